@@ -1,0 +1,41 @@
+# Every word sets up what it needs: a clone, Python 3.11 or newer and `make demo` are enough.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: setup demo test test-slow check bench reference build clean
+
+setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,bench]"
+	touch $@
+
+demo: setup  ## the main job: one life in a wind that the prior never met
+	$(BIN)/slrl adapt --scenario windy_pointmass
+
+test: setup  ## all tests that take seconds
+	$(BIN)/pytest -n 2
+
+test-slow: setup  ## the tests that take minutes: learning to succeed, from pretraining to the last step
+	$(BIN)/pytest -m slow
+
+check: setup  ## formatting, lint, types, import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup  ## speed of updates and lives, beside Stable-Baselines3 and a textbook SAC in the same run
+	$(BIN)/python benchmarks/speed.py
+
+reference: setup  ## the comparison in the README, every life listed (hours; continues where it was stopped)
+	$(BIN)/python benchmarks/compare.py
+
+build: setup  ## the wheel, in dist/
+	$(BIN)/python -m build
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,5 @@
+"""`python -m slrl` is `slrl`."""
+
+from slrl.cli import main
+
+main()

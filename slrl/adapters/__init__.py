@@ -1,0 +1,78 @@
+"""Adapters: ways of acting and learning during a life, one file each; adapters/<name>.toml says which, and with what."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from slrl import content, plugins
+from slrl.agents.sac import Sac
+from slrl.errors import BadInput
+from slrl.priors import Prior
+from slrl.types import Adapter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """An adapter's TOML file: the parts of a method and their settings."""
+
+    name: str
+    summary: str
+    adapter: dict[str, Any]  # name of a file in slrl/adapters, and its settings
+    agent: dict[str, Any]  # name of a file in slrl/agents, and its settings
+    pretrain: dict[str, Any] | None = None  # what happens before the life; nothing if absent
+    literature: str = ""
+
+
+def load(name: str, overrides: Sequence[tuple[str, Any]] = ()) -> Method:
+    """Read ``adapters/<name>.toml``, or a file if ``name`` ends in ``.toml``.
+
+    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``.
+    """
+    table = content.read("adapters", name)
+    for key, value in overrides:
+        _override(table, key, value)
+    return parse(table, name=Path(name).stem if name.endswith(".toml") else name)
+
+
+def parse(table: Mapping[str, Any], *, name: str) -> Method:
+    """Check a table as read from TOML, down to the settings of each part, and complete it with the defaults."""
+    where = f"adapter {name!r}"
+    method = Method(**plugins.bind(Method, {"name": name, **table}, where=where))
+    adapter = plugins.resolve("slrl.adapters", method.adapter, where=f"[adapter] of {name!r}")
+    if "guidance" in adapter:
+        adapter["guidance"] = plugins.resolve("slrl.guidance", adapter["guidance"], where=f"[adapter.guidance] of {name!r}")
+    agent = plugins.resolve("slrl.agents", method.agent, where=f"[agent] of {name!r}")
+    return Method(
+        name=name, summary=method.summary, adapter=adapter, agent=agent, pretrain=method.pretrain, literature=method.literature
+    )
+
+
+def make(
+    method: Method, agent: Sac, prior: Prior, *, life_steps: int, seed: np.random.SeedSequence, device: torch.device
+) -> Adapter:
+    """The adapter of a method around an agent, for one life; ``prior`` has actions in [-1, 1]."""
+    rows, noise = seed.spawn(2)
+    name, settings = plugins.split(method.adapter, "[adapter]")
+    adapter: Adapter = plugins.make(
+        "slrl.adapters", name, settings, where=f"[adapter] of {method.name!r}", agent=agent, prior=prior, life_steps=life_steps,
+        rng=np.random.default_rng(rows), generator=torch.Generator().manual_seed(seed_of(noise)), device=device,
+    )  # fmt: skip
+    return adapter
+
+
+def seed_of(sequence: np.random.SeedSequence) -> int:
+    """A seed for those who take an integer."""
+    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
+
+
+def _override(table: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        if not isinstance(table.setdefault(part, {}), dict):
+            raise BadInput(f"--set {key}: {part!r} is a value, not a table.")
+        table = table[part]
+    table[last] = value

@@ -1,0 +1,1 @@
+"""Behaviours: what acts while a prior is recorded, one file each; the file name is the name used in priors/*.toml."""

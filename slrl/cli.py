@@ -1,0 +1,235 @@
+"""The command line: `slrl adapt | list | prior | pretrain | doctor`. Heavy imports happen inside the commands."""
+
+import argparse
+import signal
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from slrl import __version__, content
+from slrl.errors import BadInput
+
+if TYPE_CHECKING:
+    from slrl.adapt import Settings
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence instead of printing the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}; `{self.prog} --help` shows what is possible.")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point: exit code 0 for a life that was lived (however it ended), 2 for bad input, 130 if interrupted outside one."""
+    try:
+        arguments = _parser().parse_args(argv)
+        arguments.run(arguments)
+    except BadInput as error:
+        print(f"slrl: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except KeyboardInterrupt:
+        print("slrl: interrupted; nothing half-written is left.", file=sys.stderr)
+        raise SystemExit(130) from None
+    except BrokenPipeError:  # the reader of our output has gone, as in `slrl list adapters | head -1`
+        sys.stdout = None
+        raise SystemExit(1) from None
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="slrl", description="Single-life adaptation: a prior, a changed world, one life to finish the task.")
+    parser.add_argument("--version", action="version", version=f"slrl {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_adapt(commands)
+    _add_list(commands)
+    _add_prior(commands)
+    _add_pretrain(commands)
+    doctor = commands.add_parser("doctor", help="versions, known-bad combinations, devices, folders")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _add_adapt(commands: Any) -> None:
+    adapt = commands.add_parser(
+        "adapt", help="live one life", description="Live one life and score it by its steps-to-completion."
+    )
+    adapt.add_argument("--scenario", metavar="S", help="name or .toml file (see `slrl list scenarios`)")
+    adapt.add_argument(
+        "--prior", metavar="P", help="recipe, Minari id, Minari directory or HDF5 file (default: the scenario's own)"
+    )
+    adapt.add_argument("--adapter", metavar="A", help="name or .toml file (default: qwale; see `slrl list adapters`)")
+    adapt.add_argument("--seed", metavar="N", type=int, help="the life's only seed (default: 0)")
+    adapt.add_argument("--life-steps", metavar="N", type=int, help="budget in environment steps (default: the scenario's)")
+    adapt.add_argument(
+        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="adapter settings, as agent.hidden=[64,64]"
+    )
+    adapt.add_argument("--from", metavar="FILE", dest="settings", help="repeat the life of a settings.toml exactly")
+    adapt.add_argument("--out", metavar="DIR", default="runs", help="folder for runs (default: runs)")
+    adapt.add_argument("--device", metavar="D", help="cpu or cuda (default: cpu)")
+    adapt.add_argument(
+        "--threads", metavar="N", type=int, help="threads of torch (default: 1, which is fastest for small networks)"
+    )
+    adapt.add_argument("--quiet", action="store_true", help="no progress bars")
+    adapt.add_argument("--json", action="store_true", help="print the result as one JSON line")
+    adapt.set_defaults(run=_adapt)
+
+
+def _add_list(commands: Any) -> None:
+    listing = commands.add_parser("list", help="what can be named: scenarios, adapters, priors")
+    listing.add_argument("kind", choices=("scenarios", "adapters", "priors"))
+    listing.set_defaults(run=_list)
+
+
+def _add_prior(commands: Any) -> None:
+    prior = commands.add_parser("prior", help="build or look at prior data").add_subparsers(metavar="build|show", required=True)
+    build = prior.add_parser("build", help="record a recipe's data as a Minari dataset")
+    build.add_argument("name", help="recipe name or .toml file (see `slrl list priors`)")
+    build.add_argument("--rebuild", action="store_true", help="replace what was built before")
+    build.add_argument("--quiet", action="store_true", help="no progress bar")
+    build.set_defaults(run=_prior_build)
+    show = prior.add_parser("show", help="what is in a recipe, Minari dataset or HDF5 file")
+    show.add_argument("spec", help="recipe, Minari id, Minari directory or HDF5 file")
+    show.add_argument("--scenario", metavar="S", help="also say whether it fits this scenario")
+    show.set_defaults(run=_prior_show)
+
+
+def _add_pretrain(commands: Any) -> None:
+    pretrain = commands.add_parser("pretrain", help="learn from a prior before the life, and keep the agent in the cache")
+    pretrain.add_argument("--scenario", metavar="S", required=True, help="name or .toml file")
+    pretrain.add_argument("--prior", metavar="P", help="as for adapt (default: the scenario's own)")
+    pretrain.add_argument("--adapter", metavar="A", default="qwale", help="whose agent (default: qwale)")
+    pretrain.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="adapter settings")
+    pretrain.add_argument("--device", metavar="D", default="cpu", help="cpu or cuda (default: cpu)")
+    pretrain.add_argument("--threads", metavar="N", type=int, default=1, help="threads of torch (default: 1)")
+    pretrain.add_argument("--quiet", action="store_true", help="no progress bar")
+    pretrain.set_defaults(run=_pretrain)
+
+
+def _adapt(arguments: argparse.Namespace) -> None:
+    settings = _life_settings(arguments)
+    from slrl.adapt import adapt_as
+
+    _set_threads(settings.threads)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's polite end is an interruption too
+    result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet)
+    if arguments.json:
+        print(result.json())
+    else:
+        told = {
+            "success": "success",
+            "failure": "failure: no way back",
+            "timeout": "timeout: not finished",
+            "interrupted": "interrupted",
+        }
+        print(f"{told[result.outcome]} after {result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)")
+        print(f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}: {result.folder}/trace.png")
+
+
+def _life_settings(arguments: argparse.Namespace) -> "Settings":
+    given = ("scenario", "prior", "adapter", "seed", "life_steps", "set", "device", "threads")
+    clash = [f"--{key.replace('_', '-')}" for key in given if getattr(arguments, key) not in (None, [])]
+    if arguments.settings and clash:
+        raise BadInput(f"--from repeats a life exactly and takes no {clash[0]}; leave one of them out.")
+    if not arguments.settings and not arguments.scenario:
+        raise BadInput(f"--scenario is needed; choose from {', '.join(content.names('scenarios'))}.")
+    adapter, overrides = arguments.adapter or "qwale", [parse_setting(text) for text in arguments.set]
+    if not arguments.settings:  # names are checked before torch is imported, which takes seconds
+        content.read("scenarios", arguments.scenario)
+        content.read("adapters", adapter)
+    _show_waiting(arguments.quiet)
+    from slrl import adapters, scenarios
+    from slrl.adapt import Settings
+
+    if arguments.settings:
+        return Settings.read(Path(arguments.settings))
+    scenario = scenarios.load(arguments.scenario)
+    return Settings(
+        scenario=scenario,
+        method=adapters.load(adapter, overrides),
+        prior=_absolute(arguments.prior or scenario.prior),
+        seed=0 if arguments.seed is None else arguments.seed,
+        life_steps=scenario.life_steps if arguments.life_steps is None else arguments.life_steps,
+        device=arguments.device or "cpu",
+        threads=1 if arguments.threads is None else arguments.threads,
+    )
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    names = content.names(arguments.kind)
+    width = max(map(len, names), default=0)
+    for name in names:
+        print(f"{name:<{width}}  {content.read(arguments.kind, name).get('summary', '')}")
+
+
+def _prior_build(arguments: argparse.Namespace) -> None:
+    from slrl import recipes
+
+    prior = recipes.build(arguments.name, rebuild=arguments.rebuild, quiet=arguments.quiet)
+    print(
+        f"{recipes.read(arguments.name)[0].dataset_id}: {len(prior):,} rows in {prior.episodes} episodes, SHA-256 {prior.sha256}"
+    )
+    print(f"in {prior.name}")
+
+
+def _prior_show(arguments: argparse.Namespace) -> None:
+    from slrl import report_prior
+    from slrl.recipes import load_prior
+
+    print(report_prior.describe(load_prior(arguments.spec), arguments.scenario))
+
+
+def _pretrain(arguments: argparse.Namespace) -> None:
+    overrides = [parse_setting(text) for text in arguments.set]
+    _show_waiting(arguments.quiet)
+    from slrl import adapters, scenarios
+    from slrl.adapt import load_adapter, torch_device
+    from slrl.recipes import load_prior
+
+    scenario, method = scenarios.load(arguments.scenario), adapters.load(arguments.adapter, overrides)
+    if method.pretrain is None:
+        raise BadInput(f"adapter {method.name!r} does not pretrain: its file has no [pretrain].")
+    _set_threads(arguments.threads)
+    prior = load_prior(arguments.prior or scenario.prior)
+    load_adapter(method, prior, scenario, device=torch_device(arguments.device), quiet=arguments.quiet)
+    print(f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache")
+
+
+def _doctor(arguments: argparse.Namespace) -> None:
+    from slrl import doctor
+
+    print(doctor.report())
+
+
+def parse_setting(text: str) -> tuple[str, Any]:
+    """``agent.hidden=[64, 64]`` as key and TOML value; what is no TOML value is a text."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip()):
+        raise BadInput(f"--set {text}: write key=value, for example agent.hidden=[64,64].")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _absolute(spec: str) -> str:
+    """A path given relative to here, such that `--from` finds it from anywhere."""
+    return (
+        str(Path(spec).expanduser().absolute())
+        if Path(spec).expanduser().exists() and spec not in content.names("priors")
+        else spec
+    )
+
+
+def _set_threads(threads: int) -> None:
+    if threads < 1:
+        raise BadInput(f"--threads must be 1 or more, not {threads}.")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _show_waiting(quiet: bool) -> None:
+    if not quiet and sys.stderr.isatty():
+        print("loading torch …", end="\r", file=sys.stderr, flush=True)

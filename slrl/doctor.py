@@ -1,0 +1,43 @@
+"""What this installation is made of, and what is known not to work together."""
+
+import os
+
+import torch
+
+from slrl import priors
+from slrl.files import cache_folder
+from slrl.results import git_revision, versions
+
+
+def report() -> str:
+    """Versions, devices, folders, and a sentence for each known trap."""
+    found = versions()
+    lines = [f"{package:<12} {number}" for package, number in found.items()]
+    cuda = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else "none"
+    lines += [
+        f"{'revision':<12} {git_revision() or 'installed, not a checkout'}",
+        f"{'CPU':<12} {os.cpu_count()} cores, torch uses {torch.backends.cpu.get_cpu_capability()}",
+        f"{'CUDA':<12} {cuda}",
+        f"{'cache':<12} {cache_folder('priors').parent}",
+        f"{'Minari data':<12} {priors.minari_root()}",
+        "",
+    ]
+    problems = known_problems(found, bf16=_has_bf16())
+    return "\n".join(lines + ([f"warning: {problem}" for problem in problems] or ["no known problems"]))
+
+
+def known_problems(found: dict[str, str], *, bf16: bool) -> list[str]:
+    """Combinations that were tried and fail."""
+    problems = []
+    mujoco = found["mujoco"]
+    if mujoco != "not installed":
+        numbers = tuple(int(part) for part in mujoco.split(".")[:2])
+        if numbers >= (3, 12):
+            problems.append(f"mujoco {mujoco} breaks FrankaKitchen, Fetch and HandReach; install 'mujoco>=3.3,<3.12'.")
+    if not bf16:
+        problems.append('this CPU has no bfloat16 arithmetic: agent.precision = "bfloat16" is slower than float32 here.')
+    return problems
+
+
+def _has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported()) or torch.cuda.is_available()

@@ -1,0 +1,83 @@
+"""A point that walks on a plane to a goal: the world of the QWALE paper's first experiment.
+
+Constants after the released code of Chen et al., "You Only Live Once: Single-Life Reinforcement Learning" (2022).
+"""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from slrl.types import F32
+
+ARENA = np.array([100.0, 200.0])  # |x| and |y| are clipped to this
+
+
+class Pointmass(gym.Env[F32, F32]):
+    """Walk from the origin to the goal (100, 0).
+
+    Observation, ``Box(6,)`` float32:
+
+    | index | what | range | unit |
+    |---|---|---|---|
+    | 0, 1 | position x, y | ±100, ±200 | unit |
+    | 2, 3 | velocity entries, N(0, 0.01²), drawn at reset and never changed (as in the paper's code) | ±0.1 | unit/step |
+    | 4, 5 | goal x, y: always 100, 0 | ±100, ±200 | unit |
+
+    Action, ``Box(-1, 1, (2,))``: displacement in units per step; what exceeds the bounds is clipped.
+    The position moves by the action and by the air, and is clipped to the arena:
+    ``position ← clip(position + clip(action, -1, 1) + U(wind_low, wind_high))``.
+
+    Reward: 1 for arriving within ``goal_radius`` of the goal, else 0 (sparse).
+    Termination: arrival, and nothing else. Truncation: never; the source world's recipes cut episodes at 1000 steps.
+    Info: ``success`` (bool), ``distance`` (units to the goal), ``wind`` ((2,) drift of this step, units).
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 30}  # noqa: RUF012 (declared so by Gymnasium)
+
+    def __init__(self, goal_radius: float = 2.0, render_mode: str | None = None) -> None:
+        self.observation_space = gym.spaces.Box(
+            np.array([-100, -200, -0.1, -0.1, -100, -200], np.float32), np.array([100, 200, 0.1, 0.1, 100, 200], np.float32)
+        )
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.goal_radius, self.render_mode = goal_radius, render_mode
+        self.goal = np.array([100.0, 0.0])
+        self.wind_low, self.wind_high = np.zeros(2), np.zeros(2)  # units per step; shifts set them
+        self.position, self._velocity, self._drift = np.zeros(2), np.zeros(2), np.zeros(2)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[F32, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.position = self.np_random.uniform(-0.2, 0.2, 2)
+        self._velocity = np.clip(self.np_random.normal(0.0, 0.01, 2), -0.1, 0.1)
+        self._drift = np.zeros(2)
+        return self._observe(), self._info()
+
+    def step(self, action: NDArray[Any]) -> tuple[F32, float, bool, bool, dict[str, Any]]:
+        self._drift = self.np_random.uniform(self.wind_low, self.wind_high)
+        self.position = np.clip(self.position + np.clip(action, -1.0, 1.0) + self._drift, -ARENA, ARENA)
+        info = self._info()
+        return self._observe(), float(info["success"]), info["success"], False, info
+
+    def render(self) -> NDArray[np.uint8] | None:
+        if self.render_mode != "rgb_array":
+            return None
+        from PIL import Image, ImageDraw
+
+        width, height = 220, 420  # one pixel per unit, ten of margin
+        image = Image.new("RGB", (width, height), "white")
+        draw = ImageDraw.Draw(image)
+        draw.rectangle((10, 10, width - 10, height - 10), outline=(120, 120, 120))
+        for centre, radius, colour in ((self.goal, self.goal_radius + 2, (46, 139, 87)), (self.position, 3, (31, 90, 180))):
+            x, y = centre[0] + width / 2, height / 2 - centre[1]
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+        x, y = self.position[0] + width / 2, height / 2 - self.position[1]
+        draw.line((x, y, x + 20 * self._drift[0], y - 20 * self._drift[1]), fill=(200, 60, 40), width=2)
+        return np.asarray(image, np.uint8)
+
+    def _observe(self) -> F32:
+        return np.concatenate([self.position, self._velocity, self.goal]).astype(np.float32)
+
+    def _info(self) -> dict[str, Any]:
+        distance = float(np.hypot(*(self.position - self.goal)))
+        return {"success": distance <= self.goal_radius, "distance": distance, "wind": self._drift}

@@ -1,0 +1,14 @@
+"""Shifts: what differs between source and target, one file each; the file name is the name used in scenarios/*.toml.
+
+A file has ``make(env, …) -> env``, which wraps an environment, and ``describe(…) -> Description``, which says in words
+(and for the picture, where it has a direction) what ``make`` does with the same settings.
+"""
+
+from typing import NamedTuple
+
+
+class Description(NamedTuple):
+    """A shift in words, and the mean drift it causes per step in the world's plane, where it has one."""
+
+    text: str
+    drift: tuple[float, float] | None = None

@@ -1,0 +1,19 @@
+"""The one error a user's input can cause, and the sentence it carries."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BadInput(ValueError):
+    """Something the user gave does not work; the message says what was wrong and what would be right.
+
+    The command line prints the message and exits with 2; a library user catches it as a ``ValueError``.
+    """
+
+
+def unknown(kind: str, name: str, valid: Iterable[str]) -> BadInput:
+    """The error for a name that does not exist: with the nearest one that does, or else all of them."""
+    valid = sorted(valid)
+    near = get_close_matches(name, valid, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(valid) or 'none'}."
+    return BadInput(f"unknown {kind} {name!r}; {hint}")

@@ -1,0 +1,93 @@
+"""Adversarial guidance (GAIL: Ho & Ermon, 2016), as in single-life RL (Chen et al., 2022): be where the prior was.
+
+A discriminator D = σ(f) learns to tell prior (label 1) from life (label 0) and the agent is rewarded for -log(1 - D).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slrl.networks import Adam, Normaliser, mlp, mlp_params
+from slrl.priors import Prior
+from slrl.types import Agent, Batch, Metrics, State
+
+Weigh = Callable[[Batch, Tensor], tuple[Tensor, Metrics]]
+
+
+@dataclass(eq=False, kw_only=True)
+class Gail:
+    """One discriminator. Every prior row has weight 1 in its loss, unless ``weigh`` says otherwise."""
+
+    prior: Prior
+    agent: Agent
+    rng: np.random.Generator
+    generator: torch.Generator
+    device: torch.device
+    weigh: Weigh | None = None
+    on: Literal["state", "state_action"] = "state"
+    hidden: tuple[int, ...] = (128,)
+    lr: float = 3e-4
+    mixup: float = 1.0  # λ ~ Beta(mixup, mixup); 0 turns it off
+    reward_max: float = 23.03
+    scale: float = 1.0  # weight of the discriminator's reward
+    task_reward: float = 0.0  # weight of the environment's reward
+    absorbing: bool = False  # whether arriving in a terminal state earns its reward for ever, or once
+
+    def __post_init__(self) -> None:
+        self._normaliser = Normaliser(self.prior, self.device)
+        inputs = self.prior.obs.shape[1] + (self.prior.action.shape[1] if self.on == "state_action" else 0)
+        self.params = mlp_params((inputs, *self.hidden, 1), self.generator, self.device)
+        self._optimiser = Adam(self.params, self.lr)
+
+    def logit(self, batch: Batch) -> Tensor:
+        """f (B,): of the state that was arrived in, or of the state and the action taken in it."""
+        return mlp(self.params, self._inputs(batch))[:, 0]
+
+    def update(self, prior: Batch, life: Batch, newest: Tensor) -> Metrics:
+        weight, metrics = self.weigh(prior, newest) if self.weigh else (torch.ones_like(prior.reward), {})
+        x = torch.cat([self._inputs(prior), self._inputs(life)])
+        label = torch.cat([torch.ones_like(prior.reward), torch.zeros_like(life.reward)])
+        weight = torch.cat([weight, torch.ones_like(life.reward)])
+        if self.mixup:
+            share = torch.from_numpy(self.rng.beta(self.mixup, self.mixup, len(label)).astype(np.float32)).to(self.device)
+            order = torch.from_numpy(self.rng.permutation(len(label))).to(self.device)
+            x, label, weight = mix(x, share, order), mix(label, share, order), mix(weight, share, order)
+        loss = F.binary_cross_entropy_with_logits(mlp(self.params, x)[:, 0], label, weight)
+        self._optimiser.step(torch.autograd.grad(loss, self.params))
+        return {"guidance/loss": loss.detach(), **metrics}
+
+    @torch.no_grad()
+    def reward(self, batch: Batch) -> Tensor:
+        """-log(1 - D) = softplus(f), at most ``reward_max``, and the task's reward; r / (1 - γ) where it is absorbed."""
+        familiar = F.softplus(self.logit(batch)).clamp(max=self.reward_max)
+        reward = self.scale * familiar + self.task_reward * batch.reward
+        return torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward) if self.absorbing else reward
+
+    def state_dict(self) -> State:
+        return {f"discriminator.{i}": tensor.detach().clone() for i, tensor in enumerate(self._tensors())}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: State) -> None:
+        for i, tensor in enumerate(self._tensors()):
+            tensor.copy_(state[f"discriminator.{i}"])
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.params, *self._optimiser.tensors()]
+
+    def _inputs(self, batch: Batch) -> Tensor:
+        if self.on == "state":
+            return self._normaliser(batch.next_obs)
+        return torch.cat([self._normaliser(batch.obs), batch.action], -1)
+
+
+def mix(values: Tensor, share: Tensor, order: Tensor) -> Tensor:
+    """Mixup (Zhang et al., 2018): λ_i v_i + (1 - λ_i) v_P(i), each row with its own λ_i."""
+    return torch.lerp(values[order], values, share.unsqueeze(-1) if values.dim() == 2 else share)
+
+
+make = Gail

@@ -1,0 +1,103 @@
+"""Networks as plain lists of tensors: nothing hidden between a loss and its gradient.
+
+``[W1, b1, W2, b2, …]``, with ``gain, shift`` after each hidden layer that has LayerNorm. A stack of K networks has the
+same list with a leading axis K, and one batched product per layer evaluates all of them.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slrl.priors import Prior
+
+
+def mlp_params(
+    sizes: Sequence[int], generator: torch.Generator, device: torch.device, *, heads: int | None = None, layer_norm: bool = False
+) -> list[Tensor]:
+    """Xavier-uniform weights and zero biases for ``sizes = (in, hidden, …, out)``; K ``heads`` add a leading axis.
+
+    Drawn on the generator's device, so that one seed gives the same weights wherever they are used afterwards.
+    """
+    stack = () if heads is None else (heads,)
+    row = () if heads is None else (1,)
+    params = []
+    for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
+        bound = (6 / (fan_in + fan_out)) ** 0.5
+        draw = torch.rand(*stack, fan_in, fan_out, generator=generator, device=generator.device)
+        params += [((2 * draw - 1) * bound).to(device), torch.zeros(*stack, *row, fan_out, device=device)]
+        if layer_norm and layer < len(sizes) - 2:
+            shape = (*stack, *row, fan_out)
+            params += [torch.ones(shape, device=device), torch.zeros(shape, device=device)]
+    return [p.requires_grad_() for p in params]
+
+
+def mlp(params: Sequence[Tensor], x: Tensor, *, layer_norm: bool = False) -> Tensor:
+    """One network: (B, in) -> (B, out), ReLU between layers."""
+    stride = 4 if layer_norm else 2
+    for i in range(0, len(params) - 2, stride):
+        x = torch.addmm(params[i + 1], x, params[i])
+        x = F.relu(_norm(x, params[i + 2], params[i + 3]) if layer_norm else x)
+    return torch.addmm(params[-1], x, params[-2])
+
+
+def ensemble(params: Sequence[Tensor], x: Tensor, *, layer_norm: bool = False) -> Tensor:
+    """K networks with one output each: (B, in) -> (K, B)."""
+    stride = 4 if layer_norm else 2
+    x = x.expand(params[0].shape[0], *x.shape)
+    for i in range(0, len(params) - 2, stride):
+        x = torch.baddbmm(params[i + 1], x, params[i])
+        x = F.relu(_norm(x, params[i + 2], params[i + 3]) if layer_norm else x)
+    # A product with one column is faster as a multiplication and a sum than as a matrix product.
+    return (x * params[-2].transpose(1, 2)).sum(-1) + params[-1].squeeze(-1)
+
+
+def _norm(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
+    return F.layer_norm(x, x.shape[-1:]) * gain + shift
+
+
+class Adam:
+    """Adam (Kingma & Ba, 2015, algorithm 1) on a fixed list of tensors, as one fused kernel.
+
+    ``torch.optim.Adam(fused=True)`` calls the same kernel; its bookkeeping around it costs more than the kernel does
+    for networks as small as ours. A test holds the two equal.
+    """
+
+    def __init__(self, params: list[Tensor], lr: float) -> None:
+        self._params, self._lr = params, lr
+        self._mean = [torch.zeros_like(p, requires_grad=False) for p in params]
+        self._square = [torch.zeros_like(p, requires_grad=False) for p in params]
+        self._step = torch.zeros((), device=params[0].device)
+        self._steps = [self._step] * len(params)
+
+    @torch.no_grad()
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        """Move every parameter against its gradient."""
+        self._step += 1
+        torch._fused_adam_(
+            self._params, list(gradients), self._mean, self._square, [], self._steps,
+            lr=self._lr, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
+        )  # fmt: skip
+
+    def tensors(self) -> list[Tensor]:
+        """Everything that must be saved to go on as if nothing had happened."""
+        return [*self._mean, *self._square, self._step]
+
+
+class Normaliser:
+    """Observations on a common scale: ``asinh((obs - mean) / scale)``, fitted on the prior, the same for a whole life.
+
+    Linear near the prior and logarithmic far from it. A plain ``(obs - mean) / std`` sends a body that was carried a
+    hundred standard deviations away into saturation, where every network has the same output and no gradient; here it
+    arrives at 5.3. ``min_scale`` keeps dimensions that hardly vary in the prior from being blown up.
+    """
+
+    def __init__(self, prior: Prior, device: torch.device, min_scale: float = 0.1) -> None:
+        self.mean = torch.as_tensor(prior.obs.mean(0, dtype="float64"), dtype=torch.float32, device=device)
+        std = torch.as_tensor(prior.obs.std(0, dtype="float64"), dtype=torch.float32, device=device)
+        self.scale = std.clamp(min=min_scale)
+
+    def __call__(self, obs: Tensor) -> Tensor:
+        return torch.asinh((obs - self.mean) / self.scale)

@@ -1,0 +1,108 @@
+"""The records that every part of slrl exchanges.
+
+Shapes: B batch, N dataset rows, O observation dimension, A action dimension.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # torch takes seconds to import, and the command line needs these names without it
+    from torch import Tensor
+
+F32 = NDArray[np.float32]
+Bools = NDArray[np.bool_]
+Metrics = dict[str, "float | Tensor"]  # scalars; tensors are only read when a metric is written down
+State = dict[str, "Tensor"]  # a flat state_dict, as safetensors stores it
+
+
+class Transition(NamedTuple):
+    """One step of a life."""
+
+    obs: F32  # (O,) before the action
+    action: F32  # (A,) in [-1, 1]
+    reward: float  # for arriving in next_obs
+    next_obs: F32  # (O,)
+    terminated: bool  # next_obs has no future: do not bootstrap
+    truncated: bool  # the step budget ran out: bootstrap as usual
+
+
+class Batch(NamedTuple):
+    """Transitions stacked on axis B, as float32 torch tensors."""
+
+    obs: Tensor  # (B, O)
+    action: Tensor  # (B, A)
+    reward: Tensor  # (B,) for arriving in next_obs
+    next_obs: Tensor  # (B, O)
+    terminated: Tensor  # (B,) 1 where next_obs has no future
+    bootstrap: Tensor  # (B,) 0 where a TD target must not look past next_obs: where terminated, or cut by the adapter
+    row: Tensor  # (B,) int64 row of the buffer; the prior's rows come first
+
+
+class Agent(Protocol):
+    """A policy with its critics and optimisers, which can be improved from batches."""
+
+    discount: float
+
+    def act(self, obs: F32, *, sample: bool = True) -> F32:
+        """The action (A,) in [-1, 1] for one observation (O,): drawn from the policy, or its mode."""
+        ...
+
+    def update(self, batch: Batch, *, improve_policy: bool = True) -> Metrics:
+        """One gradient step of the critics and, unless told otherwise, of the policy."""
+        ...
+
+    def frozen_value(self) -> Value:
+        """A copy of the present critics and policy that later updates do not touch."""
+        ...
+
+    def reseed(self, seed: int) -> None:
+        """Start the agent's randomness anew, for example at the beginning of a life."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class Value(Protocol):
+    """What a frozen agent thinks states and actions are worth."""
+
+    def q(self, obs: Tensor, action: Tensor) -> Tensor:
+        """(B, O), (B, A) -> (B,): the smallest of the critics' estimates."""
+        ...
+
+    def v(self, obs: Tensor) -> Tensor:
+        """(B, O) -> (B,): q at the policy's mode."""
+        ...
+
+
+class Guidance(Protocol):
+    """A learned reward that keeps the agent near what it knows."""
+
+    def update(self, prior: Batch, life: Batch, newest: Tensor) -> Metrics:
+        """One learning step on prior rows, life rows and the newest observation (O,)."""
+        ...
+
+    def reward(self, batch: Batch) -> Tensor:
+        """(B,): the reward to learn from, made anew from the present guidance and never stored."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class Adapter(Protocol):
+    """What acts and learns during one life."""
+
+    def act(self, obs: F32) -> F32: ...
+
+    def observe(self, transition: Transition) -> Metrics: ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
