@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,17 +101,15 @@ def build(name: str, *, rebuild: bool = False, quiet: bool = False) -> Prior:
     made_folder(final.parent)
     temporary = f"slrl/building-{secrets.token_hex(4)}-v0"
     folder = priors.minari_root() / temporary
+    about = f"{recipe.summary} Licence: {recipe.licence}. Recipe {_fingerprint(table)}"
     try:
-        minari.create_dataset_from_buffers(
-            temporary,
-            episodes,
-            env=env,
-            algorithm_name=str(recipe.behaviour["name"]),
-            author="slrl",
-            description=f"{recipe.summary} Licence: {recipe.licence}. Recipe {_fingerprint(table)}",
-        )
-        about = folder / "data" / "metadata.json"
-        write_text(about, json.dumps({**json.loads(about.read_text()), "dataset_id": recipe.dataset_id}))
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="minari")  # an unset e-mail address and the like
+            minari.create_dataset_from_buffers(
+                temporary, episodes, env=env, algorithm_name=str(recipe.behaviour["name"]), author="slrl", description=about
+            )
+        metadata = folder / "data" / "metadata.json"
+        write_text(metadata, json.dumps({**json.loads(metadata.read_text()), "dataset_id": recipe.dataset_id}))
         if final.exists():
             shutil.rmtree(final)
         folder.replace(final)

@@ -11,7 +11,8 @@ class Waypoints:
     def __init__(
         self,
         rng: np.random.Generator,
-        limits: tuple[float, float],
+        arena: tuple[float, float],
+        spread: float,
         goal_obs: tuple[int, int],
         speed: tuple[float, float],
         noise: tuple[float, float],
@@ -19,7 +20,7 @@ class Waypoints:
         gives_up: float,
         random_actions: float,
     ) -> None:
-        self._rng, self._limits, self._goal_obs = rng, np.array(limits), list(goal_obs)
+        self._rng, self._arena, self._spread, self._goal_obs = rng, np.array(arena), spread, list(goal_obs)
         self._speed, self._noise, self._detours = speed, noise, np.array(detours) / sum(detours)
         self._gives_up, self._random = gives_up, random_actions
         self._places: list[np.ndarray] = []
@@ -29,9 +30,9 @@ class Waypoints:
         rng = self._rng
         self._pace, self._shake = rng.uniform(*self._speed), rng.uniform(*self._noise)
         visits = int(rng.choice(len(self._detours), p=self._detours))
-        self._places = [rng.uniform(-self._limits, self._limits) for _ in range(visits)]
+        self._places = [self._place() for _ in range(visits)]
         if visits and rng.random() < self._gives_up:
-            self._places += [rng.uniform(-self._limits, self._limits) for _ in range(20)]
+            self._places += [self._place() for _ in range(20)]
         self._places.append(obs[self._goal_obs].astype(np.float64))
 
     def act(self, obs: F32) -> F32:
@@ -44,6 +45,10 @@ class Waypoints:
         distance = max(float(np.hypot(*way)), 1e-9)
         action = way / distance * min(self._pace, distance) + self._shake * self._rng.standard_normal(2)
         return np.clip(action, -1, 1).astype(np.float32)
+
+    def _place(self) -> np.ndarray:
+        """Uniform over the arena made ``spread`` times as large, then moved inside: walls and corners are visited too."""
+        return np.clip(self._rng.uniform(-self._spread, self._spread, 2) * self._arena, -self._arena, self._arena)
 
 
 make = Waypoints

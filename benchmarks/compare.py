@@ -1,0 +1,126 @@
+"""Compare adapters on one scenario with paired seeds, and write every life down: `make reference`.
+
+Lives run in parallel processes of one thread each. A life whose result is there already is not lived again, so an
+interrupted comparison continues where it was stopped; only lives of the present settings count.
+"""
+
+import argparse
+import csv
+import io
+import json
+import multiprocessing
+import statistics
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from slrl import adapters, scenarios
+from slrl.adapt import Settings, adapt_as, load_adapter
+from slrl.content import read_toml
+from slrl.files import made_folder, write_text
+from slrl.recipes import load_prior
+
+COLUMNS = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "censored", "wall_clock_s", "steps_per_s",
+           "prior_sha256", "git_revision", "torch")  # fmt: skip
+ADAPTERS = "frozen,finetune,gail_s,gail_sa,rnd,rlpd,qwale"
+
+
+def main() -> None:
+    """Live what is missing, then write the CSV and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenario", default="windy_pointmass")
+    parser.add_argument("--adapters", default=ADAPTERS, help=f"default: {ADAPTERS}")
+    parser.add_argument("--seeds", default="0,1,2,3,4", help="default: 0,1,2,3,4")
+    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--runs", type=Path, default=Path("runs/compare"))
+    parser.add_argument("--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv")
+    arguments = parser.parse_args()
+    names, seeds = arguments.adapters.split(","), [int(seed) for seed in arguments.seeds.split(",")]
+
+    torch.set_num_threads(1)
+    prepare_once(arguments.scenario, names)
+    lives = [life_settings(arguments.scenario, name, seed) for seed in seeds for name in names]
+    missing = [settings for settings in lives if find(arguments.runs, settings) is None]
+    with (
+        ProcessPoolExecutor(
+            arguments.jobs, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+        ) as pool,
+        tqdm(total=len(lives), initial=len(lives) - len(missing), desc="lives", unit="life") as bar,
+    ):
+        for future in as_completed([pool.submit(live_one, settings, arguments.runs) for settings in missing]):
+            bar.write(future.result())
+            bar.update()
+
+    rows = [row for settings in lives if (row := find(arguments.runs, settings)) is not None]
+    write_csv(arguments.csv or Path("eval/reference") / f"{arguments.scenario}.csv", rows)
+    print(table(rows))
+
+
+def prepare_once(scenario_name: str, names: list[str]) -> None:
+    """Build the prior and pretrain each agent before the processes start, so that none does it twice."""
+    scenario = scenarios.load(scenario_name)
+    prior = load_prior(scenario.prior)
+    for name in names:
+        load_adapter(name, prior, scenario, quiet=False)
+
+
+def life_settings(scenario_name: str, adapter: str, seed: int) -> Settings:
+    """The settings of one life of the comparison."""
+    scenario = scenarios.load(scenario_name)
+    return Settings(
+        scenario=scenario, method=adapters.load(adapter), prior=scenario.prior, seed=seed, life_steps=scenario.life_steps
+    )
+
+
+def live_one(settings: Settings, runs: Path) -> str:
+    """One life, in a worker."""
+    result, _ = adapt_as(settings, out=runs)
+    return f"{result.adapter} seed {result.seed}: {result.outcome} after {result.steps:,} steps in {result.wall_clock_s:.0f} s"
+
+
+def find(runs: Path, settings: Settings) -> dict[str, Any] | None:
+    """The CSV row of a life that was lived with these settings."""
+    folder = runs / settings.scenario.name / settings.method.name / f"seed-{settings.seed}"
+    if not (folder / "result.json").is_file():
+        return None
+    result = json.loads((folder / "result.json").read_text())
+    lived = read_toml(folder / "settings.toml")
+    if lived != settings.table(result["prior_sha256"]) or result["outcome"] == "interrupted":
+        return None
+    return {**{key: result.get(key) for key in COLUMNS}, "torch": result["versions"]["torch"]}
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Every life a line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    made_folder(path.parent)
+    write_text(path, text.getvalue())
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Successes, median and restricted mean steps of each adapter, best first, as Markdown."""
+    lines = []
+    for name in dict.fromkeys(row["adapter"] for row in rows):
+        lives = [row for row in rows if row["adapter"] == name]
+        steps = [row["steps"] if not row["censored"] else row["life_steps"] for row in lives]
+        successes = sum(not row["censored"] for row in lives)
+        median = f"{statistics.median(steps):,.0f}" if 2 * successes > len(lives) else "not reached"
+        each = ", ".join(f"{row['steps']:,}" if not row["censored"] else f"> {row['life_steps']:,}" for row in lives)
+        lines.append(
+            (
+                statistics.mean(steps),
+                f"| `{name}` | {successes} of {len(lives)} | {median} | {statistics.mean(steps):,.0f} | {each} |",
+            )
+        )
+    head = "| adapter | came home | median steps | restricted mean steps | steps of each life |\n|---|---|---|---|---|\n"
+    return head + "\n".join(line for _, line in sorted(lines))
+
+
+if __name__ == "__main__":
+    main()
