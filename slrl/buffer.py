@@ -51,6 +51,11 @@ class Buffer:
         rows[:, b] = np.where(prior.terminated[last], 0.0, discount ** (last - here))
 
     @property
+    def bytes_per_row(self) -> int:
+        """Memory of one transition."""
+        return self._rows.itemsize * self._width
+
+    @property
     def life_size(self) -> int:
         """Rows of the life that can be sampled."""
         return min(self.lived, self.life_rows)

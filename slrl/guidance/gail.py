@@ -35,6 +35,7 @@ class Gail:
     mixup: float = 1.0  # λ ~ Beta(mixup, mixup); 0 turns it off
     reward_max: float = 23.03
     scale: float = 1.0  # weight of the discriminator's reward
+    offset: float = 0.0  # subtracted from it at every step, so that a life goes on at a price
     task_reward: float = 0.0  # weight of the environment's reward
     absorbing: bool = False  # whether arriving in a terminal state earns its reward for ever, or once
 
@@ -63,9 +64,9 @@ class Gail:
 
     @torch.no_grad()
     def reward(self, batch: Batch) -> Tensor:
-        """-log(1 - D) = softplus(f), at most ``reward_max``, and the task's reward; r / (1 - γ) where it is absorbed."""
+        """scale · (-log(1 - D) - offset) + task_reward · r, with -log(1 - D) = softplus(f) at most ``reward_max``."""
         familiar = F.softplus(self.logit(batch)).clamp(max=self.reward_max)
-        reward = self.scale * familiar + self.task_reward * batch.reward
+        reward = self.scale * (familiar - self.offset) + self.task_reward * batch.reward
         return torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward) if self.absorbing else reward
 
     def state_dict(self) -> State:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from slrl.guidance.gail import Gail
 from slrl.priors import Prior
-from slrl.types import Agent, Batch, Metrics, Value
+from slrl.types import F32, Agent, Batch, Metrics, Value
 
 
 class QWeights:
@@ -25,10 +25,8 @@ class QWeights:
     ) -> None:  # fmt: skip
         self._value, self._temperature, self._fixed = value, temperature, baseline
         self._ema, self._clip, self._normalise = baseline_ema, clip_baseline, normalise
-        q = torch.cat([
-            value.q(torch.from_numpy(prior.obs[i : i + 8192]).to(device), torch.from_numpy(prior.action[i : i + 8192]).to(device))
-            for i in range(0, len(prior), 8192)
-        ])  # fmt: skip
+        chunks = [slice(i, i + 8192) for i in range(0, len(prior), 8192)]
+        q = torch.cat([value.q(_copy(prior.obs[c], device), _copy(prior.action[c], device)) for c in chunks])
         self._low, self._range = q.min(), (q.max() - q.min()).clamp(min=1e-8)
         self.prior_value = (q - self._low) / self._range  # (N,) Qn in [0, 1]
         self.baseline: Tensor | None = None
@@ -50,6 +48,10 @@ class QWeights:
         return self.baseline
 
 
+def _copy(rows: F32, device: torch.device) -> Tensor:
+    return torch.tensor(rows, device=device)  # a copy: the prior's arrays are read-only
+
+
 def q_weight(value: Tensor, baseline: Tensor, temperature: float) -> Tensor:
     """exp((Qn - b) / η)."""
     return ((value - baseline) / temperature).exp()
@@ -67,6 +69,7 @@ def make(
     mixup: float = 1.0,
     reward_max: float = 23.03,
     scale: float = 1.0,
+    offset: float = 0.0,
     task_reward: float = 0.0,
     absorbing: bool = False,
     weight_temperature: float = 1.0,
@@ -80,5 +83,5 @@ def make(
     weigh = QWeights(value, prior, device, weight_temperature, baseline, baseline_ema, clip_baseline, normalise_weights)
     return Gail(
         prior=prior, agent=agent, rng=rng, generator=generator, device=device, weigh=weigh, on=on, hidden=hidden, lr=lr,
-        mixup=mixup, reward_max=reward_max, scale=scale, task_reward=task_reward, absorbing=absorbing,
+        mixup=mixup, reward_max=reward_max, scale=scale, offset=offset, task_reward=task_reward, absorbing=absorbing,
     )  # fmt: skip

@@ -38,11 +38,8 @@ class Iql:
             critic_loss = (agent.q(agent.critic, obs, batch.action) - target).square().mean(1).sum()
         agent.critic_optimiser.step(torch.autograd.grad(critic_loss, agent.critic))
         agent.move_targets()
-        return {
-            "pretrain/value_loss": value_loss.detach(),
-            "pretrain/actor_loss": actor_loss.detach(),
-            "pretrain/v": value.detach().mean(),
-        }
+        losses = {"value_loss": value_loss, "actor_loss": actor_loss, "critic_loss": critic_loss, "v": value.mean()}
+        return {f"pretrain/{key}": loss.detach() for key, loss in losses.items()}
 
 
 def expectile_loss(error: Tensor, expectile: float) -> Tensor:

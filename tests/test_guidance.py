@@ -1,0 +1,225 @@
+"""Guidance: equations by hand, the identities that must hold, and that each of them learns."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from slrl.guidance import gail, none, q_weighted, rnd
+from slrl.guidance.gail import Gail, mix
+from slrl.guidance.q_weighted import QWeights, q_weight
+from slrl.guidance.rnd import running_std
+from slrl.priors import Prior
+from slrl.types import Batch
+
+from .conftest import prior_of, rows_of
+from .test_sac import CPU, batch_of, make_sac
+
+
+class Worth:
+    """A frozen value whose q is the first action and whose v is the first observation."""
+
+    def q(self, obs: Tensor, action: Tensor) -> Tensor:
+        return action[:, 0]
+
+    def v(self, obs: Tensor) -> Tensor:
+        return obs[:, 0]
+
+
+class Nobody:
+    discount = 0.9
+
+    def frozen_value(self) -> Worth:
+        return Worth()
+
+
+def parts(prior: Prior, seed: int = 0) -> dict[str, Any]:
+    generator = torch.Generator().manual_seed(seed)
+    return {"prior": prior, "agent": Nobody(), "rng": np.random.default_rng(seed), "generator": generator, "device": CPU}
+
+
+def three_rows() -> Prior:
+    rows = rows_of([3], obs_dim=1, action_dim=1)
+    return prior_of(rows._replace(action=np.array([[-1.0], [0.0], [1.0]], np.float32)))
+
+
+def weights(prior: Prior, **settings: Any) -> QWeights:
+    usual = {"temperature": 1.0, "baseline": None, "baseline_ema": 0.0, "clip_baseline": False, "normalise": False}
+    return QWeights(Worth(), prior, CPU, **{**usual, **settings})
+
+
+def test_q_weights_by_hand() -> None:
+    """Q = -1, 0, 1 over the prior, so Qn = 0, 0.5, 1; the newest state is worth -0.5, so b = 0.25."""
+    prior = three_rows()
+    batch, newest = batch_of(prior), torch.tensor([-0.5])
+    weight, metrics = weights(prior)(batch, newest)
+    assert float(metrics["guidance/baseline"]) == 0.25
+    assert weight.tolist() == pytest.approx([math.exp(-0.25), math.exp(0.25), math.exp(0.75)])
+    weight, _ = weights(prior, temperature=0.5)(batch, newest)
+    assert weight.tolist() == pytest.approx([math.exp(-0.5), math.exp(0.5), math.exp(1.5)])
+    weight, _ = weights(prior, normalise=True)(batch, newest)
+    assert weight.mean().item() == pytest.approx(1.0)
+
+
+def test_baseline_constant_clipped_and_smoothed() -> None:
+    prior, far = three_rows(), torch.tensor([5.0])  # worth 5: normalised (5 + 1) / 2 = 3
+    batch = batch_of(prior)
+    assert float(weights(prior)(batch, far)[1]["guidance/baseline"]) == 3.0
+    assert float(weights(prior, clip_baseline=True)(batch, far)[1]["guidance/baseline"]) == 1.0
+    assert float(weights(prior, baseline=0.5)(batch, far)[1]["guidance/baseline"]) == 0.5
+    smooth = weights(prior, baseline_ema=0.75)
+    smooth(batch, torch.tensor([-1.0]))  # b = 0
+    assert float(smooth(batch, far)[1]["guidance/baseline"]) == pytest.approx(0.75 * 0 + 0.25 * 3)
+
+
+def test_raising_the_baseline_lowers_all_weights_by_the_same_factor() -> None:
+    value = torch.tensor([0.0, 0.3, 1.0])
+    ratio = q_weight(value, torch.tensor(0.7), 1.0) / q_weight(value, torch.tensor(0.2), 1.0)
+    torch.testing.assert_close(ratio, torch.full((3,), math.exp(-0.5)))
+
+
+def test_with_uniform_values_the_loss_is_that_of_gail() -> None:
+    rows = rows_of([30, 30])
+    prior = prior_of(rows._replace(action=np.zeros_like(rows.action)))
+    life = batch_of(prior_of(rows_of([60], seed=1)))
+    uniform, plain = q_weighted.make(**parts(prior), baseline=0.0), Gail(**parts(prior))
+    for _ in range(5):
+        a, b = uniform.update(batch_of(prior), life, life.obs[0]), plain.update(batch_of(prior), life, life.obs[0])
+        assert float(a["guidance/loss"]) == float(b["guidance/loss"])
+    assert all(torch.equal(p, q) for p, q in zip(uniform.params, plain.params, strict=True))
+
+
+def test_discriminator_loss_by_hand(small_prior: Prior) -> None:
+    """Zero weights: f = 0, D = 1/2, so every row costs log 2; prior rows with weight w, life rows with weight 1."""
+
+    def weigh(prior: Batch, newest: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        return torch.full_like(prior.reward, 3.0), {}
+
+    guidance = Gail(**parts(small_prior), weigh=weigh, mixup=0.0)
+    with torch.no_grad():
+        for p in guidance.params:
+            p.zero_()
+    batch = batch_of(small_prior)
+    loss = guidance.update(batch, batch, batch.obs[0])["guidance/loss"]
+    assert float(loss) == pytest.approx((3 * math.log(2) + math.log(2)) / 2, abs=1e-6)
+
+
+def test_reward_by_hand(small_prior: Prior) -> None:
+    """-log(1 - σ(f)): log 2 at f = 0, f itself for large f, at most the bound; r/(1 - γ) where it is absorbed."""
+    batch = batch_of(small_prior)
+    for logit, expected in ((0.0, math.log(2)), (10.0, 10.0000454), (50.0, 23.03)):
+        guidance = Gail(**parts(small_prior))
+        with torch.no_grad():
+            for p in guidance.params:
+                p.zero_()
+            guidance.params[-1].fill_(logit)
+        reward = guidance.reward(batch)
+        assert reward.tolist() == pytest.approx([expected] * len(reward), abs=1e-5)
+        guidance.scale, guidance.offset, guidance.task_reward = 0.1, 4.0, 1.0
+        combined = 0.1 * (expected - 4.0) + batch.reward
+        torch.testing.assert_close(guidance.reward(batch), combined)
+        guidance.absorbing = True
+        torch.testing.assert_close(guidance.reward(batch), torch.where(batch.terminated > 0, combined / (1 - 0.9), combined))
+
+
+def test_mixup_by_hand() -> None:
+    values, share, order = torch.tensor([10.0, 20.0, 30.0]), torch.tensor([1.0, 0.0, 0.25]), torch.tensor([2, 0, 1])
+    # 1 · 10 + 0 · 30, 0 · 20 + 1 · 10, 0.25 · 30 + 0.75 · 20
+    assert mix(values, share, order).tolist() == [10.0, 10.0, 22.5]
+    assert mix(values.unsqueeze(1).expand(3, 2), share, order).tolist() == [[10.0] * 2, [10.0] * 2, [22.5] * 2]
+
+
+@pytest.mark.parametrize("on", ["state", "state_action"])
+def test_the_discriminator_learns_to_tell_prior_from_life(on: Any) -> None:
+    prior = prior_of(rows_of([400]))
+    life_rows = rows_of([400], seed=1)
+    shifted = (
+        life_rows._replace(next_obs=life_rows.next_obs + 3.0)
+        if on == "state"
+        else life_rows._replace(action=-np.abs(life_rows.action))
+    )
+    life = batch_of(prior_of(shifted))
+    if on == "state_action":
+        prior = prior_of(rows_of([400])._replace(action=np.abs(rows_of([400]).action)))
+    guidance = Gail(**parts(prior), on=on, lr=1e-2)
+    for _ in range(150):
+        guidance.update(batch_of(prior), life, life.obs[0])
+    known, new = guidance.reward(batch_of(prior)), guidance.reward(life)
+    assert known.mean() > 3 * new.mean()
+    assert (guidance.logit(batch_of(prior)) > 0).float().mean() > 0.9
+    assert (guidance.logit(life) < 0).float().mean() > 0.9
+
+
+def test_prior_against_prior_cannot_be_told_apart() -> None:
+    prior, other = prior_of(rows_of([2000])), prior_of(rows_of([2000], seed=5))
+    guidance = Gail(**parts(prior))
+    for _ in range(100):
+        guidance.update(batch_of(prior), batch_of(other), torch.zeros(6))
+    reward = guidance.reward(batch_of(prior_of(rows_of([2000], seed=6))))
+    assert reward.mean().item() == pytest.approx(math.log(2), abs=0.05)
+
+
+def test_weighted_guidance_prefers_the_more_valuable_half() -> None:
+    """Prior states at +2 are worth 1, those at -2 are worth -1; the life is at both, so only the weights tell them apart."""
+    rows = rows_of([1000], obs_dim=1, action_dim=1)
+    side = np.where(np.arange(1000) % 2 == 0, 1.0, -1.0).astype(np.float32)[:, None]
+    noise = 0.1 * rows.obs
+    prior = prior_of(rows._replace(obs=2 * side + noise, next_obs=2 * side + noise, action=side))
+    batch = batch_of(prior)
+    guidance = q_weighted.make(**parts(prior), lr=1e-2, baseline=0.0, mixup=0.0)
+    for _ in range(300):
+        guidance.update(batch, batch, batch.obs[0])
+    reward = guidance.reward(batch)
+    # D = w / (w + 1), so the reward is log(1 + w) with w = exp(Qn): log(1 + e) and log 2
+    assert reward[::2].mean().item() == pytest.approx(math.log(1 + math.e), abs=0.05)
+    assert reward[1::2].mean().item() == pytest.approx(math.log(2), abs=0.05)
+
+
+def test_every_parameter_of_each_guidance_changes_and_a_round_trip_is_exact(small_prior: Prior) -> None:
+    life = batch_of(prior_of(rows_of([33], seed=3)))
+    agent = make_sac(small_prior)
+    for make in (gail.make, q_weighted.make, rnd.make):
+        wanted = {
+            key: part
+            for key, part in parts(small_prior).items()
+            if make is not rnd.make or key in ("prior", "generator", "device")
+        }
+        if "agent" in wanted:
+            wanted["agent"] = agent
+        one, other = make(**wanted), make(**{**wanted, "generator": torch.Generator().manual_seed(7)})  # type: ignore[operator]
+        before = [p.detach().clone() for p in one.params]
+        one.update(batch_of(small_prior), life, life.obs[0])
+        assert not any(torch.equal(p, q) for p, q in zip(before, one.params, strict=True))
+        other.load_state_dict(one.state_dict())
+        assert torch.equal(one.reward(life), other.reward(life))
+
+
+def test_rnd_normalisation_by_hand() -> None:
+    # std of [1, 3] is √2 (n - 1); 0.9 · 5 + 0.1 · √2
+    assert running_std(torch.tensor(5.0), torch.tensor([1.0, 3.0]), 0.9).item() == pytest.approx(4.5 + 0.1 * math.sqrt(2))
+    assert running_std(torch.tensor(5.0), torch.tensor([2.0, 2.0]), 0.9).item() == pytest.approx(
+        4.5 + 0.1 * 1e-3
+    )  # at least 1e-3
+
+
+def test_rnd_rewards_what_is_new() -> None:
+    prior = prior_of(rows_of([500]))
+    guidance = rnd.make(**{key: value for key, value in parts(prior).items() if key in ("prior", "generator", "device")}, lr=3e-3)
+    known = batch_of(prior)
+    before = guidance.error(known.next_obs).mean().item()
+    for _ in range(300):
+        guidance.update(known, known, known.obs[0])
+    assert guidance.error(known.next_obs).mean().item() < 0.2 * before
+    new = known._replace(next_obs=known.next_obs + 10.0)
+    assert guidance.reward(new).mean() > 5 * guidance.reward(known).mean()
+    for _ in range(600):  # the standard deviation follows that of the raw errors, not of those already divided by it
+        guidance.update(known, known, known.obs[0])
+    assert guidance.std.item() == pytest.approx(max(guidance.error(known.next_obs).std().item(), 1e-3), rel=0.2)
+
+
+def test_no_guidance_is_the_tasks_reward(small_prior: Prior) -> None:
+    batch = batch_of(small_prior)
+    assert torch.equal(none.make().reward(batch), batch.reward)

@@ -1,0 +1,154 @@
+"""Objectives before the life: numbers worked out by hand, every parameter moves, and each of them learns."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from slrl import plugins, pretrain
+from slrl.offline import bc, cal_ql, iql
+from slrl.offline.cal_ql import calibrated_gap
+from slrl.offline.iql import advantage_weight, expectile_loss
+from slrl.priors import Prior
+from slrl.types import Batch
+
+from .conftest import prior_of, rows_of
+from .test_sac import CPU, batch_of, make_sac
+
+
+def test_expectile_loss_by_hand() -> None:
+    # |0.7 - 1(u < 0)| u²: 0.7 · 4 for u = 2 and 0.3 · 9 for u = -3
+    assert expectile_loss(torch.tensor([2.0, -3.0]), 0.7).item() == pytest.approx((0.7 * 4 + 0.3 * 9) / 2)
+
+
+def test_advantage_weight_by_hand() -> None:
+    weight = advantage_weight(torch.tensor([-1.0, 0.0, 1.0, 10.0]), beta=3.0, largest=100.0)
+    assert weight.tolist() == pytest.approx([math.exp(-3), 1.0, math.exp(3), 100.0], rel=1e-5)
+
+
+def test_the_target_of_iql_by_hand() -> None:
+    """V = 2 everywhere, Q = 3: y = 10 · r + γ · bootstrap · 2 and the critic's loss is Σ_k mean (3 - y)²."""
+    prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))  # rewards 0, 1; the second row is terminal
+    agent = make_sac(prior, discount=0.5, reward_scale=10.0, critic_lr=1e-12, actor_lr=1e-12)
+    objective = iql.make(agent)
+    with torch.no_grad():
+        for params, bias in ((objective.value, 2.0), (agent.critic, 3.0), (agent.target, 3.0)):
+            for p in params:
+                p.zero_()
+            params[-1].fill_(bias)
+    metrics = objective.update(batch_of(prior))
+    # y = 0 + 0.5 · 2 = 1 and y = 10: (4 + 49) / 2 for each of the two critics
+    assert float(metrics["pretrain/critic_loss"]) == pytest.approx(53.0, abs=1e-3)
+    assert float(metrics["pretrain/value_loss"]) == pytest.approx(0.7 * 1.0)  # u = 3 - 2
+
+
+def test_the_calibrated_gap_by_hand() -> None:
+    """One critic, one action of each source, one state: uniform 0, policy here 1, policy there 4, return-to-go 2."""
+    q = torch.tensor([0.0, 1.0, 4.0]).reshape(1, 3, 1, 1)
+    log_p = torch.log(torch.tensor([0.5, 1.0, 2.0])).reshape(3, 1, 1)
+    gap = calibrated_gap(q, log_p, q_data=torch.tensor([[3.0]]), returns=torch.tensor([2.0]))
+    # log(e^0 / 0.5 + e^max(1, 2) / 1 + e^max(4, 2) / 2) - 3; the uniform action is not lifted to the return
+    assert gap.item() == pytest.approx(math.log(2 + math.e**2 + math.e**4 / 2) - 3, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["iql", "cal_ql", "bc"])
+def test_every_parameter_changes(small_prior: Prior, name: str) -> None:
+    agent = make_sac(small_prior)
+    objective: Any = plugins.make("slrl.offline", name, {}, where="test", agent=agent)
+    before = {key: value.clone() for key, value in agent.state_dict().items()}
+    for _ in range(3):
+        objective.update(batch_of(small_prior))
+    parts = {"bc": ["actor"]}.get(name, ["actor", "critic", "target"])
+    for key, value in agent.state_dict().items():
+        if key.split(".")[0] in parts:
+            assert not torch.equal(value, before[key]), key
+
+
+def bandit() -> Prior:
+    """The best action equals the observation, the prior's are anything, and each row is an episode."""
+    rng = np.random.default_rng(0)
+    rows = rows_of([1] * 3000, obs_dim=1, action_dim=1)
+    obs = rng.uniform(-0.8, 0.8, (3000, 1)).astype(np.float32)
+    action = rng.uniform(-1, 1, (3000, 1)).astype(np.float32)
+    reward = (1.0 - 4.0 * (action - obs)[:, 0] ** 2).astype(np.float32)
+    return prior_of(
+        rows._replace(obs=obs, action=action, reward=reward, terminated=np.ones(3000, bool), truncated=np.zeros(3000, bool))
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("iql", {"expectile": 0.8, "advantage_temperature": 5.0}), ("cal_ql", {"conservative_weight": 0.5})]
+)
+def test_it_learns_the_best_actions_of_a_prior_that_acts_at_random(name: str, settings: dict[str, Any]) -> None:
+    prior, rng = bandit(), np.random.default_rng(1)
+    agent = make_sac(
+        prior, actor_lr=3e-3, critic_lr=3e-3, initial_temperature=0.05, target_entropy=-2.0, hidden=(32, 32), polyak=0.05
+    )
+    objective: Any = plugins.make("slrl.offline", name, settings, where="test", agent=agent)
+    everything = batch_of(prior)
+    for _ in range(500):
+        index = torch.from_numpy(rng.integers(3000, size=128))
+        objective.update(Batch(*(column[index] for column in everything)))
+    obs = np.linspace(-0.7, 0.7, 15, dtype=np.float32)[:, None]
+    error = np.mean([np.abs(agent.act(o, sample=False) - o) for o in obs])
+    random = np.mean(np.abs(prior.action - prior.obs))
+    assert error < 0.3 * random
+
+
+def test_cloning_imitates() -> None:
+    rows = rows_of([2000], obs_dim=1, action_dim=1)
+    prior = prior_of(rows._replace(action=np.tanh(rows.obs)))
+    agent = make_sac(prior, actor_lr=3e-3)
+    objective = bc.make(agent)
+    for _ in range(400):
+        objective.update(batch_of(prior))
+    obs = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
+    assert np.mean([np.abs(agent.act(o, sample=False) - np.tanh(o)) for o in obs]) < 0.05
+
+
+def test_calibration_needs_the_returns_of_the_prior(small_prior: Prior) -> None:
+    agent = make_sac(small_prior, reward_scale=10.0, discount=0.5)
+    returns = cal_ql.make(agent)._returns
+    np.testing.assert_allclose(returns.numpy(), 10 * small_prior.returns_to_go(0.5))
+
+
+PLAN = {"objective": {"name": "iql"}, "steps": 10, "batch_size": 8}
+AGENT = {"name": "sac", "hidden": (8,)}
+
+
+def test_pretraining_is_done_once_and_the_cached_agent_is_exactly_the_trained_one(
+    small_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepare(seed: int) -> Any:
+        return pretrain.prepare(AGENT, PLAN, small_prior, seed=seed, device=CPU, quiet=True)
+
+    trained = prepare(3)
+    monkeypatch.setattr(pretrain, "_learn", None)  # whoever trains again now fails
+    cached = prepare(3)
+    for key, value in trained.state_dict().items():
+        assert torch.equal(value, cached.state_dict()[key]), key
+    np.testing.assert_array_equal(trained.act(small_prior.obs[0]), cached.act(small_prior.obs[0]))
+    other = prepare(4)  # another life: the same weights, other randomness
+    assert torch.equal(other.actor[0], cached.actor[0])
+    assert not np.array_equal(other.act(small_prior.obs[0]), cached.act(small_prior.obs[0]))
+    with pytest.raises(TypeError):
+        pretrain.prepare(
+            AGENT, {**PLAN, "steps": 11}, small_prior, seed=3, device=CPU, quiet=True
+        )  # other settings are another agent
+
+
+def test_without_pretraining_the_weights_come_from_the_lifes_seed(small_prior: Prior) -> None:
+    one, two = (pretrain.prepare(AGENT, None, small_prior, seed=seed, device=CPU) for seed in (0, 1))
+    assert not torch.equal(one.actor[0], two.actor[0])
+
+
+def test_a_damaged_cache_is_made_anew(small_prior: Prior, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLRL_CACHE", str(tmp_path))
+    first = pretrain.prepare(AGENT, PLAN, small_prior, seed=0, device=CPU, quiet=True)
+    (cached,) = (tmp_path / "pretrained").iterdir()
+    cached.write_bytes(cached.read_bytes()[:100])
+    again = pretrain.prepare(AGENT, PLAN, small_prior, seed=0, device=CPU, quiet=True)
+    assert torch.equal(first.actor[0], again.actor[0])
+    assert len(list((tmp_path / "pretrained").iterdir())) == 1

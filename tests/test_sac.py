@@ -1,0 +1,236 @@
+"""Soft actor-critic: numbers worked out by hand, every parameter moves, exact round trip, and it learns."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from slrl.agents.sac import Sac
+from slrl.networks import Adam, Normaliser, ensemble, mlp, mlp_params
+from slrl.priors import Prior
+from slrl.types import Batch
+
+from .conftest import prior_of, rows_of
+
+CPU = torch.device("cpu")
+
+
+def make_sac(prior: Prior, *, seed: int = 0, **settings: Any) -> Sac:
+    return Sac(prior=prior, generator=torch.Generator().manual_seed(seed), device=CPU, **{"hidden": (16, 16), **settings})
+
+
+def batch_of(prior: Prior, **replace: Tensor) -> Batch:
+    end = torch.tensor(prior.terminated).float()
+    batch = Batch(
+        *(torch.tensor(a) for a in (prior.obs, prior.action, prior.reward, prior.next_obs)),
+        end,
+        1 - end,
+        torch.arange(len(prior)),
+    )
+    return batch._replace(**replace)
+
+
+def test_target_by_hand(small_prior: Prior) -> None:
+    """Two critics that are constants 3 and 5 (targets 2 and 4), a policy that is N(0, 1) before the tanh, one dimension."""
+    prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
+    agent = make_sac(prior, initial_temperature=0.5, discount=0.9)
+    with torch.no_grad():
+        for params, biases in ((agent.critic, (3.0, 5.0)), (agent.target, (2.0, 4.0)), (agent.actor, (0.0,))):
+            for p in params:
+                p.zero_()
+            params[-1].copy_(torch.tensor(biases).reshape(-1, 1, 1) if len(biases) == 2 else torch.zeros(2))
+    obs = torch.zeros(2, 1)
+    reward, bootstrap, noise = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0]), torch.tensor([[1.0], [1.0]])
+    loss, q = agent.critic_loss(obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, None)
+    # u = 1: log N(1; 0, 1) = -0.5 - 0.5 log 2π = -1.418939; log(1 - tanh² 1) = log 0.419974 = -0.867562; log π = -0.551377
+    # y = 1 + 0.9 (min(2, 4) - 0.5 · -0.551377) = 1 + 0.9 · 2.275688 = 3.048120, and y = 1 without bootstrap
+    # loss = mean over rows, summed over critics: ((3 - 3.048120)² + (3 - 1)²) / 2 + ((5 - 3.048120)² + (5 - 1)²) / 2
+    expected = (0.048120**2 + 4) / 2 + (1.951880**2 + 16) / 2
+    assert loss.item() == pytest.approx(expected, abs=1e-4)
+    assert q.item() == 4.0
+
+    agent.backup_entropy = False  # y = 1 + 0.9 · 2 = 2.8
+    loss, _ = agent.critic_loss(obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, None)
+    assert loss.item() == pytest.approx((0.2**2 + 4) / 2 + (2.2**2 + 16) / 2, abs=1e-5)
+    agent.backup_entropy = True
+    loss, _ = agent.critic_loss(
+        obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, torch.tensor([1])
+    )  # only the second head: 4
+    y = 1 + 0.9 * (4 + 0.5 * 0.551377)
+    assert loss.item() == pytest.approx(((3 - y) ** 2 + 4) / 2 + ((5 - y) ** 2 + 16) / 2, abs=1e-4)
+
+
+@pytest.mark.parametrize("subset", ["min", "mean"])
+def test_actor_loss_by_hand(subset: Any) -> None:
+    prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
+    agent = make_sac(prior, initial_temperature=0.5, actor_subset=subset)
+    with torch.no_grad():
+        for p in (*agent.critic, *agent.actor):
+            p.zero_()
+        agent.critic[-1].copy_(torch.tensor([3.0, 5.0]).reshape(2, 1, 1))
+    loss, log_prob = agent.actor_loss(torch.zeros(1, 1), torch.ones(1, 1))
+    assert log_prob.item() == pytest.approx(-0.551377, abs=1e-5)
+    assert loss.item() == pytest.approx(0.5 * -0.551377 - (3.0 if subset == "min" else 4.0), abs=1e-5)
+
+
+def test_log_probability_is_a_density(small_prior: Prior) -> None:
+    prior = prior_of(rows_of([5], obs_dim=3, action_dim=1))
+    agent = make_sac(prior)
+    grid = torch.linspace(-0.9985, 0.9985, 20_001).unsqueeze(1)
+    obs = agent.normaliser(torch.tensor(prior.obs[:1])).expand(len(grid), -1)
+    density = agent.log_prob(obs, grid).exp()
+    assert torch.trapezoid(density, grid[:, 0]).item() == pytest.approx(1.0, abs=0.02)
+    noise = torch.randn(20_001, 1, generator=torch.Generator().manual_seed(0)).clamp(-2.5, 2.5)
+    action, log_prob = agent.sample(obs, noise)
+    torch.testing.assert_close(agent.log_prob(obs, action), log_prob, atol=2e-3, rtol=0)
+
+
+def test_every_parameter_changes_and_only_the_critics_without_the_policy(small_prior: Prior) -> None:
+    for settings in ({}, {"critics": 5, "target_subset": 2, "layer_norm": True, "actor_subset": "mean"}):
+        agent = make_sac(small_prior, **settings)
+        before = {key: value.clone() for key, value in agent.state_dict().items()}
+        agent.update(batch_of(small_prior), improve_policy=False)
+        between = agent.state_dict()
+        for key in before:
+            if key.startswith(("actor", "temperature")):
+                assert torch.equal(before[key], between[key]), key
+        for _ in range(3):
+            agent.update(batch_of(small_prior))
+        after = agent.state_dict()
+        unmoved = [key for key in before if not key.startswith("normaliser") and torch.equal(before[key], after[key])]
+        assert unmoved == []
+
+
+def test_temperature_rises_when_entropy_is_too_low_and_falls_when_it_is_too_high(small_prior: Prior) -> None:
+    for goal, sign in ((5.0, 1), (-50.0, -1)):
+        agent = make_sac(small_prior, target_entropy=goal)
+        for _ in range(5):
+            agent.update(batch_of(small_prior))
+        assert sign * agent.log_temperature.item() > 0
+
+
+def test_target_subset_draws_without_replacement(small_prior: Prior) -> None:
+    agent = make_sac(small_prior, critics=4, target_subset=2)
+    drawn = {tuple(sorted(agent.heads().tolist())) for _ in range(200)}  # type: ignore[union-attr]
+    assert drawn == {(0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3)}
+
+
+def test_a_stack_equals_its_networks_one_by_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(7, 3)
+    for layer_norm in (False, True):
+        params = mlp_params((3, 8, 8, 1), generator, CPU, heads=4, layer_norm=layer_norm)
+        single = [_one(params, k, x, layer_norm) for k in range(4)]
+        torch.testing.assert_close(ensemble(params, x, layer_norm=layer_norm), torch.stack(single))
+
+
+def _one(params: list[Tensor], k: int, x: Tensor, layer_norm: bool) -> Tensor:
+    stride = 4 if layer_norm else 2
+    for i in range(0, len(params) - 2, stride):
+        x = x @ params[i][k] + params[i + 1][k]
+        if layer_norm:
+            x = (x - x.mean(-1, keepdim=True)) / (x.var(-1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+            x = x * params[i + 2][k] + params[i + 3][k]
+        x = x.clamp(min=0)
+    return (x @ params[-2][k] + params[-1][k])[:, 0]
+
+
+def test_adam_is_adam() -> None:
+    ours, theirs = (
+        [torch.arange(6.0).reshape(2, 3).clone().requires_grad_(), torch.ones(4, requires_grad=True)] for _ in range(2)
+    )
+    mine, reference = Adam(ours, 1e-2), torch.optim.Adam(theirs, 1e-2)
+    for step in range(20):
+        gradients = [torch.full_like(p, math.sin(step + i)) for i, p in enumerate(ours)]
+        mine.step(gradients)
+        for p, g in zip(theirs, gradients, strict=True):
+            p.grad = g.clone()
+        reference.step()
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_save_and_load_is_exact(small_prior: Prior) -> None:
+    agent, copy = make_sac(small_prior), make_sac(small_prior, seed=9)
+    for _ in range(5):
+        agent.update(batch_of(small_prior))
+    copy.load_state_dict(agent.state_dict())
+    for _ in range(5):
+        agent.update(batch_of(small_prior))
+        copy.update(batch_of(small_prior))
+    assert all(torch.equal(a, b) for a, b in zip(agent.state_dict().values(), copy.state_dict().values(), strict=True))
+    np.testing.assert_array_equal(agent.act(small_prior.obs[0]), copy.act(small_prior.obs[0]))
+
+
+def test_a_frozen_value_does_not_learn(small_prior: Prior) -> None:
+    agent = make_sac(small_prior)
+    frozen = agent.frozen_value()
+    obs, action = torch.tensor(small_prior.obs), torch.tensor(small_prior.action)
+    q, v = frozen.q(obs, action), frozen.v(obs)
+    agent.update(batch_of(small_prior))
+    assert torch.equal(frozen.q(obs, action), q)
+    assert torch.equal(frozen.v(obs), v)
+    assert not torch.equal(agent.frozen_value().q(obs, action), q)
+
+
+def test_a_state_a_hundred_deviations_away_still_has_a_usable_gradient() -> None:
+    prior = prior_of(rows_of([200], obs_dim=2))
+    agent = make_sac(prior, hidden=(64, 64))
+    normaliser = Normaliser(prior, CPU)
+    far = torch.tensor([[0.0, 100.0 * prior.obs[:, 1].std() + prior.obs[:, 1].mean()]], requires_grad=True)
+    assert normaliser(far)[0, 1].item() == pytest.approx(math.asinh(100), abs=1e-3)
+    for network in (
+        lambda x: mlp(agent.actor, normaliser(x))[0, 0],
+        lambda x: agent.q(agent.critic, normaliser(x), torch.zeros(1, 2)).sum(),
+    ):
+        (gradient,) = torch.autograd.grad(network(far), far)
+        near = torch.tensor([[0.0, 1.0]], requires_grad=True)
+        (usual,) = torch.autograd.grad(network(near), near)
+        # asinh'(100) = 0.01: a hundredth of the usual slope, not zero
+        assert 1e-4 < abs(gradient[0, 1].item() / usual[0, 1].item()) < 1.0
+
+
+def test_dimensions_that_hardly_vary_are_not_blown_up() -> None:
+    rows = rows_of([50])
+    rows.obs[:, 3] = 1.0 + 1e-6 * rows.obs[:, 3]
+    scaled = Normaliser(prior_of(rows), CPU)(torch.tensor(rows.obs))
+    assert scaled[:, 3].abs().max().item() < 1e-3
+
+
+def test_it_learns_that_the_best_action_is_the_observation() -> None:
+    """As SB3's identity test: reward -(a - s)², no future. The mean policy must come within 0.1 of s."""
+    rng = np.random.default_rng(0)
+    rows = rows_of([2000], obs_dim=1, action_dim=1)
+    rows = rows._replace(obs=rng.uniform(-0.8, 0.8, (2000, 1)).astype(np.float32))
+    rows = rows._replace(reward=-((rows.action - rows.obs)[:, 0] ** 2), terminated=np.ones(2000, bool))
+    prior = prior_of(rows)
+    agent, everything = (
+        make_sac(prior, actor_lr=3e-3, critic_lr=3e-3, initial_temperature=0.05, target_entropy=-3.0),
+        batch_of(prior),
+    )
+    for _ in range(600):
+        index = torch.from_numpy(rng.integers(2000, size=128))
+        agent.update(Batch(*(column[index] for column in everything)))
+    obs = np.linspace(-0.7, 0.7, 15, dtype=np.float32)[:, None]
+    error = np.abs([agent.act(o, sample=False) - o for o in obs])
+    assert error.mean() < 0.1
+
+
+def test_bfloat16_computes_what_float32_does(small_prior: Prior) -> None:
+    plain, half = make_sac(small_prior), make_sac(small_prior, precision="bfloat16")
+    a, b = plain.update(batch_of(small_prior)), half.update(batch_of(small_prior))
+    for key in a:
+        assert float(b[key]) == pytest.approx(float(a[key]), rel=0.05, abs=0.05), key
+    assert all(p.dtype == torch.float32 for p in half.critic)
+
+
+@pytest.mark.slow
+def test_compiled_computes_what_eager_does(small_prior: Prior) -> None:
+    plain, compiled = make_sac(small_prior), make_sac(small_prior, compile=True)
+    for _ in range(3):
+        a, b = plain.update(batch_of(small_prior)), compiled.update(batch_of(small_prior))
+    for key in a:
+        assert float(b[key]) == pytest.approx(float(a[key]), rel=1e-3, abs=1e-4), key
