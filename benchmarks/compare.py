@@ -18,10 +18,10 @@ import torch
 from tqdm import tqdm
 
 from slrl import adapters, scenarios
-from slrl.adapt import Settings, adapt_as, load_adapter
 from slrl.content import read_toml
 from slrl.files import made_folder, write_text
 from slrl.recipes import load_prior
+from slrl.run import Settings, adapt_as, load_adapter
 
 COLUMNS = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "censored", "wall_clock_s", "steps_per_s",
            "prior_sha256", "git_revision", "torch")  # fmt: skip

@@ -30,8 +30,6 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from slrl.adapt import adapt as adapt
-    from slrl.adapt import load_adapter as load_adapter
     from slrl.envs import make as make
     from slrl.errors import BadInput as BadInput
     from slrl.life import Life as Life
@@ -39,6 +37,8 @@ if TYPE_CHECKING:
     from slrl.priors import Prior as Prior
     from slrl.recipes import load_prior as load_prior
     from slrl.results import Result as Result
+    from slrl.run import adapt as adapt
+    from slrl.run import load_adapter as load_adapter
     from slrl.scenarios import Scenario as Scenario
     from slrl.scenarios import load as load_scenario
 
@@ -48,7 +48,8 @@ _WHERE = {
     "Prior": ("slrl.priors", "Prior"),
     "Result": ("slrl.results", "Result"),
     "Scenario": ("slrl.scenarios", "Scenario"),
-    "load_adapter": ("slrl.adapt", "load_adapter"),
+    "adapt": ("slrl.run", "adapt"),
+    "load_adapter": ("slrl.run", "load_adapter"),
     "load_prior": ("slrl.recipes", "load_prior"),
     "load_scenario": ("slrl.scenarios", "load"),
     "live": ("slrl.life", "live"),

@@ -53,7 +53,7 @@ class Buffer:
     @property
     def bytes_per_row(self) -> int:
         """Memory of one transition."""
-        return self._rows.itemsize * self._width
+        return int(self._rows.itemsize * self._width)
 
     @property
     def life_size(self) -> int:

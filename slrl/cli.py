@@ -12,7 +12,7 @@ from slrl import __version__, content
 from slrl.errors import BadInput
 
 if TYPE_CHECKING:
-    from slrl.adapt import Settings
+    from slrl.run import Settings
 
 
 class Parser(argparse.ArgumentParser):
@@ -109,7 +109,7 @@ def _add_pretrain(commands: Any) -> None:
 
 def _adapt(arguments: argparse.Namespace) -> None:
     settings = _life_settings(arguments)
-    from slrl.adapt import adapt_as
+    from slrl.run import adapt_as
 
     _set_threads(settings.threads)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's polite end is an interruption too
@@ -140,7 +140,7 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
         content.read("adapters", adapter)
     _show_waiting(arguments.quiet)
     from slrl import adapters, scenarios
-    from slrl.adapt import Settings
+    from slrl.run import Settings
 
     if arguments.settings:
         return Settings.read(Path(arguments.settings))
@@ -184,8 +184,8 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     overrides = [parse_setting(text) for text in arguments.set]
     _show_waiting(arguments.quiet)
     from slrl import adapters, scenarios
-    from slrl.adapt import load_adapter, torch_device
     from slrl.recipes import load_prior
+    from slrl.run import load_adapter, torch_device
 
     scenario, method = scenarios.load(arguments.scenario), adapters.load(arguments.adapter, overrides)
     if method.pretrain is None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
+from slrl import seeds
 from slrl.envs import OneLife
 from slrl.errors import BadInput
 from slrl.types import F32, Adapter, Transition
@@ -33,12 +34,16 @@ class Life:
         return len(self.action)
 
 
-def live(env: OneLife, adapter: Adapter, seed: int, *, progress_info: str | None = None, quiet: bool = True) -> Life:
-    """Let ``adapter`` live in ``env`` once. Ctrl-C ends the life as ``interrupted``; what was lived until then is returned."""
+def live(env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True) -> Life:
+    """Let ``adapter`` live in ``env`` once.
+
+    ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and what was lived
+    until then is returned.
+    """
     outcome: Outcome = "interrupted"
     steps: list[tuple[F32, float, F32, float]] = []  # action, reward, next_obs, progress
     rows: list[dict[str, float]] = []
-    first, info = env.reset(seed=seed)
+    first, info = env.reset(seed=seeds.seed_of(seeds.of_life(seed).world) % 2**31)
     obs, began = first, time.perf_counter()
     with tqdm(total=env.life_steps, desc="life", unit="step", disable=quiet, mininterval=0.5) as bar:
         try:
@@ -50,7 +55,7 @@ def live(env: OneLife, adapter: Adapter, seed: int, *, progress_info: str | None
                     )
                 next_obs, reward, terminated, truncated, info = env.step(action)
                 transition = Transition(obs, action, float(reward), next_obs, terminated, truncated)
-                steps.append((action, transition.reward, next_obs, float(info[progress_info]) if progress_info else np.nan))
+                steps.append((action, transition.reward, next_obs, info["progress"]))
                 obs = next_obs
                 metrics = adapter.observe(transition)
                 if terminated or truncated:
@@ -59,7 +64,7 @@ def live(env: OneLife, adapter: Adapter, seed: int, *, progress_info: str | None
                     rate = len(steps) / (time.perf_counter() - began)
                     row = {"life/step": float(len(steps)), "life/reward": transition.reward, "life/progress": steps[-1][3]}
                     rows.append(row | {key: float(value) for key, value in metrics.items()} | {"time/steps_per_s": rate})
-                    _show(bar, rows[-1], len(steps), progress_info)
+                    _show(bar, rows[-1], len(steps))
         except KeyboardInterrupt:
             pass  # the outcome says so
     actions, rewards, arrived, progress = zip(*steps, strict=True) if steps else ((), (), (), ())
@@ -74,9 +79,9 @@ def live(env: OneLife, adapter: Adapter, seed: int, *, progress_info: str | None
     )
 
 
-def _show(bar: "tqdm[Any]", row: dict[str, float], steps: int, progress_info: str | None) -> None:
+def _show(bar: "tqdm[Any]", row: dict[str, float], steps: int) -> None:
     bar.update(steps - bar.n)
-    shown = {progress_info: row["life/progress"]} if progress_info else {}
+    shown = {} if np.isnan(row["life/progress"]) else {"progress": row["life/progress"]}
     if "guidance/reward" in row:
         shown["guidance"] = row["guidance/reward"]
     bar.set_postfix({key: f"{value:.3g}" for key, value in shown.items()}, refresh=False)

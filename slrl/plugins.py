@@ -48,13 +48,20 @@ def split(table: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
 
 
 def resolve(package: str, table: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Check a table without making anything, and complete it with the defaults of its factory."""
+    """Check a table without making anything, and complete it with the defaults of its factory.
+
+    A module that has limits for its values says so in ``check(settings) -> str | None``: what is wrong, if anything.
+    """
     name, settings = split(table, where)
-    factory = find(package, name).make
+    module = find(package, name)
+    factory = module.make
     checked = bind(factory, settings, where=where, parts=PARTS)
     parameters = inspect.signature(factory).parameters
     rest = {key: p.default for key, p in parameters.items() if key not in PARTS and key not in checked and p.default is not None}
-    return {"name": name, **checked, **rest}
+    resolved = {"name": name, **checked, **rest}
+    if hasattr(module, "check") and (wrong := module.check(resolved)):
+        raise BadInput(f"{where}: {wrong}.")
+    return resolved
 
 
 def bind(

@@ -12,6 +12,7 @@ from slrl import content, plugins
 from slrl.agents.sac import Sac
 from slrl.errors import BadInput
 from slrl.priors import Prior
+from slrl.seeds import seed_of
 from slrl.types import Adapter
 
 
@@ -62,11 +63,6 @@ def make(
         rng=np.random.default_rng(rows), generator=torch.Generator().manual_seed(seed_of(noise)), device=device,
     )  # fmt: skip
     return adapter
-
-
-def seed_of(sequence: np.random.SeedSequence) -> int:
-    """A seed for those who take an integer."""
-    return int(sequence.generate_state(1, np.uint64)[0] >> 1)
 
 
 def _override(table: dict[str, Any], key: str, value: Any) -> None:

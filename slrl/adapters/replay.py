@@ -1,5 +1,6 @@
 """Off-policy adaptation: learn from prior and life together, rewarded by guidance."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -8,7 +9,6 @@ import torch
 from slrl import plugins
 from slrl.agents.sac import Sac
 from slrl.buffer import Buffer
-from slrl.errors import BadInput
 from slrl.priors import Prior
 from slrl.types import F32, Guidance, Metrics, State, Transition
 
@@ -35,13 +35,6 @@ class Replay:
         guidance_updates_per_step: int = 1,
         buffer_life_rows: int = 1_000_000,
     ) -> None:
-        if (
-            min(batch_size, guidance_batch_size, update_every_steps, buffer_life_rows) < 1
-            or min(updates_per_step, warm_up_steps) < 0
-        ):
-            raise BadInput("batch sizes, update_every_steps and buffer_life_rows must be 1 or more; the other counts 0 or more.")
-        if prior_fraction != "proportional" and not 0 <= prior_fraction <= 1:
-            raise BadInput(f"prior_fraction must be 'proportional' or between 0 and 1, not {prior_fraction}.")
         self.agent = agent
         self.buffer = Buffer(prior, min(life_steps, buffer_life_rows), rng, device)
         name, settings = plugins.split(guidance, "[guidance]")
@@ -84,6 +77,20 @@ class Replay:
             part.load_state_dict(
                 {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
             )
+
+
+def check(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values, if anything."""
+    fraction = settings["prior_fraction"]
+    for key in ("batch_size", "guidance_batch_size", "update_every_steps", "buffer_life_rows"):
+        if settings[key] < 1:
+            return f"{key} must be 1 or more, not {settings[key]}"
+    for key in ("updates_per_step", "guidance_updates_per_step", "warm_up_steps", "biased_td_every"):
+        if settings[key] < 0:
+            return f"{key} must be 0 or more, not {settings[key]}"
+    if fraction != "proportional" and not 0 <= fraction <= 1:
+        return f"prior_fraction must be 'proportional' or between 0 and 1, not {fraction}"
+    return None
 
 
 make = Replay

@@ -1,9 +1,10 @@
 """Soft actor-critic (Haarnoja et al., 2018) with an ensemble of critics (REDQ: Chen et al., 2021; RLPD: Ball et al., 2023)."""
 
 import math
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -93,7 +94,7 @@ class Sac:
     @torch.inference_mode()
     def act(self, obs: F32, *, sample: bool = True) -> F32:
         """The action (A,) in [-1, 1] for one observation (O,)."""
-        x = self.normaliser(torch.from_numpy(obs).to(self.device).unsqueeze(0))
+        x = self.normaliser(torch.tensor(obs, device=self.device).unsqueeze(0))
         mean, log_std = self.policy(x)
         if sample:
             mean = mean + log_std.exp() * self.noise(1)
@@ -224,6 +225,20 @@ class FrozenValue:
         """(B, O) -> (B,): q at the policy's mode."""
         mean, _ = mlp(self._actor, self._normaliser(obs)).chunk(2, dim=-1)
         return self.q(obs, torch.tanh(mean))
+
+
+def check(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values, if anything."""
+    if not settings["hidden"] or min(settings["hidden"]) < 1 or settings["critics"] < 1:
+        return "hidden must list layers of 1 or more units, and critics must be 1 or more"
+    if settings.get("target_subset") is not None and not 1 <= settings["target_subset"] <= settings["critics"]:
+        return f"target_subset must be between 1 and critics ({settings['critics']}), not {settings['target_subset']}"
+    if not 0 <= settings["discount"] < 1 or not 0 < settings["polyak"] <= 1:
+        return "discount must be at least 0 and less than 1, and polyak more than 0 and at most 1"
+    for key in ("actor_lr", "critic_lr", "temperature_lr", "initial_temperature"):
+        if settings[key] <= 0:
+            return f"{key} must be more than 0, not {settings[key]}"
+    return None
 
 
 make = Sac

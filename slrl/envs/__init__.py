@@ -18,13 +18,17 @@ if "slrl/Pointmass-v0" not in gym.registry:
 class OneLife(gym.Wrapper[Any, Any, Any, Any]):
     """Lets the wrapped environment be reset once, ends it after ``life_steps``, and never lets it be stepped after its end.
 
+    The info of every step has ``success`` and ``progress`` (NaN without ``progress_info``), whatever the world calls them.
+
     Raises:
         RuntimeError: at the second ``reset``, and at a ``step`` outside the life.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], life_steps: int, success_info: str = "success") -> None:
+    def __init__(
+        self, env: gym.Env[Any, Any], life_steps: int, success_info: str = "success", progress_info: str | None = None
+    ) -> None:
         super().__init__(env)
-        self.life_steps, self._success_info = life_steps, success_info
+        self.life_steps, self._success_info, self._progress_info = life_steps, success_info, progress_info
         self._steps_left, self._born, self._alive = life_steps, False, False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
@@ -38,21 +42,29 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
             raise RuntimeError("step() outside a life: call reset() first, once, and stop when the life has ended.")
         obs, reward, terminated, _, info = self.env.step(action)  # a time limit of the source world does not end a life
         self._steps_left -= 1
-        if self._success_info not in info:
-            raise BadInput(
-                f"the environment's info has no {self._success_info!r}; it has {', '.join(sorted(info)) or 'nothing'}."
-            )
+        for key in filter(None, (self._success_info, self._progress_info)):
+            if key not in info:
+                raise BadInput(f"the environment's info has no {key!r}; it has {', '.join(sorted(info)) or 'nothing'}.")
+        progress = float(info[self._progress_info]) if self._progress_info else np.nan
         success = bool(info[self._success_info])
         terminated = terminated or success
         truncated = self._steps_left <= 0 and not terminated
         self._alive = not (terminated or truncated)
-        return obs, reward, terminated, truncated, {**info, "success": success}
+        return obs, reward, terminated, truncated, {**info, "success": success, "progress": progress}
 
 
 def make(scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None) -> OneLife:
     """The target world of a scenario, for one life."""
     env = make_world(scenario.target, render_mode=render_mode)
-    return OneLife(env, life_steps or scenario.life_steps, scenario.success_info)
+    return OneLife(env, life_steps or scenario.life_steps, scenario.success_info, scenario.progress_info)
+
+
+def check(scenario: Scenario) -> None:
+    """Try a step in a world of its own, so that a wrong name is found before hours of pretraining and not after."""
+    env = make(scenario)
+    env.reset(seed=0)
+    env.step(np.zeros(env.action_space.shape or (), np.float32))
+    env.close()
 
 
 def make_world(world: World, *, render_mode: str | None = None) -> gym.Env[Any, Any]:

@@ -7,6 +7,7 @@ row t of every layout:   obs[t]  action[t]  reward[t]  next_obs[t]  terminated[t
 Each module has ``matches(file) -> bool`` and ``read(file) -> Rows``.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -116,7 +117,7 @@ def columns(node: h5py.Group, key: str) -> F32:
             raise BadInput(f"{node.file.filename}: {member.name} is empty.")
         return np.concatenate([columns(member, name) for name in sorted(member)], axis=1)
     values = array(node, key)
-    return values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+    return values.reshape(len(values), math.prod(values.shape[1:])) if values.ndim else values.reshape(1, 1)
 
 
 def flags(group: h5py.Group, key: str) -> Bools:

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from slrl import adapters, content, envs, plugins, pretrain, results, scenarios
+from slrl import adapters, content, envs, plugins, pretrain, results, scenarios, seeds
 from slrl.adapters import Method
 from slrl.errors import BadInput
 from slrl.life import Life, live
@@ -115,6 +114,7 @@ def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool
     scenario, name = settings.scenario, settings.method.name
     device = torch_device(settings.device)
     pretrain.check(settings.method.pretrain)
+    envs.check(scenario)
     env = envs.make(scenario, life_steps=settings.life_steps)
     prior = load_prior(settings.prior)
     if settings.prior_sha256 not in (None, prior.sha256):
@@ -127,7 +127,7 @@ def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool
     adapter = load_adapter(
         settings.method, prior, scenario, seed=settings.seed, life_steps=settings.life_steps, device=device, quiet=quiet
     )
-    life = live(env, adapter, env_seed(settings.seed), progress_info=scenario.progress_info, quiet=quiet)
+    life = live(env, adapter, settings.seed, quiet=quiet)
     env.close()
 
     table = settings.table(prior.sha256)
@@ -158,14 +158,9 @@ def load_adapter(
     bounds: Any = env.unwrapped.action_space
     env.close()
     unit = with_unit_actions(prior, bounds.low, bounds.high)
-    _, agent_seed, adapter_seed = np.random.SeedSequence(seed).spawn(3)
-    agent = pretrain.prepare(method.agent, method.pretrain, unit, seed=adapters.seed_of(agent_seed), device=device, quiet=quiet)
-    return adapters.make(method, agent, unit, life_steps=life_steps or scenario.life_steps, seed=adapter_seed, device=device)
-
-
-def env_seed(seed: int) -> int:
-    """The seed of the world in the life with this seed."""
-    return adapters.seed_of(np.random.SeedSequence(seed).spawn(1)[0]) % 2**31
+    parts = seeds.of_life(seed)
+    agent = pretrain.prepare(method.agent, method.pretrain, unit, seed=seeds.seed_of(parts.agent), device=device, quiet=quiet)
+    return adapters.make(method, agent, unit, life_steps=life_steps or scenario.life_steps, seed=parts.adapter, device=device)
 
 
 def torch_device(name: str) -> torch.device:

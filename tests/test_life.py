@@ -1,0 +1,297 @@
+"""One life through the front door: the same seed gives the same life, whatever way the prior came; and all files are there."""
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import slrl
+from slrl import adapters, content, envs, recipes
+from slrl.life import live
+from slrl.run import Settings, adapt_as
+from slrl.types import Transition
+
+from .conftest import layouts
+
+Command = Callable[..., tuple[int, str, str]]
+FILES = {"settings.toml", "result.json", "metrics.csv", "life.npz", "trace.png"}
+
+
+def lived(folder: str | Path) -> dict[str, Any]:
+    with np.load(Path(folder) / "life.npz") as life:
+        return {key: life[key] for key in life.files}
+
+
+def same(one: str | Path, other: str | Path) -> bool:
+    a, b = lived(one), lived(other)
+    return all(np.array_equal(a[key], b[key], equal_nan=True) for key in ("obs", "action", "reward", "progress"))
+
+
+def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
+    command: Command, tiny_adapter: str, tmp_path: Path
+) -> None:
+    prior = recipes.load_prior("pointmass")
+    from slrl.formats import Rows
+
+    rows = Rows("copy", *(getattr(prior, key) for key in Rows._fields[1:8]))
+    ways = {"own": None, "recipe": "pointmass", "minari id": "slrl/pointmass-v0", **layouts(tmp_path, rows)}
+    common = [*"adapt --scenario windy_pointmass --life-steps 60 --quiet --json --adapter".split(), tiny_adapter, "--seed"]
+    folders = {}
+    for way, spec in ways.items():
+        out = tmp_path / "runs" / way.replace(" ", "-")
+        code, printed, _ = command(*common, 5, "--out", out, *(() if spec is None else ("--prior", spec)))
+        assert code == 0, way
+        assert len(printed.splitlines()) == 1
+        result = json.loads(printed)
+        assert (result["outcome"], result["steps"], result["censored"]) == ("timeout", 60, True)
+        assert result["prior_sha256"] == prior.sha256
+        folders[way] = result["folder"]
+    for way, folder in folders.items():
+        assert same(folders["own"], folder), way
+
+    code, printed, _ = command(
+        "adapt", "--from", Path(folders["d4rl"]) / "settings.toml", "--out", tmp_path / "again", "--json", "--quiet"
+    )
+    assert code == 0
+    assert same(folders["own"], json.loads(printed)["folder"])
+    code, printed, _ = command(*common, 6, "--out", tmp_path / "other")
+    assert not same(folders["own"], json.loads(printed)["folder"])
+
+
+def test_a_life_leaves_its_files_and_they_say_the_same(command: Command, tiny_adapter: str, tmp_path: Path) -> None:
+    code, printed, err = command(
+        "adapt",
+        "--scenario",
+        "windy_pointmass",
+        "--adapter",
+        tiny_adapter,
+        "--life-steps",
+        250,
+        "--out",
+        tmp_path / "r",
+        "--quiet",
+    )
+    assert (code, err) == (0, "")
+    assert "timeout: not finished after 250 of 250 steps" in printed
+    folder = tmp_path / "r" / "windy_pointmass" / "tiny" / "seed-0"
+    assert {path.name for path in folder.iterdir()} == FILES
+    result = json.loads((folder / "result.json").read_text())
+    needed = "scenario adapter seed outcome steps life_steps censored wall_clock_s steps_per_s prior_sha256 versions git_revision"
+    assert set(needed.split()) <= result.keys()
+    assert {"mujoco", "torch", "numpy", "gymnasium", "python", "slrl"} <= result["versions"].keys()
+    life = lived(folder)
+    assert life["obs"].shape == (251, 6)
+    assert life["action"].shape == (250, 2)
+    np.testing.assert_allclose(life["progress"], np.hypot(*(life["obs"][1:, :2] - [100, 0]).T), rtol=1e-4)
+    rows = list(csv.DictReader((folder / "metrics.csv").open()))
+    assert [float(row["life/step"]) for row in rows] == [100, 200, 250]
+    documented = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
+    assert [key for key in rows[-1] if f"`{key}`" not in documented] == []
+    from PIL import Image
+
+    image = np.asarray(Image.open(folder / "trace.png").convert("RGB"))
+    assert image.shape[0] > 500
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100
+
+
+def test_another_life_with_the_same_name_is_kept_and_the_same_life_is_replaced(
+    command: Command, tiny_adapter: str, tmp_path: Path
+) -> None:
+    def run(*more: object) -> None:
+        assert (
+            command(
+                "adapt", "--scenario", "calm_pointmass", "--adapter", tiny_adapter, "--out", tmp_path / "r", "--quiet", *more
+            )[0]
+            == 0
+        )
+
+    run("--life-steps", 10)
+    run("--life-steps", 10)
+    folder = tmp_path / "r" / "calm_pointmass" / "tiny"
+    assert [path.name for path in folder.iterdir()] == ["seed-0"]
+    run("--life-steps", 12)
+    assert sorted(path.name for path in folder.iterdir()) == ["seed-0", "seed-0.1"]
+    assert json.loads((folder / "seed-0.1" / "result.json").read_text())["life_steps"] == 10
+    assert json.loads((folder / "seed-0" / "result.json").read_text())["life_steps"] == 12
+
+
+class Interrupted:
+    """Acts 7 times, then the user presses Ctrl-C."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def act(self, obs: Any) -> Any:
+        self.steps += 1
+        if self.steps > 7:
+            raise KeyboardInterrupt
+        return np.zeros(2, np.float32)
+
+    def observe(self, transition: Transition) -> dict[str, float]:
+        return {}
+
+
+def test_ctrl_c_ends_a_life_as_interrupted(monkeypatch: pytest.MonkeyPatch, tiny_adapter: str, tmp_path: Path) -> None:
+    life = live(envs.make(slrl.load_scenario("windy_pointmass")), Interrupted(), 0)  # type: ignore[arg-type]
+    assert (life.outcome, life.steps, life.obs.shape) == ("interrupted", 7, (8, 6))
+    scenario = slrl.load_scenario("windy_pointmass")
+    monkeypatch.setattr("slrl.run.load_adapter", lambda *_, **__: Interrupted())
+    settings = Settings(scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=0, life_steps=100)
+    result, _ = adapt_as(settings, out=tmp_path)
+    assert (result.outcome, result.steps, result.censored) == ("interrupted", 7, True)
+    assert {path.name for path in Path(str(result.folder)).iterdir()} == FILES
+
+
+def test_a_polite_kill_of_the_real_process_writes_everything(tiny_adapter: str, tmp_path: Path) -> None:
+    recipes.load_prior("pointmass")
+    command = [
+        sys.executable,
+        "-m",
+        "slrl",
+        "adapt",
+        "--scenario",
+        "windy_pointmass",
+        "--adapter",
+        tiny_adapter,
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    seen = ""
+    assert process.stderr is not None
+    while "life:" not in seen and process.poll() is None:
+        seen += process.stderr.read(1)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "interrupted after" in out
+    (result,) = (tmp_path / "r").rglob("result.json")
+    assert json.loads(result.read_text())["outcome"] == "interrupted"
+    assert {path.name for path in result.parent.iterdir()} == FILES
+
+
+def test_the_library_does_in_five_lines_what_the_command_does(command: Command, tiny_adapter: str, tmp_path: Path) -> None:
+    np.random.seed(1)  # noqa: NPY002 (the global generators must not be touched)
+    torch.manual_seed(1)
+    before = (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index, call-overload, union-attr]  # noqa: NPY002
+    scenario = slrl.load_scenario("windy_pointmass")
+    prior = slrl.load_prior(scenario.prior)
+    adapter = slrl.load_adapter(tiny_adapter, prior, scenario, seed=2, life_steps=40)
+    life = slrl.live(slrl.make(scenario, life_steps=40), adapter, seed=2)
+    after = (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index, call-overload, union-attr]  # noqa: NPY002
+    assert before == after
+    result = slrl.adapt("windy_pointmass", adapter=tiny_adapter, seed=2, life_steps=40, out=tmp_path)
+    np.testing.assert_array_equal(life.obs, lived(str(result.folder))["obs"])
+    assert (life.outcome, life.steps) == (result.outcome, result.steps)
+    assert slrl.adapt("windy_pointmass", adapter=tiny_adapter, life_steps=5, out=None).folder is None
+
+
+def test_an_adapter_goes_on_exactly_from_its_state(tiny_adapter: str) -> None:
+    scenario = slrl.load_scenario("windy_pointmass")
+    prior = slrl.load_prior("pointmass")
+    one, two = (slrl.load_adapter(tiny_adapter, prior, scenario, seed=seed, life_steps=50) for seed in (0, 1))
+    slrl.live(slrl.make(scenario, life_steps=50), one, seed=0)
+    two.load_state_dict(one.state_dict())
+    obs = prior.obs[0]
+    np.testing.assert_array_equal(one.act(obs), two.act(obs))
+
+
+@pytest.mark.parametrize("name", content.names("adapters"))
+def test_every_adapter_lives(name: str) -> None:
+    """With its own settings, but for the length of what comes before the life."""
+    method = adapters.load(name, [("pretrain.steps", 20)] if adapters.load(name).pretrain else [])
+    scenario, prior = slrl.load_scenario("windy_pointmass"), slrl.load_prior("pointmass")
+    lives = []
+    for _ in range(2):
+        adapter = slrl.load_adapter(method, prior, scenario, seed=1, life_steps=130)
+        lives.append(slrl.live(slrl.make(scenario, life_steps=130), adapter, seed=1))
+    assert lives[0].steps == 130
+    np.testing.assert_array_equal(lives[0].obs, lives[1].obs)
+    assert name == "frozen" or "agent/critic_loss" in lives[0].metrics[-1]
+
+
+def test_a_step_near_the_end_of_a_long_life_costs_what_a_step_at_its_beginning_costs(small_prior: Any) -> None:
+    from slrl.buffer import Buffer
+
+    buffer = Buffer(small_prior, 1_000_000, np.random.default_rng(0), torch.device("cpu"))
+    step = Transition(small_prior.obs[0], small_prior.action[0], 0.0, small_prior.obs[1], False, False)
+
+    def seconds(at: int) -> float:
+        buffer.lived = at
+        began = time.perf_counter()
+        for _ in range(300):
+            buffer.append(step, bootstrap=True)
+            buffer.sample(128)
+        return time.perf_counter() - began
+
+    seconds(10_000)
+    ratios = [seconds(999_000) / seconds(10_000) for _ in range(9)]
+    assert sorted(ratios)[4] < 1.5  # memory is colder at the end; `make bench` measures the whole step
+
+
+def test_help_is_quick_and_needs_no_torch() -> None:
+    code = """
+import sys
+from slrl.cli import main
+sys.argv = ["slrl", "--help"]
+try:
+    main()
+except SystemExit:
+    assert "torch" not in sys.modules
+"""
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+        times.append(time.perf_counter() - began)
+    assert min(times) < 0.5
+
+
+def test_lists_doctor_show_and_pretrain(command: Command, tiny_adapter: str) -> None:
+    for kind in ("scenarios", "adapters", "priors"):
+        code, out, _ = command("list", kind)
+        assert code == 0
+        assert [line.split()[0] for line in out.splitlines()] == content.names(kind)  # type: ignore[arg-type]
+    code, out, _ = command("doctor")
+    assert code == 0
+    assert "torch" in out
+    code, out, _ = command("prior", "show", "pointmass", "--scenario", "windy_pointmass")
+    assert code == 0
+    assert "50,000 transitions" in out
+    assert "fit             yes" in out
+    code, out, _ = command("pretrain", "--scenario", "calm_pointmass", "--adapter", tiny_adapter, "--quiet")
+    assert code == 0
+    assert "pretrained" in out
+
+
+def test_doctor_knows_the_bad_combinations() -> None:
+    from slrl.doctor import known_problems
+
+    assert known_problems({"mujoco": "3.11.0"}, bf16=True) == []
+    assert "FrankaKitchen" in known_problems({"mujoco": "3.12.0"}, bf16=True)[0]
+    assert "FrankaKitchen" in known_problems({"mujoco": "4.0.0"}, bf16=True)[0]
+    assert "bfloat16" in known_problems({"mujoco": "not installed"}, bf16=False)[0]
+
+
+@pytest.mark.slow
+def test_the_pretrained_policy_is_home_in_calm_air_and_lost_in_the_wind() -> None:
+    calm = [slrl.adapt("calm_pointmass", adapter="frozen", seed=seed, out=None) for seed in range(100)]
+    assert sum(result.outcome == "success" for result in calm) >= 95
+    windy = [slrl.adapt("windy_pointmass", adapter="frozen", seed=seed, life_steps=5000, out=None) for seed in range(10)]
+    assert all(result.outcome == "timeout" for result in windy)
+
+
+@pytest.mark.slow
+def test_qwale_comes_home_before_the_reference_did() -> None:
+    lives = [slrl.adapt("windy_pointmass", adapter="qwale", seed=seed, life_steps=28_890, out=None) for seed in (20, 21, 22)]
+    assert all(result.outcome == "success" for result in lives), [result.steps for result in lives]
