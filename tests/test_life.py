@@ -44,11 +44,11 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
 
     rows = Rows("copy", *(getattr(prior, key) for key in Rows._fields[1:8]))
     ways = {"own": None, "recipe": "pointmass", "minari id": "slrl/pointmass-v0", **layouts(tmp_path, rows)}
-    common = [*"adapt --scenario windy_pointmass --life-steps 60 --quiet --json --adapter".split(), tiny_adapter, "--seed"]
+    common = ["adapt", "--scenario", "windy_pointmass", "--life-steps", "60", "--quiet", "--json", "--adapter", tiny_adapter]
     folders = {}
     for way, spec in ways.items():
         out = tmp_path / "runs" / way.replace(" ", "-")
-        code, printed, _ = command(*common, 5, "--out", out, *(() if spec is None else ("--prior", spec)))
+        code, printed, _ = command(*common, "--seed", 5, "--out", out, *(() if spec is None else ("--prior", spec)))
         assert code == 0, way
         assert len(printed.splitlines()) == 1
         result = json.loads(printed)
@@ -63,7 +63,7 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
     )
     assert code == 0
     assert same(folders["own"], json.loads(printed)["folder"])
-    code, printed, _ = command(*common, 6, "--out", tmp_path / "other")
+    code, printed, _ = command(*common, "--seed", 6, "--out", tmp_path / "other")
     assert not same(folders["own"], json.loads(printed)["folder"])
 
 

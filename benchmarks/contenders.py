@@ -1,0 +1,217 @@
+"""What `benchmarks/speed.py` times: each function builds one contender and returns a step that can be called again and again."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from torch import nn
+
+from slrl import envs, formats
+from slrl.adapters import replay
+from slrl.agents.sac import Sac
+from slrl.buffer import Buffer
+from slrl.guidance import q_weighted
+from slrl.priors import Prior, content_hash
+from slrl.scenarios import World
+from slrl.types import Batch, Transition
+
+Step = Callable[[], object]
+CPU = torch.device("cpu")
+HALF_CHEETAH, POINTMASS = (17, 6), (6, 2)
+BATCH, HIDDEN = 256, (256, 256)
+
+
+def random_prior(sizes: tuple[int, int], rows: int = 50_000) -> Prior:
+    """Rows of noise: the arithmetic costs the same."""
+    rng, (o, a) = np.random.default_rng(0), sizes
+    ends = np.arange(rows) % 1000 == 999
+    data = formats.Rows(
+        "noise",
+        rng.standard_normal((rows, o), np.float32),
+        rng.uniform(-1, 1, (rows, a)).astype(np.float32),
+        rng.standard_normal(rows).astype(np.float32),
+        rng.standard_normal((rows, o), np.float32),
+        np.zeros(rows, np.bool_),
+        ends,
+        (np.arange(rows) // 1000).astype(np.int32),
+    )
+    spaces = {"observation_space": Box(-np.inf, np.inf, (o,)), "action_space": Box(-1, 1, (a,))}
+    return Prior(name="noise", sha256=content_hash(data), **spaces, **data._asdict())
+
+
+def sac(prior: Prior, **settings: Any) -> Sac:
+    """Ours, with the sizes of the comparison."""
+    return Sac(prior=prior, generator=torch.Generator().manual_seed(0), device=CPU, **{"hidden": HIDDEN, **settings})
+
+
+def slrl_update(**settings: Any) -> Step:
+    """Sample a batch and update critics, actor, temperature and targets."""
+    prior = random_prior(HALF_CHEETAH)
+    agent, buffer = sac(prior, **settings), Buffer(prior, 1, np.random.default_rng(0), CPU)
+    return lambda: agent.update(buffer.sample(BATCH))
+
+
+def slrl_bf16() -> Step:
+    """The same with matrix products in bfloat16."""
+    return slrl_update(precision="bfloat16")
+
+
+def slrl_compiled() -> Step:
+    """The same with the losses compiled."""
+    return slrl_update(compile=True)
+
+
+def slrl_compiled_bf16() -> Step:
+    """Both."""
+    return slrl_update(compile=True, precision="bfloat16")
+
+
+def slrl_life(life_rows: int = 100_000, lived: int = 0, *, hidden: tuple[int, ...] = HIDDEN, batch_size: int = BATCH) -> Step:
+    """One step of a life with QWALE: act, environment, store, discriminator, reward, update."""
+    prior = random_prior(POINTMASS)
+    agent = sac(prior, hidden=hidden)
+    adapter = replay.make(
+        agent=agent, prior=prior, life_steps=life_rows, rng=np.random.default_rng(0), generator=torch.Generator(), device=CPU,
+        guidance={"name": "q_weighted"}, batch_size=batch_size, guidance_batch_size=batch_size, warm_up_steps=0,
+    )  # fmt: skip
+    env = envs.make_world(World(env="slrl/Pointmass-v0"))
+    state = {"obs": env.reset(seed=0)[0]}
+    for number in range(
+        lived
+    ):  # a long life, quickly: the rows must really be written, or memory that was never touched looks fast
+        adapter.buffer.append(
+            Transition(prior.obs[number % 50_000], prior.action[0], 0.0, prior.obs[0], False, False), bootstrap=True
+        )
+
+    def step() -> None:
+        obs = state["obs"]
+        action = adapter.act(obs)
+        state["obs"], reward, terminated, truncated, _ = env.step(action)
+        adapter.observe(Transition(obs, action, float(reward), state["obs"], terminated, truncated))
+
+    return step
+
+
+def slrl_small_life() -> Step:
+    """The same with the sizes of adapters/qwale.toml, which suit a point mass."""
+    return slrl_life(hidden=(64, 64), batch_size=128)
+
+
+def slrl_early_step() -> Step:
+    """A step of a life of a million, after 10,000 of them."""
+    return slrl_life(1_100_000, 10_000, hidden=(64, 64), batch_size=128)
+
+
+def slrl_late_step() -> Step:
+    """A step of a life of a million, after 1,000,000 of them."""
+    return slrl_life(1_100_000, 1_000_000, hidden=(64, 64), batch_size=128)
+
+
+def slrl_discriminator() -> Step:
+    """One step of the QWALE discriminator: 256 + 256 rows, mixup, weights."""
+    prior = random_prior(POINTMASS)
+    agent, rng = sac(prior), np.random.default_rng(0)
+    guidance = q_weighted.make(prior=prior, agent=agent, rng=rng, generator=torch.Generator(), device=CPU)
+    buffer = Buffer(prior, 1, rng, CPU)
+    one, two = buffer.sample(BATCH), buffer.sample(BATCH)
+    return lambda: guidance.update(one, two, one.obs[0])
+
+
+def slrl_act() -> Step:
+    """One action for one observation."""
+    prior = random_prior(HALF_CHEETAH)
+    agent = sac(prior)
+    return lambda: agent.act(prior.obs[0])
+
+
+def _sb3(env: "gym.Env[Any, Any]") -> Any:
+    from stable_baselines3 import SAC
+    from stable_baselines3.common.logger import configure
+
+    model = SAC(
+        "MlpPolicy", env, learning_starts=0, buffer_size=100_000, policy_kwargs={"net_arch": list(HIDDEN)}, device="cpu", seed=0
+    )
+    model.set_logger(configure(None, []))
+    return model
+
+
+def sb3_update() -> Step:
+    """Stable-Baselines3's SAC, one gradient step from its replay buffer."""
+    prior = random_prior(HALF_CHEETAH)
+    model = _sb3(_Noise(prior))
+    for row in range(5_000):
+        model.replay_buffer.add(
+            prior.obs[row], prior.next_obs[row], prior.action[row], prior.reward[row : row + 1], np.zeros(1, bool), [{}]
+        )
+    return lambda: model.train(gradient_steps=1, batch_size=BATCH)
+
+
+def sb3_life() -> Step:
+    """Ten steps of Stable-Baselines3's learn loop with plain SAC on the point mass."""
+    model = _sb3(gym.make("slrl/Pointmass-v0", max_episode_steps=1000))
+    model.learn(10)
+    return lambda: model.learn(10, reset_num_timesteps=False)
+
+
+class _Noise(gym.Env[Any, Any]):
+    """Spaces without a world."""
+
+    def __init__(self, prior: Prior) -> None:
+        self.observation_space, self.action_space = prior.observation_space, prior.action_space
+
+
+def textbook_update() -> Step:
+    """SAC as a tutorial writes it: two critics as modules, three torch optimisers, losses with backward()."""
+    prior = random_prior(HALF_CHEETAH)
+    o, a = HALF_CHEETAH
+
+    def network(inputs: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs))
+
+    actor, critics, targets = network(o, 2 * a), [network(o + a, 1) for _ in range(2)], [network(o + a, 1) for _ in range(2)]
+    log_alpha = torch.zeros(1, requires_grad=True)
+    actor_optimiser = torch.optim.Adam(actor.parameters(), 3e-4)
+    critic_optimiser = torch.optim.Adam([p for critic in critics for p in critic.parameters()], 3e-4)
+    alpha_optimiser = torch.optim.Adam([log_alpha], 3e-4)
+    buffer = Buffer(prior, 1, np.random.default_rng(0), CPU)
+
+    def policy(obs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean, log_std = actor(obs).chunk(2, -1)
+        normal = torch.distributions.Normal(mean, log_std.clamp(-20, 2).exp())
+        u = normal.rsample()
+        log_prob = normal.log_prob(u) - 2 * (math.log(2) - u - nn.functional.softplus(-2 * u))
+        return torch.tanh(u), log_prob.sum(-1, keepdim=True)
+
+    def step() -> None:
+        batch: Batch = buffer.sample(BATCH)
+        alpha = log_alpha.exp().detach()
+        with torch.no_grad():
+            next_action, next_log_prob = policy(batch.next_obs)
+            x = torch.cat([batch.next_obs, next_action], -1)
+            next_q = torch.min(*(target(x) for target in targets)) - alpha * next_log_prob
+            y = batch.reward.unsqueeze(-1) + 0.99 * batch.bootstrap.unsqueeze(-1) * next_q
+        x = torch.cat([batch.obs, batch.action], -1)
+        critic_loss = sum(nn.functional.mse_loss(critic(x), y) for critic in critics)
+        critic_optimiser.zero_grad()
+        critic_loss.backward()  # type: ignore[union-attr]
+        critic_optimiser.step()
+        action, log_prob = policy(batch.obs)
+        x = torch.cat([batch.obs, action], -1)
+        actor_loss = (alpha * log_prob - torch.min(*(critic(x) for critic in critics))).mean()
+        actor_optimiser.zero_grad()
+        actor_loss.backward()
+        actor_optimiser.step()
+        alpha_loss = -(log_alpha * (log_prob.detach() - a)).mean()
+        alpha_optimiser.zero_grad()
+        alpha_loss.backward()
+        alpha_optimiser.step()
+        with torch.no_grad():
+            for critic, target in zip(critics, targets, strict=True):
+                for p, q in zip(critic.parameters(), target.parameters(), strict=True):
+                    q.lerp_(p, 0.005)
+
+    return step
