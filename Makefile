@@ -32,7 +32,7 @@ bench: setup  ## speed of updates and lives, beside Stable-Baselines3 and a text
 	$(BIN)/python benchmarks/speed.py
 
 reference: setup  ## the comparison in the README, every life listed (hours; continues where it was stopped)
-	$(BIN)/python benchmarks/compare.py
+	$(BIN)/python benchmarks/compare.py --readme README.md
 
 build: setup  ## the wheel, in dist/
 	$(BIN)/python -m build

@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"))
     parser.add_argument("--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv")
+    parser.add_argument("--readme", type=Path, default=None, help="also put the table between its markers in this file")
     arguments = parser.parse_args()
     names, seeds = arguments.adapters.split(","), [int(seed) for seed in arguments.seeds.split(",")]
 
@@ -57,6 +58,8 @@ def main() -> None:
     rows = [row for settings in lives if (row := find(arguments.runs, settings)) is not None]
     write_csv(arguments.csv or Path("eval/reference") / f"{arguments.scenario}.csv", rows)
     print(table(rows))
+    if arguments.readme:
+        fill(arguments.readme, arguments.scenario, table(rows))
 
 
 def prepare_once(scenario_name: str, names: list[str]) -> None:
@@ -120,6 +123,15 @@ def table(rows: list[dict[str, Any]]) -> str:
         )
     head = "| adapter | came home | median steps | restricted mean steps | steps of each life |\n|---|---|---|---|---|\n"
     return head + "\n".join(line for _, line in sorted(lines))
+
+
+def fill(path: Path, scenario: str, text: str) -> None:
+    """Put the table between ``<!-- table:SCENARIO -->`` and ``<!-- end -->``."""
+    before, marker, rest = path.read_text(encoding="utf-8").partition(f"<!-- table:{scenario} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not (marker and end):
+        raise SystemExit(f"{path} has no place for the table of {scenario}.")
+    write_text(path, f"{before}{marker}{text}\n{end}{after}")
 
 
 if __name__ == "__main__":

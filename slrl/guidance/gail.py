@@ -37,6 +37,7 @@ class Gail:
     scale: float = 1.0  # weight of the discriminator's reward
     offset: float = 0.0  # subtracted from it at every step, so that a life goes on at a price
     task_reward: float = 0.0  # weight of the environment's reward
+    half_life_updates: int = 0  # the discriminator's reward fades to half after this many updates; 0 keeps it
     absorbing: bool = False  # whether arriving in a terminal state earns its reward for ever, or once
 
     def __post_init__(self) -> None:
@@ -44,6 +45,7 @@ class Gail:
         inputs = self.prior.obs.shape[1] + (self.prior.action.shape[1] if self.on == "state_action" else 0)
         self.params = mlp_params((inputs, *self.hidden, 1), self.generator, self.device)
         self._optimiser = Adam(self.params, self.lr)
+        self.strength = torch.ones((), device=self.device)  # of the discriminator's reward, as it fades
 
     def logit(self, batch: Batch) -> Tensor:
         """f (B,): of the state that was arrived in, or of the state and the action taken in it."""
@@ -60,13 +62,15 @@ class Gail:
             x, label, weight = mix(x, share, order), mix(label, share, order), mix(weight, share, order)
         loss = F.binary_cross_entropy_with_logits(mlp(self.params, x)[:, 0], label, weight)
         self._optimiser.step(torch.autograd.grad(loss, self.params))
-        return {"guidance/loss": loss.detach(), **metrics}
+        if self.half_life_updates:
+            self.strength *= 0.5 ** (1 / self.half_life_updates)
+        return {"guidance/loss": loss.detach(), "guidance/strength": self.strength.clone(), **metrics}
 
     @torch.no_grad()
     def reward(self, batch: Batch) -> Tensor:
-        """scale · (-log(1 - D) - offset) + task_reward · r, with -log(1 - D) = softplus(f) at most ``reward_max``."""
+        """strength · scale · (-log(1 - D) - offset) + task_reward · r, with -log(1 - D) = softplus(f) at most ``reward_max``."""
         familiar = F.softplus(self.logit(batch)).clamp(max=self.reward_max)
-        reward = self.scale * (familiar - self.offset) + self.task_reward * batch.reward
+        reward = self.strength * self.scale * (familiar - self.offset) + self.task_reward * batch.reward
         return torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward) if self.absorbing else reward
 
     def state_dict(self) -> State:
@@ -78,7 +82,7 @@ class Gail:
             tensor.copy_(state[f"discriminator.{i}"])
 
     def _tensors(self) -> list[Tensor]:
-        return [*self.params, *self._optimiser.tensors()]
+        return [*self.params, *self._optimiser.tensors(), self.strength]
 
     def _inputs(self, batch: Batch) -> Tensor:
         if self.on == "state":

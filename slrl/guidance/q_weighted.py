@@ -71,6 +71,7 @@ def make(
     scale: float = 1.0,
     offset: float = 0.0,
     task_reward: float = 0.0,
+    half_life_updates: int = 0,
     absorbing: bool = False,
     weight_temperature: float = 1.0,
     baseline: float | None = None,
@@ -83,5 +84,6 @@ def make(
     weigh = QWeights(value, prior, device, weight_temperature, baseline, baseline_ema, clip_baseline, normalise_weights)
     return Gail(
         prior=prior, agent=agent, rng=rng, generator=generator, device=device, weigh=weigh, on=on, hidden=hidden, lr=lr,
-        mixup=mixup, reward_max=reward_max, scale=scale, offset=offset, task_reward=task_reward, absorbing=absorbing,
+        mixup=mixup, reward_max=reward_max, scale=scale, offset=offset, task_reward=task_reward,
+        half_life_updates=half_life_updates, absorbing=absorbing,
     )  # fmt: skip
