@@ -121,8 +121,17 @@ def test_reward_by_hand(small_prior: Prior) -> None:
         guidance.scale, guidance.offset, guidance.task_reward = 0.1, 4.0, 1.0
         combined = 0.1 * (expected - 4.0) + batch.reward
         torch.testing.assert_close(guidance.reward(batch), combined)
+        guidance.strength.fill_(0.5)  # of the discriminator's reward alone
+        torch.testing.assert_close(guidance.reward(batch), 0.05 * (expected - 4.0) + batch.reward)
+        guidance.strength.fill_(1.0)
         guidance.absorbing = True
         torch.testing.assert_close(guidance.reward(batch), torch.where(batch.terminated > 0, combined / (1 - 0.9), combined))
+
+
+def test_guidance_fades_to_half_after_its_half_life(small_prior: Prior) -> None:
+    guidance, batch = Gail(**parts(small_prior), half_life_updates=4), batch_of(small_prior)
+    strengths = [float(guidance.update(batch, batch, batch.obs[0])["guidance/strength"]) for _ in range(8)]
+    assert [strengths[3], strengths[7]] == pytest.approx([0.5, 0.25])
 
 
 def test_mixup_by_hand() -> None:
