@@ -57,9 +57,9 @@ def _draw_plane(figure: Any, axes: Any, life: Life, scenario: Scenario, prior: P
     points = axes.scatter(path[:, x], path[:, y], c=kept, s=5, cmap="viridis", linewidths=0, zorder=3)
     figure.colorbar(points, ax=axes, label="step", shrink=0.8)
     axes.plot(*life.obs[0, [x, y]], marker="o", mfc="white", mec=INK, ms=8, ls="", zorder=4, label="start")
-    axes.plot(*life.obs[-1, [x, y]], marker="X", mfc=INK, mec="white", ms=9, ls="", zorder=5, label="end")
+    axes.plot(*life.obs[-1, [x, y]], marker="X", mfc=INK, mec="white", ms=8, ls="", zorder=6, label="end")
     if plane.goal is not None:
-        axes.plot(*plane.goal, marker="*", mfc=SUCCESS, mec="white", ms=17, ls="", zorder=4, label="goal")
+        axes.plot(*plane.goal, marker="*", mfc=SUCCESS, mec="white", ms=20, ls="", zorder=5, label="goal")
         axes.add_patch(Circle(plane.goal, plane.goal_radius, fill=False, ec=SUCCESS, zorder=4))
     for shift in envs.describe(scenario.target):
         if shift.drift is not None and any(shift.drift):
