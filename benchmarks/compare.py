@@ -1,11 +1,13 @@
 """Compare adapters on one scenario with paired seeds, and write every life down: `make reference`.
 
-Lives run in parallel processes of one thread each. A life whose result is there already is not lived again, so an
-interrupted comparison continues where it was stopped; only lives of the present settings count.
+Lives run in parallel processes of one thread each. A life whose result is there already, in the folder of runs or in the
+CSV, is not lived again, so an interrupted comparison continues where it was stopped, also on another machine. Only lives
+of the present settings count: the CSV has a SHA-256 of them.
 """
 
 import argparse
 import csv
+import hashlib
 import io
 import json
 import multiprocessing
@@ -24,7 +26,7 @@ from slrl.recipes import load_prior
 from slrl.run import Settings, adapt_as, load_adapter
 
 COLUMNS = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "censored", "wall_clock_s", "steps_per_s",
-           "prior_sha256", "git_revision", "torch")  # fmt: skip
+           "prior_sha256", "settings_sha256", "git_revision", "torch")  # fmt: skip
 ADAPTERS = "frozen,finetune,gail_s,gail_sa,rnd,rlpd,qwale"
 
 
@@ -43,8 +45,10 @@ def main() -> None:
 
     torch.set_num_threads(1)
     prepare_once(arguments.scenario, names)
+    path = arguments.csv or Path("eval/reference") / f"{arguments.scenario}.csv"
+    known = read_csv(path)
     lives = [life_settings(arguments.scenario, name, seed) for seed in seeds for name in names]
-    missing = [settings for settings in lives if find(arguments.runs, settings) is None]
+    missing = [settings for settings in lives if find(arguments.runs, known, settings) is None]
     with (
         ProcessPoolExecutor(
             arguments.jobs, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
@@ -55,8 +59,8 @@ def main() -> None:
             bar.write(future.result())
             bar.update()
 
-    rows = [row for settings in lives if (row := find(arguments.runs, settings)) is not None]
-    write_csv(arguments.csv or Path("eval/reference") / f"{arguments.scenario}.csv", rows)
+    rows = [row for settings in lives if (row := find(arguments.runs, known, settings)) is not None]
+    write_csv(path, rows)
     print(table(rows))
     if arguments.readme:
         fill(arguments.readme, arguments.scenario, table(rows))
@@ -84,16 +88,37 @@ def live_one(settings: Settings, runs: Path) -> str:
     return f"{result.adapter} seed {result.seed}: {result.outcome} after {result.steps:,} steps in {result.wall_clock_s:.0f} s"
 
 
-def find(runs: Path, settings: Settings) -> dict[str, Any] | None:
-    """The CSV row of a life that was lived with these settings."""
+def settings_hash(table: dict[str, Any]) -> str:
+    """Of everything that the steps of a life depend on, besides versions."""
+    return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
+
+
+def find(runs: Path, known: list[dict[str, Any]], settings: Settings) -> dict[str, Any] | None:
+    """The CSV row of a life that was lived with these settings: from its folder, or from the CSV as it was before."""
+    names = {"scenario": settings.scenario.name, "adapter": settings.method.name, "seed": settings.seed}
     folder = runs / settings.scenario.name / settings.method.name / f"seed-{settings.seed}"
-    if not (folder / "result.json").is_file():
-        return None
-    result = json.loads((folder / "result.json").read_text())
-    lived = read_toml(folder / "settings.toml")
-    if lived != settings.table(result["prior_sha256"]) or result["outcome"] == "interrupted":
-        return None
-    return {**{key: result.get(key) for key in COLUMNS}, "torch": result["versions"]["torch"]}
+    if (folder / "result.json").is_file():
+        result = json.loads((folder / "result.json").read_text())
+        if read_toml(folder / "settings.toml") == settings.table(result["prior_sha256"]) and result["outcome"] != "interrupted":
+            of = settings_hash(settings.table(result["prior_sha256"]))
+            return {**{key: result.get(key) for key in COLUMNS}, "settings_sha256": of, "torch": result["versions"]["torch"]}
+    for row in known:
+        of = settings_hash(settings.table(row["prior_sha256"]))
+        if row["settings_sha256"] == of and all(row[key] == value for key, value in names.items()):
+            return row
+    return None
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """The lives of an earlier comparison."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        numbers = ("seed", "steps", "life_steps")
+        return [
+            {**row, **{key: int(row[key]) for key in numbers}, "censored": row["censored"] == "True"}
+            for row in csv.DictReader(file)
+        ]
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:

@@ -191,7 +191,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     if method.pretrain is None:
         raise BadInput(f"adapter {method.name!r} does not pretrain: its file has no [pretrain].")
     _set_threads(arguments.threads)
-    prior = load_prior(arguments.prior or scenario.prior)
+    prior = load_prior(arguments.prior or scenario.prior, quiet=arguments.quiet)
     load_adapter(method, prior, scenario, device=torch_device(arguments.device), quiet=arguments.quiet)
     print(f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache")
 

@@ -56,7 +56,7 @@ class Behaviour(Protocol):
         ...
 
 
-def load_prior(spec: str | os.PathLike[str]) -> Prior:
+def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
     """A prior by recipe name or path (built if it is not there yet), Minari id, Minari directory or HDF5 file.
 
     Raises:
@@ -68,7 +68,7 @@ def load_prior(spec: str | os.PathLike[str]) -> Prior:
     recipe, table = read(text)
     data = priors.minari_root() / recipe.dataset_id
     if not (data / "data" / "metadata.json").is_file():
-        return build(text)
+        return build(text, quiet=quiet)
     if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get("description", ""):
         raise BadInput(f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew.")
     return priors.load(data)

@@ -116,7 +116,7 @@ def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool
     pretrain.check(settings.method.pretrain)
     envs.check(scenario)
     env = envs.make(scenario, life_steps=settings.life_steps)
-    prior = load_prior(settings.prior)
+    prior = load_prior(settings.prior, quiet=quiet)
     if settings.prior_sha256 not in (None, prior.sha256):
         raise BadInput(
             f"prior {settings.prior} is not the data of the settings: its SHA-256 is {prior.sha256}, not {settings.prior_sha256}."
