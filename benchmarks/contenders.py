@@ -15,7 +15,7 @@ from slrl.adapters import replay
 from slrl.agents.sac import Sac
 from slrl.buffer import Buffer
 from slrl.guidance import q_weighted
-from slrl.priors import Prior, content_hash
+from slrl.priors import Prior
 from slrl.scenarios import World
 from slrl.types import Batch, Transition
 
@@ -40,7 +40,7 @@ def random_prior(sizes: tuple[int, int], rows: int = 50_000) -> Prior:
         (np.arange(rows) // 1000).astype(np.int32),
     )
     spaces = {"observation_space": Box(-np.inf, np.inf, (o,)), "action_space": Box(-1, 1, (a,))}
-    return Prior(name="noise", sha256=content_hash(data), **spaces, **data._asdict())
+    return Prior(name="noise", **spaces, **data._asdict())
 
 
 def sac(prior: Prior, **settings: Any) -> Sac:

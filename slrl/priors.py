@@ -6,6 +6,7 @@ import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -42,12 +43,16 @@ class Prior:
     episode: NDArray[np.int32]  # (N,) counts 0, 0, …, 1, 1, …
     observation_space: Box
     action_space: Box
-    sha256: str
     env_params: F32 | None = None  # (N, E) the physical parameters under which each row was recorded
     notes: tuple[str, ...] = ()  # what the reader had to decide
 
     def __len__(self) -> int:
         return len(self.reward)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the rows alone; computed when it is first asked for, which for a large file costs more than reading it."""
+        return content_hash(self)
 
     @property
     def episodes(self) -> int:
@@ -87,10 +92,10 @@ def load(spec: str | os.PathLike[str]) -> Prior:
         )
     if metadata is None and file.parent.joinpath("metadata.json").is_file():
         metadata = file.parent / "metadata.json"
-    rows, sha256 = _read_cached(file)
+    rows = _read_cached(file)
     validate(rows, str(file))
     obs_space, action_space = _spaces(rows, metadata)
-    return _freeze(str(spec), rows, sha256, obs_space, action_space)
+    return _freeze(str(spec), rows, obs_space, action_space)
 
 
 def check_fit(prior: Prior, observation_space: Space[F32], action_space: Space[F32], scenario: str) -> None:
@@ -123,7 +128,7 @@ def minari_root() -> Path:
     return Path(os.environ.get("MINARI_DATASETS_PATH") or Path.home() / ".minari" / "datasets")
 
 
-def content_hash(rows: formats.Rows) -> str:
+def content_hash(rows: "formats.Rows | Prior") -> str:
     """SHA-256 over the SHA-256 of each array, so that the arrays are hashed side by side."""
 
     def digest(key: str) -> str:
@@ -191,25 +196,23 @@ def _metadata(path: Path) -> dict[str, str]:
     return found
 
 
-def _read_cached(file: Path) -> tuple[formats.Rows, str]:
+def _read_cached(file: Path) -> formats.Rows:
     """Read a file; layouts with a group per episode are kept flat, because HDF5 reads many groups slowly."""
     with formats.open_hdf5(file) as opened:
         flat = "observations" in opened
     if flat:
-        rows = formats.read(file)
-        return rows, content_hash(rows)
+        return formats.read(file)
     with file.open("rb") as stream:
         key = hashlib.file_digest(stream, "sha256").hexdigest()
     cached = cache_folder("priors") / f"{key}-{_CACHE_VERSION}.safetensors"
     if cached.is_file() and (found := _read_flat(cached)) is not None:
         return found
     rows = formats.read(file)
-    sha256 = content_hash(rows)
-    _write_flat(cached, rows, sha256)
-    return rows, sha256
+    _write_flat(cached, rows)
+    return rows
 
 
-def _read_flat(path: Path) -> tuple[formats.Rows, str] | None:
+def _read_flat(path: Path) -> formats.Rows | None:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -219,15 +222,15 @@ def _read_flat(path: Path) -> tuple[formats.Rows, str] | None:
     except (SafetensorError, OSError):
         return None  # damaged or of somebody else: it is made anew from the file it came from
     rows = formats.Rows(format=about["format"], notes=tuple(json.loads(about["notes"])), **arrays)
-    return (rows, about["sha256"]) if content_hash(rows) == about["sha256"] else None
+    return rows if content_hash(rows) == about["sha256"] else None
 
 
-def _write_flat(path: Path, rows: formats.Rows, sha256: str) -> None:
+def _write_flat(path: Path, rows: formats.Rows) -> None:
     from safetensors.numpy import save_file
 
     arrays = {key: np.ascontiguousarray(value) for key in _ROWS if (value := getattr(rows, key)) is not None}
     with replacing(path) as temporary:
-        save_file(arrays, temporary, {"format": rows.format, "notes": json.dumps(rows.notes), "sha256": sha256})
+        save_file(arrays, temporary, {"format": rows.format, "notes": json.dumps(rows.notes), "sha256": content_hash(rows)})
 
 
 def _spaces(rows: formats.Rows, metadata: Path | None) -> tuple[Box, Box]:
@@ -251,10 +254,10 @@ def _flat_space(space: Space[F32], inferred: Box) -> Box:
     return flat if flat.shape == inferred.shape else inferred
 
 
-def _freeze(name: str, rows: formats.Rows, sha256: str, obs_space: Box, action_space: Box) -> Prior:
+def _freeze(name: str, rows: formats.Rows, obs_space: Box, action_space: Box) -> Prior:
     for key in _ROWS:
         if (values := getattr(rows, key)) is not None:
             values.flags.writeable = False
     shared = {f.name for f in fields(Prior)} & set(rows._fields)
     given = {key: getattr(rows, key) for key in shared}
-    return Prior(name=name, observation_space=obs_space, action_space=action_space, sha256=sha256, **given)
+    return Prior(name=name, observation_space=obs_space, action_space=action_space, **given)

@@ -39,10 +39,14 @@ def test_the_table_by_hand(compare: Any) -> None:
     ]
 
 
-def test_a_life_is_found_in_its_folder_and_in_the_csv_but_not_for_other_settings(compare: Any, tiny_adapter: str, tmp_path: Path) -> None:
+def test_a_life_is_found_in_its_folder_and_in_the_csv_but_not_for_other_settings(
+    compare: Any, tiny_adapter: str, tmp_path: Path
+) -> None:
     def settings(seed: int, life_steps: int = 20) -> Settings:
         scenario = scenarios.load("windy_pointmass")
-        return Settings(scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=seed, life_steps=life_steps)
+        return Settings(
+            scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=seed, life_steps=life_steps
+        )
 
     adapt_as(settings(1), out=tmp_path / "runs")
     found = compare.find(tmp_path / "runs", [], settings(1))

@@ -3,6 +3,7 @@
 import json
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -140,20 +141,18 @@ def test_a_million_rows_of_half_cheetah_size_load_fast_and_small(tmp_path: Path)
         with h5py.File(path, "r") as file:
             return {key: file[key][()] for key in file}
 
-    def seconds(function: object) -> float:
-        began = time.perf_counter()
-        function()  # type: ignore[operator]
-        return time.perf_counter() - began
+    def seconds(function: Callable[[], object]) -> float:
+        """CPU time of all threads: at least the wall time of a quiet machine, and indifferent to a busy one."""
+        began = time.process_time()
+        function()
+        return time.process_time() - began
 
-    ratios = []
-    for _ in range(5):  # in turn, because the machine's speed drifts
-        raw, ours = seconds(read_raw), seconds(lambda: priors.load(path))
-        ratios.append(ours / raw)
+    raw, ours = zip(*[(seconds(read_raw), seconds(lambda: priors.load(path))) for _ in range(7)], strict=True)
     tracemalloc.start()
     priors.load(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert sorted(ratios)[2] < 3.0, ratios
+    assert min(ours) < 3.0 * min(raw), (ours, raw)
     assert peak < 2.5 * raw_bytes
 
 
