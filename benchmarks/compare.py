@@ -40,15 +40,19 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"))
     parser.add_argument("--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv")
     parser.add_argument("--readme", type=Path, default=None, help="also put the table between its markers in this file")
+    parser.add_argument("--report-only", action="store_true", help="live nothing; write down what is there")
     arguments = parser.parse_args()
     names, seeds = arguments.adapters.split(","), [int(seed) for seed in arguments.seeds.split(",")]
 
     torch.set_num_threads(1)
-    prepare_once(arguments.scenario, names)
     path = arguments.csv or Path("eval/reference") / f"{arguments.scenario}.csv"
     known = read_csv(path)
     lives = [life_settings(arguments.scenario, name, seed) for seed in seeds for name in names]
     missing = [settings for settings in lives if find(arguments.runs, known, settings) is None]
+    if arguments.report_only:
+        missing = []
+    if missing:
+        prepare_once(arguments.scenario, list(dict.fromkeys(settings.method.name for settings in missing)))
     with (
         ProcessPoolExecutor(
             arguments.jobs, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
