@@ -165,12 +165,12 @@ def _list(arguments: argparse.Namespace) -> None:
 
 def _prior_build(arguments: argparse.Namespace) -> None:
     from slrl import recipes
+    from slrl.priors import minari_root
 
     prior = recipes.build(arguments.name, rebuild=arguments.rebuild, quiet=arguments.quiet)
-    print(
-        f"{recipes.read(arguments.name)[0].dataset_id}: {len(prior):,} rows in {prior.episodes} episodes, SHA-256 {prior.sha256}"
-    )
-    print(f"in {prior.name}")
+    dataset_id = recipes.read(arguments.name)[0].dataset_id
+    print(f"{dataset_id}: {len(prior):,} rows in {prior.episodes} episodes, SHA-256 {prior.sha256}")
+    print(f"in {minari_root() / dataset_id}")
 
 
 def _prior_show(arguments: argparse.Namespace) -> None:

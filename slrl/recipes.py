@@ -7,7 +7,7 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -71,7 +71,7 @@ def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
         return build(text, quiet=quiet)
     if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get("description", ""):
         raise BadInput(f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew.")
-    return priors.load(data)
+    return replace(priors.load(data), name=recipe.name)
 
 
 def read(name: str) -> tuple[Recipe, dict[str, Any]]:
@@ -110,13 +110,14 @@ def build(name: str, *, rebuild: bool = False, quiet: bool = False) -> Prior:
             )
         metadata = folder / "data" / "metadata.json"
         write_text(metadata, json.dumps({**json.loads(metadata.read_text()), "dataset_id": recipe.dataset_id}))
-        if final.exists():
+        if final.exists() and rebuild:
             shutil.rmtree(final)
-        folder.replace(final)
+        if not final.exists():  # another process may have built the same in the meantime
+            folder.replace(final)
     finally:
         env.close()
         shutil.rmtree(folder, ignore_errors=True)
-    return priors.load(final)
+    return replace(priors.load(final), name=recipe.name)
 
 
 def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
