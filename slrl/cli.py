@@ -87,6 +87,7 @@ def _add_prior(commands: Any) -> None:
     build = prior.add_parser("build", help="record a recipe's data as a Minari dataset")
     build.add_argument("name", help="recipe name or .toml file (see `slrl list priors`)")
     build.add_argument("--rebuild", action="store_true", help="replace what was built before")
+    build.add_argument("--out", metavar="FILE", help="also write a small HDF5 file, as those shipped beside recipes")
     build.add_argument("--quiet", action="store_true", help="no progress bar")
     build.set_defaults(run=_prior_build)
     show = prior.add_parser("show", help="what is in a recipe, Minari dataset or HDF5 file")
@@ -167,7 +168,7 @@ def _prior_build(arguments: argparse.Namespace) -> None:
     from slrl import recipes
     from slrl.priors import minari_root
 
-    prior = recipes.build(arguments.name, rebuild=arguments.rebuild, quiet=arguments.quiet)
+    prior = recipes.build(arguments.name, rebuild=arguments.rebuild, quiet=arguments.quiet, out=arguments.out)
     dataset_id = recipes.read(arguments.name)[0].dataset_id
     print(f"{dataset_id}: {len(prior):,} rows in {prior.episodes} episodes, SHA-256 {prior.sha256}")
     print(f"in {minari_root() / dataset_id}")

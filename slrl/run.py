@@ -36,7 +36,7 @@ class Settings:
         about = {"seed": self.seed, "life_steps": self.life_steps, "device": self.device, "threads": self.threads}
         parts = {
             "prior": {"spec": self.prior, "sha256": sha256},
-            "scenario": asdict(self.scenario),
+            "scenario": self.scenario.life_table(),
             "adapter": asdict(self.method),
         }
         return {"schema": content.SCHEMA, **about, **_without_none(parts)}

@@ -1,6 +1,6 @@
 """Scenarios: what is different in this life, and when it counts as done. Reads scenarios/*.toml."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from slrl.errors import BadInput
 class World:
     """An environment with its settings and the shifts laid over it, in order."""
 
-    env: str  # a Gymnasium id
+    env: str  # a Gymnasium id (with the module that registers it, as gymnasium_robotics:PointMaze_UMaze-v3), or module:Class
     settings: dict[str, Any] = field(default_factory=dict)
     shifts: tuple[dict[str, Any], ...] = ()
 
@@ -45,6 +45,22 @@ class Scenario:
     optimum_steps: int | None = None  # steps-to-completion of a controller that knows the target
     literature: str = ""
     plane: Plane | None = None
+    success_obs: int | None = None  # look at this entry of the observation instead of info
+    success_above: float | None = None  # success is a number of at least this, and not a truth
+    success_below: float | None = None  # success is a number of at most this
+    success_function: str | None = None  # module:function, called with the observation and the info
+    # What tells about the scenario or tests it, and does not touch the life:
+    novelty: str | None = None  # what is new, in a few words for a table
+    why: str | None = None  # a paragraph: what is new, and why the prior's policy fails
+    extra: str | None = None  # the extra of slrl that its world needs
+    optimum: dict[str, Any] | None = None  # a behaviour that succeeds in the target in about optimum_steps
+
+    def life_table(self) -> dict[str, Any]:
+        """Everything that a life in this scenario depends on."""
+        return {key: value for key, value in asdict(self).items() if key not in _ABOUT}
+
+
+_ABOUT = ("novelty", "why", "extra", "optimum")
 
 
 def load(name: str) -> Scenario:
@@ -62,6 +78,11 @@ def parse(table: dict[str, Any], *, name: str) -> Scenario:
         raise BadInput(f"'life_steps' in {where} must be 1 or more, not {scenario.life_steps}.")
     if scenario.reward not in ("sparse", "dense"):
         raise BadInput(f"'reward' in {where} must be 'sparse' or 'dense', not {scenario.reward!r}.")
+    thresholds = (scenario.success_obs, scenario.success_above, scenario.success_below)
+    if scenario.success_function is not None and thresholds != (None, None, None):
+        raise BadInput(f"{where} has 'success_function' and another success test; leave one of them out.")
+    if scenario.success_obs is not None and scenario.success_above is None and scenario.success_below is None:
+        raise BadInput(f"'success_obs' in {where} needs 'success_above' or 'success_below'.")
     for shift in (*scenario.source.shifts, *scenario.target.shifts):
         if not isinstance(shift.get("name"), str):
             raise BadInput(f"each shift in {where} needs a 'name', for example name = \"wind\".")

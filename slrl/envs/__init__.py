@@ -1,18 +1,33 @@
 """Environments: the worlds written here, the making of a scenario's world, and the wrapper that makes a life single."""
 
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from slrl import plugins
 from slrl.envs.shifts import Description
+from slrl.envs.success import Judged, Success, look_up
+from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 from slrl.scenarios import Scenario, World
 
-if "slrl/Pointmass-v0" not in gym.registry:
-    # A string entry point: Minari cannot store an environment made from a callable.
-    gym.register("slrl/Pointmass-v0", entry_point="slrl.envs.pointmass:Pointmass")
+# Packages that are not always there, and the extra of slrl that brings them.
+EXTRAS = {"mujoco": "mujoco", "gymnasium_robotics": "robotics", "metaworld": "metaworld"}
+
+# String entry points: Minari cannot store an environment made from a callable, and MuJoCo stays unimported until it is used.
+WORLDS = {
+    "slrl/Pointmass-v0": "slrl.envs.pointmass:Pointmass",
+    "slrl/Tabletop-v0": "slrl.envs.tabletop:Tabletop",
+    "slrl/ShortCheetah-v0": "slrl.envs.cheetah:ShortCheetah",
+    "slrl/MetaWorld-v0": "slrl.envs.metaworld:MetaWorld",
+}
+for _id, _entry_point in WORLDS.items():
+    if _id not in gym.registry:
+        gym.register(_id, entry_point=_entry_point)
 
 
 class OneLife(gym.Wrapper[Any, Any, Any, Any]):
@@ -42,11 +57,8 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
             raise RuntimeError("step() outside a life: call reset() first, once, and stop when the life has ended.")
         obs, reward, terminated, _, info = self.env.step(action)  # a time limit of the source world does not end a life
         self._steps_left -= 1
-        for key in filter(None, (self._success_info, self._progress_info)):
-            if key not in info:
-                raise BadInput(f"the environment's info has no {key!r}; it has {', '.join(sorted(info)) or 'nothing'}.")
-        progress = float(info[self._progress_info]) if self._progress_info else np.nan
-        success = bool(info[self._success_info])
+        progress = float(look_up(info, self._progress_info)) if self._progress_info else np.nan
+        success = bool(look_up(info, self._success_info))
         terminated = terminated or success
         truncated = self._steps_left <= 0 and not terminated
         self._alive = not (terminated or truncated)
@@ -55,8 +67,17 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
 
 def make(scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None) -> OneLife:
     """The target world of a scenario, for one life."""
-    env = make_world(scenario.target, render_mode=render_mode)
-    return OneLife(env, life_steps or scenario.life_steps, scenario.success_info, scenario.progress_info)
+    return _one_life(scenario, scenario.target, life_steps, render_mode)
+
+
+def make_source(scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None) -> OneLife:
+    """The source world of a scenario with the same success test: what the prior's policy can do where nothing is new."""
+    return _one_life(scenario, scenario.source, life_steps, render_mode)
+
+
+def _one_life(scenario: Scenario, world: World, life_steps: int | None, render_mode: str | None) -> OneLife:
+    env = make_world(world, success=Success.of(scenario), render_mode=render_mode)
+    return OneLife(env, life_steps or scenario.life_steps, progress_info=scenario.progress_info)
 
 
 def check(scenario: Scenario) -> None:
@@ -67,19 +88,68 @@ def check(scenario: Scenario) -> None:
     env.close()
 
 
-def make_world(world: World, *, render_mode: str | None = None) -> gym.Env[Any, Any]:
-    """An environment without a time limit, under its shifts, with a flat Box observation and actions in [-1, 1]."""
+def make_world(world: World, *, success: Success | None = None, render_mode: str | None = None) -> gym.Env[Any, Any]:
+    """An environment without a time limit, under its shifts, with a flat float32 Box observation and actions in [-1, 1].
+
+    A ``success`` test looks at the observation as it is, before the shifts blur it.
+    """
+    env = _flat(_open(world, render_mode), world.env)
+    if success is not None:
+        env = Judged(env, success)
+    return under(env, world.shifts)
+
+
+def under(env: gym.Env[Any, Any], shifts: Sequence[Mapping[str, Any]]) -> gym.Env[Any, Any]:
+    """The environment with shifts laid over it, in order."""
+    for shift in shifts:
+        name, settings = plugins.split(shift, "each shift")
+        env = plugins.make("slrl.envs.shifts", name, settings, where=f"shift {name!r}", env=env)
+    return env
+
+
+def lift(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
+    """Undo the shifts that lie over ``bare``, which stays open."""
+    while env is not bare and isinstance(env, gym.Wrapper):
+        if isinstance(env, Timed):
+            env.stop()
+        env = env.env
+
+
+def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
+    """The environment itself: a Gymnasium id, or a class as ``module:Class``."""
+    spec: str | EnvSpec = world.env
+    module, colon, name = world.env.partition(":")
+    if colon and _is_class(module, name):
+        spec = EnvSpec(id=f"{name}-v0", entry_point=world.env)
     try:
-        env: gym.Env[Any, Any] = gym.make(
-            world.env, max_episode_steps=-1, render_mode=render_mode, disable_env_checker=True, **world.settings
-        )
-    except gym.error.UnregisteredEnv as error:
+        return gym.make(spec, max_episode_steps=-1, render_mode=render_mode, disable_env_checker=True, **world.settings)
+    except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        raise _missing(world.env, error) from None
+    except gym.error.Error as error:
         raise BadInput(f"Gymnasium has no environment {world.env!r}: {error}") from None
     except TypeError as error:
         raise BadInput(f"{world.env} does not accept the settings {world.settings}: {error}.") from None
-    for shift in world.shifts:
-        name, settings = plugins.split(shift, "each shift")
-        env = plugins.make("slrl.envs.shifts", name, settings, where=f"shift {name!r}", env=env)
+
+
+def _is_class(module: str, name: str) -> bool:
+    """Whether ``module:name`` is a class, and not a module to import before a Gymnasium id is looked up."""
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        raise _missing(f"{module}:{name}", error) from None
+    return isinstance(found, type) and issubclass(found, gym.Env)
+
+
+def _missing(env: str, error: Exception) -> BadInput:
+    """One sentence that names the extra, or the module that Python does not find."""
+    name = getattr(error, "name", None) or ("mujoco" if "mujoco" in str(error).lower() else str(error))
+    package = str(name).partition(".")[0]
+    if package in EXTRAS:
+        return BadInput(f"{env} needs the package {package}; install it with: pip install 'slrl[{EXTRAS[package]}]'.")
+    return BadInput(f"{env} needs the module {package!r}, which Python does not find here.")
+
+
+def _flat(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, Any]:
     if isinstance(env.observation_space, gym.spaces.Dict):
         env = gym.wrappers.FlattenObservation(env)
     obs, action = env.observation_space, env.action_space
@@ -89,10 +159,17 @@ def make_world(world: World, *, render_mode: str | None = None) -> gym.Env[Any, 
         or not isinstance(action, gym.spaces.Box)
         or len(action.shape) != 1
     ):
-        raise BadInput(f"{world.env} has the spaces {obs} and {action}; slrl needs a flat Box for both.")
+        raise BadInput(f"{name} has the spaces {obs} and {action}; slrl needs a flat Box for both.")
+    if obs.dtype != np.float32:
+        space = gym.spaces.Box(obs.low.astype(np.float32), obs.high.astype(np.float32), dtype=np.float32)
+        env = gym.wrappers.TransformObservation(env, _float32, space)
     if not (np.all(action.low == -1) and np.all(action.high == 1)):
         env = gym.wrappers.RescaleAction(env, np.float32(-1), np.float32(1))
     return env
+
+
+def _float32(obs: np.ndarray) -> np.ndarray:
+    return obs.astype(np.float32)
 
 
 def describe(world: World) -> list[Description]:

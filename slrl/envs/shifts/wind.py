@@ -5,57 +5,64 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from slrl.envs.shifts import Description
+from slrl.envs.shifts import Description, since
+from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 Range = tuple[float, float]
 CALM: Range = (0.0, 0.0)
 
 
-class Wind(gym.Wrapper[Any, Any, Any, Any]):
-    """Uniform drift per step, drawn from the environment's own generator, in units per step."""
+class Wind(Timed):
+    """Uniform drift per step, drawn from the environment's own generator, in units per step; its direction may turn."""
 
-    def __init__(self, env: gym.Env[Any, Any], x_units_per_step: Range, y_units_per_step: Range, start_step: int) -> None:
-        super().__init__(env)
-        self._low, self._high = np.array([x_units_per_step, y_units_per_step]).T
-        self._start, self._steps = start_step, 0
+    def __init__(self, env: gym.Env[Any, Any], x: Range, y: Range, turn_rad_per_step: float, start_step: int) -> None:
+        super().__init__(env, start_step)
+        self._range = np.array([x, y]).T
+        self._turn = turn_rad_per_step
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        self._steps = 0
-        self._blow(self._start == 0)
-        return self.env.reset(seed=seed, options=options)
+    def begin(self) -> None:
+        self._blow(*self._range)
+
+    def end(self) -> None:
+        self._blow(np.zeros(2), np.zeros(2))
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        if self._steps == self._start:
-            self._blow(True)
-        self._steps += 1
-        return self.env.step(action)
+        if self._turn and self.active:
+            low, high = self._range
+            mean, half = (low + high) / 2, (high - low) / 2
+            angle = self._turn * (self._steps - self.start_step)
+            cos, sin = np.cos(angle), np.sin(angle)
+            turned = np.array([cos * mean[0] - sin * mean[1], sin * mean[0] + cos * mean[1]])
+            self._blow(turned - half, turned + half)
+        return super().step(action)
 
-    def close(self) -> None:
-        self._blow(False)
-        super().close()
-
-    def _blow(self, on: bool) -> None:
+    def _blow(self, low: np.ndarray, high: np.ndarray) -> None:
         world: Any = self.env.unwrapped
-        world.wind_low, world.wind_high = (self._low, self._high) if on else (np.zeros(2), np.zeros(2))
+        world.wind_low, world.wind_high = low, high
 
 
 def make(
-    env: gym.Env[Any, Any], x_units_per_step: Range = CALM, y_units_per_step: Range = CALM, start_step: int = 0
+    env: gym.Env[Any, Any],
+    x_units_per_step: Range = CALM,
+    y_units_per_step: Range = CALM,
+    turn_deg_per_step: float = 0.0,
+    start_step: int = 0,
 ) -> gym.Env[Any, Any]:
-    """Wrap ``env``; each range is [lowest, highest] drift per step, and the wind rises at step ``start_step``."""
+    """Wrap ``env``; each range is [lowest, highest] drift per step, and the mean drift turns counter-clockwise."""
     if not hasattr(env.unwrapped, "wind_low"):
         raise BadInput(f"the shift 'wind' cannot act on {type(env.unwrapped).__name__}: it has no air (`wind_low`, `wind_high`).")
     for low, high in (x_units_per_step, y_units_per_step):
         if low > high:
             raise BadInput(f"a wind range is [lowest, highest], not [{low}, {high}].")
-    if start_step < 0:
-        raise BadInput(f"'start_step' of the shift 'wind' must be 0 or more, not {start_step}.")
-    return Wind(env, x_units_per_step, y_units_per_step, start_step)
+    return Wind(env, x_units_per_step, y_units_per_step, float(np.deg2rad(turn_deg_per_step)), start_step)
 
 
-def describe(x_units_per_step: Range = CALM, y_units_per_step: Range = CALM, start_step: int = 0) -> Description:
-    """Mean drift in words and as an arrow."""
+def describe(
+    x_units_per_step: Range = CALM, y_units_per_step: Range = CALM, turn_deg_per_step: float = 0.0, start_step: int = 0
+) -> Description:
+    """Mean drift in words and as an arrow, which a wind that turns has not."""
     x, y = sum(x_units_per_step) / 2, sum(y_units_per_step) / 2
-    since = f" from step {start_step}" if start_step else ""
-    return Description(f"wind ({x:+.2f}, {y:+.2f}) units per step{since}", (x, y))
+    turning = f" that turns by {turn_deg_per_step:g} degrees per step" if turn_deg_per_step else ""
+    text = f"wind ({x:+.2f}, {y:+.2f}) units per step{turning}{since(start_step)}"
+    return Description(text, None if turn_deg_per_step else (x, y))

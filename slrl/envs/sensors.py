@@ -1,0 +1,35 @@
+"""What shifts of the observation have in common."""
+
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+
+from slrl.envs.timed import Timed
+from slrl.errors import BadInput
+
+
+class Sensors(Timed):
+    """Passes every observation through :meth:`sense` from ``start_step`` on; the one of the reset is number 0."""
+
+    def sense(self, obs: np.ndarray) -> np.ndarray:
+        """What the agent is shown instead of ``obs`` (O,)."""
+        raise NotImplementedError
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        obs, info = super().reset(seed=seed, options=options)
+        return (self.sense(obs) if self.active else obs), info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = super().step(action)
+        return (self.sense(obs) if self.active else obs), reward, terminated, truncated, info
+
+
+def entries(env: gym.Env[Any, Any], dims: tuple[int, ...], shift: str) -> list[int]:
+    """The entries of the observation that are meant, all of them if none is named."""
+    assert env.observation_space.shape is not None
+    size = env.observation_space.shape[0]
+    for dim in dims:
+        if not 0 <= dim < size:
+            raise BadInput(f"'dims' of the shift {shift!r} must be entries of the observation, 0 to {size - 1}, not {dim}.")
+    return list(dims) or list(range(size))

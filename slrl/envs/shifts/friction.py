@@ -1,0 +1,31 @@
+"""A ground with another grip: ice, rubber."""
+
+from typing import Any
+
+import gymnasium as gym
+
+from slrl.envs.shifts import Description, since
+from slrl.envs.timed import ModelChange, index, simulator
+from slrl.errors import BadInput
+
+
+def make(env: gym.Env[Any, Any], times: float, geoms: tuple[str, ...] = (), start_step: int = 0) -> gym.Env[Any, Any]:
+    """Multiply sliding, torsional and rolling friction of ``geoms`` (all if none is named).
+
+    MuJoCo takes the larger friction of the two geoms in a contact: with one of them unchanged, ice is only ice where
+    both are named.
+    """
+    if times < 0:
+        raise BadInput(f"'times' of the shift 'friction' must be 0 or more, not {times:g}.")
+    model = simulator(env, "friction").model
+    chosen = [index(model, "geom", name, "friction") for name in geoms] or list(range(model.ngeom))
+
+    def change(model: Any) -> None:
+        model.geom_friction[chosen] *= times
+
+    return ModelChange(env, start_step, ("geom_friction",), change, "friction")
+
+
+def describe(times: float, geoms: tuple[str, ...] = (), start_step: int = 0) -> Description:
+    """The grip in words."""
+    return Description(f"friction × {times:g}{' of ' + ', '.join(geoms) if geoms else ''}{since(start_step)}")

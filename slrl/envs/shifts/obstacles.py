@@ -1,0 +1,103 @@
+"""Hurdles and walls: boxes that stand in the world of the life and did not stand in the prior's."""
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from slrl.envs.shifts import Description, since
+from slrl.envs.timed import Timed, simulator
+from slrl.errors import BadInput
+
+Box = tuple[float, float, float, float, float, float]  # centre x, y, z and half-size x, y, z in m
+COLOUR = (0.80, 0.28, 0.20, 1.0)
+TOUCH_M = 1e-3  # deeper than this is inside
+
+
+class Obstacles(Timed):
+    """The world's model compiled anew with static boxes in it; until ``start_step`` they are air.
+
+    Static geoms add no degree of freedom: observations keep their size. The model of before comes back on close.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], boxes: tuple[Box, ...], start_step: int, shift: str) -> None:
+        super().__init__(env, start_step)
+        import mujoco
+
+        self._simulator = holder = simulator(env, shift)
+        self._old = holder.model, holder.data
+        spec = holder.mujoco_spec() if hasattr(holder, "mujoco_spec") else mujoco.MjSpec.from_file(holder.fullpath)
+        names = [f"{shift} {number} of step {start_step}" for number in range(len(boxes))]
+        taken = {geom.name for geom in spec.geoms}
+        names = [name + "'" * sum(other.startswith(name) for other in taken) for name in names]
+        for name, box in zip(names, boxes, strict=True):
+            spec.worldbody.add_geom(
+                name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=box[:3], size=box[3:], rgba=COLOUR, contype=1, conaffinity=1
+            )
+        model = spec.compile()
+        for field in ("offwidth", "offheight"):
+            setattr(model.vis.global_, field, getattr(holder.model.vis.global_, field))
+        self._geoms = [model.geom(name).id for name in names]
+        self._install(model, mujoco.MjData(model))
+        self._refuse_inside()
+        if start_step > 0:
+            self._stand(False)
+
+    def begin(self) -> None:
+        self._stand(True)
+
+    def end(self) -> None:
+        if self.start_step > 0:
+            self._stand(False)
+
+    def close(self) -> None:
+        super().close()
+        self._install(*self._old)
+
+    def _install(self, model: Any, data: Any) -> None:
+        """Exchange model and data wherever the environment keeps them: in itself, in its parts and in their renderers."""
+        old = self._simulator.model
+        world = self.env.unwrapped
+        holders = [world, *vars(world).values(), self._simulator]
+        holders += [vars(holder).get("mujoco_renderer") for holder in holders if hasattr(holder, "__dict__")]
+        for holder in holders:
+            if hasattr(holder, "__dict__") and vars(holder).get("model") is old:
+                holder.model, holder.data = model, data
+
+    def _stand(self, there: bool) -> None:
+        model = self._simulator.model
+        model.geom_contype[self._geoms] = model.geom_conaffinity[self._geoms] = int(there)
+        model.geom_rgba[self._geoms, 3] = COLOUR[3] * there
+
+    def _refuse_inside(self) -> None:
+        import mujoco
+
+        model, data = self._simulator.model, mujoco.MjData(self._simulator.model)
+        data.qpos[:] = getattr(self._simulator, "init_qpos", data.qpos)
+        mujoco.mj_forward(model, data)
+        for contact in data.contact:
+            pair = {int(contact.geom1), int(contact.geom2)}
+            if contact.dist < -TOUCH_M and pair & set(self._geoms):
+                (geom,) = pair & set(self._geoms)
+                (other,) = pair - {geom}
+                at = ", ".join(f"{x:g}" for x in model.geom_pos[geom])
+                body = model.body(int(model.geom_bodyid[other])).name or "the world"
+                depth = f"{-contact.dist:.2g} m deep inside {body!r}"
+                raise BadInput(f"the obstacle at ({at}) m is {depth} at the start; move it or make it smaller.")
+
+
+def make(env: gym.Env[Any, Any], boxes_m: tuple[Box, ...], start_step: int = 0) -> gym.Env[Any, Any]:
+    """Put boxes into a MuJoCo world, each ``[x, y, z, half x, half y, half z]`` in metres.
+
+    Raises:
+        BadInput: if there is none, one has no size, or one is inside the robot as it starts.
+    """
+    if not boxes_m or any(min(box[3:]) <= 0 for box in boxes_m):
+        raise BadInput("'boxes_m' of the shift 'obstacles' needs boxes [x, y, z, half x, half y, half z] with sizes more than 0.")
+    return Obstacles(env, boxes_m, start_step, "obstacles")
+
+
+def describe(boxes_m: tuple[Box, ...], start_step: int = 0) -> Description:
+    """How many, and where the first one stands."""
+    x, y, _ = np.array(boxes_m[0][:3])
+    return Description(f"{len(boxes_m)} obstacles, the first at ({x:g}, {y:g}) m{since(start_step)}")

@@ -1,0 +1,72 @@
+"""When a life counts as done: a key of the world's info, a threshold on it or on the observation, or a function of the user's."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+
+from slrl.errors import BadInput
+from slrl.scenarios import Scenario
+
+
+@dataclass(frozen=True)
+class Success:
+    """A test of one step, from the observation that it arrived in and its info."""
+
+    info: str  # the key that is looked at, unless ``obs`` or ``function`` is set
+    obs: int | None = None  # the entry of the observation that is looked at instead
+    above: float | None = None  # reached when the number is at least this
+    below: float | None = None  # reached when the number is at most this
+    function: Callable[[Any, dict[str, Any]], Any] | None = None
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> "Success":
+        """The test that a scenario names."""
+        function = None if scenario.success_function is None else _import(scenario.success_function)
+        return cls(scenario.success_info, scenario.success_obs, scenario.success_above, scenario.success_below, function)
+
+    def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> bool:
+        if self.function is not None:
+            return bool(self.function(obs, info))
+        if self.obs is not None and self.obs >= len(obs):
+            raise BadInput(f"'success_obs' is {self.obs}, but the observation has the entries 0 to {len(obs) - 1}.")
+        value = look_up(info, self.info) if self.obs is None else obs[self.obs]
+        if self.above is None and self.below is None:
+            return bool(value)
+        return (self.above is None or float(value) >= self.above) and (self.below is None or float(value) <= self.below)
+
+
+class Judged(gym.Wrapper[Any, Any, Any, Any]):
+    """Writes ``success`` into the info of every step."""
+
+    def __init__(self, env: gym.Env[Any, Any], success: Success) -> None:
+        super().__init__(env)
+        self._success = success
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return obs, reward, terminated, truncated, {**info, "success": self._success(obs, info)}
+
+
+def look_up(info: dict[str, Any], key: str) -> Any:
+    """``info[key]``, or a sentence with the keys that there are."""
+    if key not in info:
+        raise BadInput(f"the environment's info has no {key!r}; it has {', '.join(sorted(info)) or 'nothing'}.")
+    return info[key]
+
+
+def _import(name: str) -> Callable[[Any, dict[str, Any]], Any]:
+    module, _, attribute = name.partition(":")
+    if not (module and attribute):
+        raise BadInput(f"'success_function' must be module:function, not {name!r}.")
+    try:
+        found = getattr(importlib.import_module(module), attribute, None)
+    except ModuleNotFoundError:
+        raise BadInput(f"'success_function' is {name!r}, but Python finds no module {module!r} here.") from None
+    if not callable(found):
+        raise BadInput(f"'success_function' is {name!r}, but the module {module!r} has no function {attribute!r}.")
+    function: Callable[[Any, dict[str, Any]], Any] = found
+    return function

@@ -1,0 +1,123 @@
+"""What shifts have in common: they begin at a step, they end with the environment, and some change a MuJoCo model."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+
+from slrl.errors import BadInput, unknown
+
+
+class Timed(gym.Wrapper[Any, Any, Any, Any]):
+    """A change of the world that begins at step ``start_step`` of a life and is undone when the environment closes."""
+
+    def __init__(self, env: gym.Env[Any, Any], start_step: int) -> None:
+        if start_step < 0:
+            raise BadInput(f"'start_step' of a shift must be 0 or more, not {start_step}.")
+        super().__init__(env)
+        self.start_step, self._steps, self.active = start_step, 0, False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        self.stop()
+        self._steps = 0
+        if self.start_step == 0:
+            self._start()
+        return self.env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        if not self.active and self._steps >= self.start_step:
+            self._start()
+        self._steps += 1
+        return self.env.step(action)
+
+    def close(self) -> None:
+        self.stop()
+        super().close()
+
+    def begin(self) -> None:
+        """Change the world; called at most once before :meth:`end`."""
+
+    def end(self) -> None:
+        """Undo what :meth:`begin` did."""
+
+    def _start(self) -> None:
+        self.active = True
+        self.begin()
+
+    def stop(self) -> None:
+        """Undo the change without closing the environment."""
+        if self.active:
+            self.active = False
+            self.end()
+
+
+class ModelChange(Timed):
+    """Fields of the MuJoCo model that are different from ``start_step`` on, and put back at the end.
+
+    ``change(model)`` writes into the named ``fields``; it may multiply, since every beginning finds the values of before.
+    """
+
+    def __init__(
+        self, env: gym.Env[Any, Any], start_step: int, fields: Iterable[str], change: Callable[[Any], None], shift: str
+    ) -> None:
+        super().__init__(env, start_step)
+        self._simulator, self._fields, self._change = simulator(env, shift), tuple(fields), change
+        self._before: dict[str, Any] = {}
+
+    def begin(self) -> None:
+        model = self._simulator.model
+        self._before = {field: _get(model, field).copy() for field in self._fields}
+        self._change(model)
+        self._settle()
+
+    def end(self) -> None:
+        for field, values in self._before.items():
+            _get(self._simulator.model, field)[...] = values
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let MuJoCo compute what it derives from masses and inertias."""
+        import mujoco
+
+        if any(field.startswith("body_") for field in self._fields):
+            # mj_setConst computes in qpos0 and leaves the data there: the life goes on in a copy of its own.
+            mujoco.mj_setConst(self._simulator.model, mujoco.MjData(self._simulator.model))
+
+
+def simulator(env: gym.Env[Any, Any], shift: str) -> Any:
+    """The object inside an environment that owns MuJoCo's ``model`` and ``data``: the environment itself, or the robot in it."""
+    world = env.unwrapped
+    for candidate in (world, *vars(world).values()):
+        if type(getattr(candidate, "model", None)).__name__ == "MjModel" and hasattr(candidate, "init_qpos"):
+            return candidate
+    raise BadInput(f"the shift {shift!r} needs a MuJoCo world, and {type(world).__name__} has no MuJoCo model.")
+
+
+def index(model: Any, kind: str, name: str, shift: str) -> int:
+    """The number of a named body, geom, joint or actuator, or a sentence with the names that there are."""
+    import mujoco
+
+    code = getattr(mujoco.mjtObj, f"mjOBJ_{kind.upper()}")
+    found = int(mujoco.mj_name2id(model, code, name))
+    if found < 0:
+        raise unknown(f"{kind} for the shift {shift!r}:", name, element_names(model, kind))
+    return found
+
+
+def element_names(model: Any, kind: str) -> list[str]:
+    """The names of a model's bodies, geoms, joints or actuators; those without a name are left out."""
+    import mujoco
+
+    code = getattr(mujoco.mjtObj, f"mjOBJ_{kind.upper()}")
+    count = {"body": model.nbody, "geom": model.ngeom, "joint": model.njnt, "actuator": model.nu}[kind]
+    return [name for name in (mujoco.mj_id2name(model, code, i) for i in range(count)) if name]
+
+
+def _get(model: Any, field: str) -> np.ndarray:
+    """A field by its dotted name, as ``opt.gravity``."""
+    value = model
+    for part in field.split("."):
+        value = getattr(value, part)
+    array: np.ndarray = value
+    return array
