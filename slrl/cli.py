@@ -148,7 +148,7 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
     scenario = scenarios.load(arguments.scenario)
     return Settings(
         scenario=scenario,
-        method=adapters.load(adapter, overrides),
+        method=adapters.load(adapter, overrides, suggested=scenario.overrides()),
         prior=_absolute(arguments.prior or scenario.prior),
         seed=0 if arguments.seed is None else arguments.seed,
         life_steps=scenario.life_steps if arguments.life_steps is None else arguments.life_steps,
@@ -188,7 +188,8 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     from slrl.recipes import load_prior
     from slrl.run import load_adapter, torch_device
 
-    scenario, method = scenarios.load(arguments.scenario), adapters.load(arguments.adapter, overrides)
+    scenario = scenarios.load(arguments.scenario)
+    method = adapters.load(arguments.adapter, overrides, suggested=scenario.overrides())
     if method.pretrain is None:
         raise BadInput(f"adapter {method.name!r} does not pretrain: its file has no [pretrain].")
     _set_threads(arguments.threads)

@@ -304,12 +304,13 @@ def _compress(source: Path, target: Path) -> None:
     """Minari's HDF5 file again, small: what is shipped beside a recipe."""
     import h5py
 
-    with replacing(target) as temporary, h5py.File(source, "r") as old, h5py.File(temporary, "w") as new:
+    with replacing(target) as temporary, h5py.File(source, "r") as old, h5py.File(temporary, "w", libver="latest") as new:
 
         def copy(name: str, node: Any) -> None:
             if isinstance(node, h5py.Dataset):
-                packed = {"compression": "gzip", "compression_opts": 9, "shuffle": True} if node.size > 64 else {}
-                new.create_dataset(name, data=node[()], chunks=node.shape if packed else None, track_times=False, **packed)
+                new.create_dataset(
+                    name, data=node[()], chunks=node.shape, compression="gzip", compression_opts=9, shuffle=True, track_times=False
+                )
 
         old.visititems(copy)
 

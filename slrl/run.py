@@ -99,7 +99,8 @@ def adapt(
     Raises:
         BadInput: before anything is written, with one sentence on what was wrong and what would be right.
     """
-    found, method = scenarios.load(scenario), adapters.load(adapter, overrides)
+    found = scenarios.load(scenario)
+    method = adapters.load(adapter, overrides, suggested=found.overrides())
     settings = Settings(
         scenario=found, method=method, prior=prior or found.prior, seed=seed, device=device,
         life_steps=found.life_steps if life_steps is None else life_steps, threads=torch.get_num_threads(),
@@ -151,7 +152,7 @@ def load_adapter(
     quiet: bool = True,
 ) -> Adapter:
     """An adapter ready to live in ``scenario``: its agent pretrained on ``prior`` (from the cache if that was done before)."""
-    method = adapters.load(method) if isinstance(method, str) else method
+    method = adapters.load(method, suggested=scenario.overrides()) if isinstance(method, str) else method
     device = torch_device(device) if isinstance(device, str) else device
     env = envs.make(scenario)
     check_fit(prior, env.observation_space, env.unwrapped.action_space, f"scenario {scenario.name}")

@@ -1,5 +1,6 @@
 """Scenarios: what is different in this life, and when it counts as done. Reads scenarios/*.toml."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,18 +50,24 @@ class Scenario:
     success_above: float | None = None  # success is a number of at least this, and not a truth
     success_below: float | None = None  # success is a number of at most this
     success_function: str | None = None  # module:function, called with the observation and the info
-    # What tells about the scenario or tests it, and does not touch the life:
+    # What tells about the scenario, tests it, or has gone into the adapter when a life begins:
     novelty: str | None = None  # what is new, in a few words for a table
     why: str | None = None  # a paragraph: what is new, and why the prior's policy fails
     extra: str | None = None  # the extra of slrl that its world needs
     optimum: dict[str, Any] | None = None  # a behaviour that succeeds in the target in about optimum_steps
+    reward_function: str | None = None  # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,)
+    adapter_settings: dict[str, Any] | None = None  # tables of adapters/*.toml that every adapter takes over in this scenario
+
+    def overrides(self) -> list[tuple[str, Any]]:
+        """``adapter_settings`` as dotted keys and values, for :func:`slrl.adapters.load`."""
+        return list(_dotted(self.adapter_settings or {}))
 
     def life_table(self) -> dict[str, Any]:
         """Everything that a life in this scenario depends on."""
         return {key: value for key, value in asdict(self).items() if key not in _ABOUT}
 
 
-_ABOUT = ("novelty", "why", "extra", "optimum")
+_ABOUT = ("novelty", "why", "extra", "optimum", "reward_function", "adapter_settings")
 
 
 def load(name: str) -> Scenario:
@@ -87,3 +94,11 @@ def parse(table: dict[str, Any], *, name: str) -> Scenario:
         if not isinstance(shift.get("name"), str):
             raise BadInput(f"each shift in {where} needs a 'name', for example name = \"wind\".")
     return scenario
+
+
+def _dotted(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict):
+            yield from _dotted(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value

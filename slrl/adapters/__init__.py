@@ -28,12 +28,16 @@ class Method:
     literature: str = ""
 
 
-def load(name: str, overrides: Sequence[tuple[str, Any]] = ()) -> Method:
+def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Sequence[tuple[str, Any]] = ()) -> Method:
     """Read ``adapters/<name>.toml``, or a file if ``name`` ends in ``.toml``.
 
-    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``.
+    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those that a scenario has
+    ``suggested``: they count where the adapter has such a table, and are left out where it has not.
     """
     table = content.read("adapters", name)
+    for key, value in suggested:
+        if _has_table(table, key):
+            _override(table, key, value)
     for key, value in overrides:
         _override(table, key, value)
     return parse(table, name=Path(name).stem if name.endswith(".toml") else name)
@@ -63,6 +67,15 @@ def make(
         rng=np.random.default_rng(rows), generator=torch.Generator().manual_seed(seed_of(noise)), device=device,
     )  # fmt: skip
     return adapter
+
+
+def _has_table(table: Mapping[str, Any], key: str) -> bool:
+    *path, _ = key.split(".")
+    for part in path:
+        if not isinstance(table.get(part), dict):
+            return False
+        table = table[part]
+    return True
 
 
 def _override(table: dict[str, Any], key: str, value: Any) -> None:

@@ -23,6 +23,7 @@ WORLDS = {
     "slrl/Pointmass-v0": "slrl.envs.pointmass:Pointmass",
     "slrl/Tabletop-v0": "slrl.envs.tabletop:Tabletop",
     "slrl/ShortCheetah-v0": "slrl.envs.cheetah:ShortCheetah",
+    "slrl/Kitchen-v0": "slrl.envs.kitchen:Kitchen",
     "slrl/MetaWorld-v0": "slrl.envs.metaworld:MetaWorld",
 }
 for _id, _entry_point in WORLDS.items():

@@ -25,7 +25,7 @@ class Success:
     @classmethod
     def of(cls, scenario: Scenario) -> "Success":
         """The test that a scenario names."""
-        function = None if scenario.success_function is None else _import(scenario.success_function)
+        function = None if scenario.success_function is None else imported(scenario.success_function, "success_function")
         return cls(scenario.success_info, scenario.success_obs, scenario.success_above, scenario.success_below, function)
 
     def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> bool:
@@ -58,15 +58,16 @@ def look_up(info: dict[str, Any], key: str) -> Any:
     return info[key]
 
 
-def _import(name: str) -> Callable[[Any, dict[str, Any]], Any]:
+def imported(name: str, key: str) -> Callable[..., Any]:
+    """The function that a scenario names as ``module:function``."""
     module, _, attribute = name.partition(":")
     if not (module and attribute):
-        raise BadInput(f"'success_function' must be module:function, not {name!r}.")
+        raise BadInput(f"{key!r} must be module:function, not {name!r}.")
     try:
         found = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError:
-        raise BadInput(f"'success_function' is {name!r}, but Python finds no module {module!r} here.") from None
+        raise BadInput(f"{key!r} is {name!r}, but Python finds no module {module!r} here.") from None
     if not callable(found):
-        raise BadInput(f"'success_function' is {name!r}, but the module {module!r} has no function {attribute!r}.")
-    function: Callable[[Any, dict[str, Any]], Any] = found
+        raise BadInput(f"{key!r} is {name!r}, but the module {module!r} has no function {attribute!r}.")
+    function: Callable[..., Any] = found
     return function
