@@ -1,4 +1,4 @@
-"""The command line: `slrl adapt | list | prior | pretrain | doctor`. Heavy imports happen inside the commands."""
+"""The command line: `slrl adapt | list | prior | pretrain | check | render | doctor`. Heavy imports happen inside the commands."""
 
 import argparse
 import signal
@@ -46,6 +46,8 @@ def _parser() -> Parser:
     _add_list(commands)
     _add_prior(commands)
     _add_pretrain(commands)
+    _add_check(commands)
+    _add_render(commands)
     doctor = commands.add_parser("doctor", help="versions, known-bad combinations, devices, folders")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -108,6 +110,33 @@ def _add_pretrain(commands: Any) -> None:
     pretrain.set_defaults(run=_pretrain)
 
 
+def _add_check(commands: Any) -> None:
+    check = commands.add_parser(
+        "check",
+        help="test a scenario before living in it",
+        description="Test the contract of a scenario: spaces, seeds, rewards, its end, its shift, its optimum.",
+    )
+    check.add_argument("scenario", help="name or .toml file (see `slrl list scenarios`)")
+    check.add_argument("--prior", metavar="P", help="as for adapt (default: the scenario's own)")
+    check.set_defaults(run=_check)
+
+
+def _add_render(commands: Any) -> None:
+    render = commands.add_parser(
+        "render",
+        help="draw source and target side by side",
+        description="Draw source and target side by side under one policy, also on a machine without a screen.",
+    )
+    render.add_argument("scenario", help="name or .toml file")
+    render.add_argument("--adapter", metavar="A", default="frozen", help="who acts in both worlds (default: frozen)")
+    render.add_argument("-o", "--out", metavar="FILE", help=".webp (animation), .png (still) or .mp4 (default: SCENARIO.webp)")
+    render.add_argument("--seed", metavar="N", type=int, default=0, help="of both lives (default: 0)")
+    render.add_argument("--steps", metavar="N", type=int, default=400, help="the longest that is shown (default: 400)")
+    render.add_argument("--frames", metavar="N", type=int, default=60, help="how many of the steps are drawn (default: 60)")
+    render.add_argument("--quiet", action="store_true", help="no progress bars")
+    render.set_defaults(run=_render)
+
+
 def _adapt(arguments: argparse.Namespace) -> None:
     settings = _life_settings(arguments)
     from slrl.run import adapt_as
@@ -159,9 +188,55 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
 
 def _list(arguments: argparse.Namespace) -> None:
     names = content.names(arguments.kind)
+    if arguments.kind == "scenarios":
+        print(_scenario_table(names))
+        return
     width = max(map(len, names), default=0)
     for name in names:
         print(f"{name:<{width}}  {content.read(arguments.kind, name).get('summary', '')}")
+
+
+def _scenario_table(names: Sequence[str]) -> str:
+    """World, novelty, budget, optimum and the extra that is needed, a line each."""
+    rows = [("scenario", "world", "what is new", "budget", "optimum", "extra")]
+    for name in names:
+        table = content.read("scenarios", name)
+        optimum = table.get("optimum_steps")
+        world = str(table["target"]["env"]).partition(":")[2] or str(table["target"]["env"])
+        rows.append(
+            (name, world, table.get("novelty", ""), f"{table['life_steps']:,}", f"{optimum:,}" if optimum else "", table.get("extra", ""))
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return "\n".join(
+        "  ".join(f"{cell:>{w}}" if column in (3, 4) else f"{cell:<{w}}" for column, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from slrl import contracts
+
+    broken = 0
+    for verdict in contracts.check(arguments.scenario, arguments.prior):
+        broken += verdict.outcome == "broken"
+        print(f"{verdict.outcome:<8} {verdict.contract:<21} {verdict.sentence}", flush=True)
+    if broken:
+        raise BadInput(f"{arguments.scenario} does not hold {broken} of its contracts; what is broken stands above.")
+
+
+def _render(arguments: argparse.Namespace) -> None:
+    from slrl import render
+
+    content.read("scenarios", arguments.scenario)
+    content.read("adapters", arguments.adapter)
+    out = Path(arguments.out or f"{Path(arguments.scenario).stem}.webp").expanduser()
+    render.headless()
+    _show_waiting(arguments.quiet)
+    render.animate(
+        arguments.scenario, out, adapter=arguments.adapter, seed=arguments.seed, steps=arguments.steps, frames=arguments.frames,
+        quiet=arguments.quiet,
+    )  # fmt: skip
+    print(f"{out}: source and target under {arguments.adapter}")
 
 
 def _prior_build(arguments: argparse.Namespace) -> None:

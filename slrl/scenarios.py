@@ -55,6 +55,7 @@ class Scenario:
     why: str | None = None  # a paragraph: what is new, and why the prior's policy fails
     extra: str | None = None  # the extra of slrl that its world needs
     optimum: dict[str, Any] | None = None  # a behaviour that succeeds in the target in about optimum_steps
+    camera: dict[str, Any] | None = None  # for pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation
     reward_function: str | None = None  # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,)
     adapter_settings: dict[str, Any] | None = None  # tables of adapters/*.toml that every adapter takes over in this scenario
 
@@ -67,7 +68,7 @@ class Scenario:
         return {key: value for key, value in asdict(self).items() if key not in _ABOUT}
 
 
-_ABOUT = ("novelty", "why", "extra", "optimum", "reward_function", "adapter_settings")
+_ABOUT = ("novelty", "why", "extra", "optimum", "camera", "reward_function", "adapter_settings")
 
 
 def load(name: str) -> Scenario:

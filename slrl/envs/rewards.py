@@ -18,6 +18,14 @@ def door_close(obs: F32, action: F32, next_obs: F32) -> F32:
     return _near(next_obs[:, 4:7], next_obs[:, 36:39], 0.08)
 
 
+def kitchen_pair(obs: F32, action: F32, next_obs: F32) -> F32:
+    """``slrl/Kitchen-v0``: 1 when light switch and slide cabinet are both less than 0.3 from where they should be."""
+    light = np.linalg.norm(next_obs[:, 7:9] - next_obs[:, 18:20], axis=1)
+    cabinet = np.abs(next_obs[:, 10] - next_obs[:, 21])
+    result: F32 = ((light < 0.3) & (cabinet < 0.3)).astype(np.float32)
+    return result
+
+
 def _near(a: F32, b: F32, limit_m: float) -> F32:
     result: F32 = (np.linalg.norm(a - b, axis=1) <= limit_m).astype(np.float32)
     return result

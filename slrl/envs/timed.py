@@ -10,24 +10,30 @@ from slrl.errors import BadInput, unknown
 
 
 class Timed(gym.Wrapper[Any, Any, Any, Any]):
-    """A change of the world that begins at step ``start_step`` of a life and is undone when the environment closes."""
+    """A change of the world that begins at step ``start_step`` of a life and is undone when the environment closes.
+
+    Where several lie over each other, those that begin at the same step begin from the inside out, which is the order of the
+    TOML file, and are undone from the outside in. The outermost one sees to it.
+    """
 
     def __init__(self, env: gym.Env[Any, Any], start_step: int) -> None:
         if start_step < 0:
             raise BadInput(f"'start_step' of a shift must be 0 or more, not {start_step}.")
         super().__init__(env)
-        self.start_step, self._steps, self.active = start_step, 0, False
+        self.start_step, self._steps, self.active, self._outermost = start_step, 0, False, True
+        for inner in self._from_outside()[1:]:
+            inner._outermost = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        self.stop()
-        self._steps = 0
-        if self.start_step == 0:
-            self._start()
+        if self._outermost:
+            for shift in self._from_outside():
+                shift.stop()
+                shift._steps = 0
+            self.begin_due()
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        if not self.active and self._steps >= self.start_step:
-            self._start()
+        self.begin_due()
         self._steps += 1
         return self.env.step(action)
 
@@ -41,15 +47,27 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
     def end(self) -> None:
         """Undo what :meth:`begin` did."""
 
-    def _start(self) -> None:
-        self.active = True
-        self.begin()
+    def begin_due(self) -> None:
+        """Begin what is due; the outermost shift does it for all of them."""
+        if self._outermost:
+            for shift in reversed(self._from_outside()):
+                if not shift.active and shift._steps >= shift.start_step:
+                    shift.active = True
+                    shift.begin()
 
     def stop(self) -> None:
         """Undo the change without closing the environment."""
         if self.active:
             self.active = False
             self.end()
+
+    def _from_outside(self) -> list["Timed"]:
+        found, env = [], self
+        while isinstance(env, gym.Wrapper):
+            if isinstance(env, Timed):
+                found.append(env)
+            env = env.env
+        return found
 
 
 class ModelChange(Timed):

@@ -28,8 +28,7 @@ class ActionDelay(Timed):
         self._queue = deque([self._last] * self._delay)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        if self._steps >= self.start_step and not self.active:
-            self._start()
+        self.begin_due()
         if self.active:
             self._queue.append(np.array(action))
             action = self._queue.popleft()

@@ -18,7 +18,8 @@ class ActionNoise(Timed):
         self._std = std
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        if self._steps >= self.start_step:
+        self.begin_due()
+        if self.active:
             noise = self._std * self.np_random.standard_normal(np.shape(action))
             action = np.clip(action + noise, -1, 1).astype(np.float32)
         return super().step(action)

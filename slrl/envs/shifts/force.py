@@ -18,7 +18,8 @@ class Force(Timed):
         self._body, self._newton = index(self._simulator.model, "body", body, "force"), np.array(newton)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        if self.active or self._steps >= self.start_step:
+        self.begin_due()
+        if self.active:
             self._simulator.data.xfrc_applied[self._body, :3] = self._newton
         return super().step(action)
 

@@ -13,8 +13,12 @@ def make(
     env: gym.Env[Any, Any], body: str, added_kg: float = 0.0, times: float = 1.0, start_step: int = 0
 ) -> gym.Env[Any, Any]:
     """Make ``body`` weigh ``mass · times + added_kg``; its inertia grows in proportion, its centre of mass stays."""
-    number = index(simulator(env, "mass").model, "body", body, "mass")
-    before = float(simulator(env, "mass").model.body_mass[number])
+    model = simulator(env, "mass").model
+    number = index(model, "body", body, "mass")
+    before = float(model.body_mass[number])
+    if before == 0:
+        heavy = ", ".join(model.body(i).name for i in range(model.nbody) if model.body_mass[i] > 0 and model.body(i).name)
+        raise BadInput(f"{body!r} for the shift 'mass' has no mass of its own; choose from {heavy}.")
     if before * times + added_kg <= 0:
         raise BadInput(f"the shift 'mass' would leave {body} with {before * times + added_kg:g} kg; it must be more than 0.")
 

@@ -38,10 +38,16 @@ class Obstacles(Timed):
         for field in ("offwidth", "offheight"):
             setattr(model.vis.global_, field, getattr(holder.model.vis.global_, field))
         self._geoms = [model.geom(name).id for name in names]
+        _take_over(holder.model, model, self._geoms)
         self._install(model, mujoco.MjData(model))
-        self._refuse_inside()
         if start_step > 0:
             self._stand(False)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        result = super().reset(seed=seed, options=options)
+        if self.start_step == 0:
+            self._refuse_inside()
+        return result
 
     def begin(self) -> None:
         self._stand(True)
@@ -70,11 +76,7 @@ class Obstacles(Timed):
         model.geom_rgba[self._geoms, 3] = COLOUR[3] * there
 
     def _refuse_inside(self) -> None:
-        import mujoco
-
-        model, data = self._simulator.model, mujoco.MjData(self._simulator.model)
-        data.qpos[:] = getattr(self._simulator, "init_qpos", data.qpos)
-        mujoco.mj_forward(model, data)
+        model, data = self._simulator.model, self._simulator.data
         for contact in data.contact:
             pair = {int(contact.geom1), int(contact.geom2)}
             if contact.dist < -TOUCH_M and pair & set(self._geoms):
@@ -84,6 +86,25 @@ class Obstacles(Timed):
                 body = model.body(int(model.geom_bodyid[other])).name or "the world"
                 depth = f"{-contact.dist:.2g} m deep inside {body!r}"
                 raise BadInput(f"the obstacle at ({at}) m is {depth} at the start; move it or make it smaller.")
+
+
+def _take_over(old: Any, new: Any, added: list[int]) -> None:
+    """What the environment or an earlier shift has written into the model since it was compiled."""
+    for field in _WRITTEN:
+        getattr(new, field)[...] = getattr(old, field)
+    others = [geom for geom in range(new.ngeom) if geom not in added]  # in the same order as before
+    for field in ("geom_friction", "geom_pos", "geom_size", "geom_rgba", "geom_contype", "geom_conaffinity"):
+        getattr(new, field)[others] = getattr(old, field)
+    for field in ("gravity", "wind"):
+        getattr(new.opt, field)[:] = getattr(old.opt, field)
+    new.opt.timestep, new.opt.density, new.opt.viscosity = old.opt.timestep, old.opt.density, old.opt.viscosity
+
+
+_WRITTEN = (
+    "body_pos", "body_quat", "body_mass", "body_inertia", "dof_damping", "dof_armature", "dof_frictionloss", "jnt_range",
+    "jnt_stiffness", "actuator_gear", "actuator_gainprm", "actuator_biasprm", "actuator_ctrlrange", "eq_data", "site_pos",
+    "qpos_spring",
+)  # fmt: skip
 
 
 def make(env: gym.Env[Any, Any], boxes_m: tuple[Box, ...], start_step: int = 0) -> gym.Env[Any, Any]:

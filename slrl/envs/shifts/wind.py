@@ -28,6 +28,7 @@ class Wind(Timed):
         self._blow(np.zeros(2), np.zeros(2))
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        self.begin_due()
         if self._turn and self.active:
             low, high = self._range
             mean, half = (low + high) / 2, (high - low) / 2
