@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The simulators of the gallery. `make setup EXTRAS=dev,bench` does without them; their tests are skipped then.
+EXTRAS ?= dev,bench,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
 .PHONY: setup demo test test-slow check bench reference build clean
@@ -10,7 +12,7 @@ setup: $(READY)  ## a virtual environment with everything, at the versions of co
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev,bench]"
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[$(EXTRAS)]"
 	touch $@
 
 demo: setup  ## the main job: one life in a wind that the prior never met

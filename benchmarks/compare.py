@@ -82,7 +82,10 @@ def life_settings(scenario_name: str, adapter: str, seed: int) -> Settings:
     """The settings of one life of the comparison."""
     scenario = scenarios.load(scenario_name)
     return Settings(
-        scenario=scenario, method=adapters.load(adapter, suggested=scenario.overrides()), prior=scenario.prior, seed=seed,
+        scenario=scenario,
+        method=adapters.load(adapter, suggested=scenario.overrides()),
+        prior=scenario.prior,
+        seed=seed,
         life_steps=scenario.life_steps,
     )
 

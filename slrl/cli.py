@@ -1,4 +1,4 @@
-"""The command line: `slrl adapt | list | prior | pretrain | check | render | doctor`. Heavy imports happen inside the commands."""
+"""The command line: adapt, list, prior, pretrain, check, render, doctor. Heavy imports happen inside the commands."""
 
 import argparse
 import signal
@@ -204,11 +204,21 @@ def _scenario_table(names: Sequence[str]) -> str:
         optimum = table.get("optimum_steps")
         world = str(table["target"]["env"]).partition(":")[2] or str(table["target"]["env"])
         rows.append(
-            (name, world, table.get("novelty", ""), f"{table['life_steps']:,}", f"{optimum:,}" if optimum else "", table.get("extra", ""))
+            (
+                name,
+                world,
+                table.get("novelty", ""),
+                f"{table['life_steps']:,}",
+                f"{optimum:,}" if optimum else "",
+                table.get("extra", ""),
+            )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
     return "\n".join(
-        "  ".join(f"{cell:>{w}}" if column in (3, 4) else f"{cell:<{w}}" for column, (cell, w) in enumerate(zip(row, widths, strict=True)))
+        "  ".join(
+            f"{cell:>{w}}" if column in (3, 4) else f"{cell:<{w}}"
+            for column, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
         for row in rows
     )
 

@@ -57,7 +57,9 @@ def check(name: str, prior: str | None = None) -> Iterator[Verdict]:
     for build in (envs.make_source, envs.make):
         build(scenario).close()
     data = recipes.load_prior(prior or scenario.prior)
-    yield Verdict("loads and builds", "ok", f"{scenario.source.env} and {scenario.target.env} open, {data.name} has {len(data):,} rows.")
+    yield Verdict(
+        "loads and builds", "ok", f"{scenario.source.env} and {scenario.target.env} open, {data.name} has {len(data):,} rows."
+    )
     subject = Subject(scenario, data, lambda **s: envs.make(scenario, **s), lambda **s: envs.make_source(scenario, **s))
     for contract, test in CONTRACTS.items():
         try:
@@ -73,7 +75,7 @@ def _spaces(subject: Subject) -> str:
     try:
         if source.observation_space.shape != target.observation_space.shape or source.action_space != target.action_space:
             raise Broken(
-                f"Source and target differ in their spaces: {source.observation_space.shape} and {target.observation_space.shape} "
+                f"Source and target differ: {source.observation_space.shape} and {target.observation_space.shape} "
                 f"observations, {source.action_space} and {target.action_space} actions; a life needs the same."
             )
         check_fit(subject.prior, target.observation_space, target.unwrapped.action_space, f"scenario {subject.scenario.name}")
@@ -101,7 +103,9 @@ def _same_seed(subject: Subject) -> str:
     first, second = (_rollout(subject.target(), 7, REPEAT_STEPS) for _ in range(2))
     if len(first) != len(second) or not np.array_equal(first, second):
         step = next((t for t, (a, b) in enumerate(zip(first, second, strict=False)) if not np.array_equal(a, b)), len(second))
-        raise Broken(f"The same seed and actions gave another observation at step {step}; the world draws from something unseeded.")
+        raise Broken(
+            f"The same seed and actions gave another observation at step {step}; the world draws from something unseeded."
+        )
     return f"The same seed gives the same {len(first) - 1} steps."
 
 
@@ -117,8 +121,8 @@ def _rewards(subject: Subject) -> str | None:
     if off.any():
         row = int(np.argmax(off))
         raise Broken(
-            f"{name} gives {expected[row]:.6g} for row {row} of the prior, which stores {prior.reward[row]:.6g}; {int(off.sum()):,} "
-            "rows differ. The reward of a row must be for arriving in its next_obs."
+            f"{name} gives {expected[row]:.6g} for row {row} of the prior, which stores {prior.reward[row]:.6g}; "
+            f"{int(off.sum()):,} rows differ. The reward of a row must be for arriving in its next_obs."
         )
     return f"{name} gives the stored reward of all {len(prior):,} rows."
 
@@ -128,12 +132,17 @@ def _optimum(subject: Subject) -> str | None:
     if scenario.optimum is None or scenario.optimum_steps is None:
         return None
     steps = [_lived_by(subject, scenario.optimum, seed) for seed in range(OPTIMUM_SEEDS)]
-    if None in steps:
-        raise Broken(f"The named optimum did not succeed within {4 * scenario.optimum_steps:,} steps in each of {OPTIMUM_SEEDS} lives: {steps}.")
-    median = float(np.median([step for step in steps if step is not None]))
+    reached = [step for step in steps if step is not None]
+    if 2 * len(reached) < len(steps):
+        most = 4 * scenario.optimum_steps
+        raise Broken(f"The named optimum succeeded within {most:,} steps in only {len(reached)} of {len(steps)} lives.")
+    median = float(np.median(reached))
     if abs(median / scenario.optimum_steps - 1) > OPTIMUM_MARGIN:
-        raise Broken(f"The named optimum needs {median:,.0f} steps (median of {steps}); 'optimum_steps' says {scenario.optimum_steps:,}.")
-    return f"{scenario.optimum['name']} succeeds in {OPTIMUM_SEEDS} of {OPTIMUM_SEEDS} lives, after {median:,.0f} steps in the median."
+        raise Broken(
+            f"The named optimum needs {median:,.0f} steps (median of {reached}); 'optimum_steps' says {scenario.optimum_steps:,}."
+        )
+    name = scenario.optimum["name"]
+    return f"{name} succeeds in {len(reached)} of {len(steps)} lives, after {median:,.0f} steps in the median."
 
 
 def _no_early_end(subject: Subject) -> str:
@@ -143,7 +152,9 @@ def _no_early_end(subject: Subject) -> str:
         for step in range(1, min(RANDOM_STEPS, subject.scenario.life_steps) + 1):
             *_, terminated, _, info = env.step(_random(env, rng))
             if terminated and not info["success"]:
-                raise Broken(f"The world ended the life after {step} random steps without success; a life ends by success or its budget.")
+                raise Broken(
+                    f"The world ended the life after {step} random steps without success; a life ends by success or its budget."
+                )
             if terminated:
                 return f"Random actions succeeded after {step} steps, and nothing ended the life before."
         return f"Nothing ends the life in {step:,} random steps."
@@ -169,17 +180,21 @@ def _shift_matters(subject: Subject) -> str | None:
 
 def _model_difference(subject: Subject) -> str | None:
     """What MuJoCo's models differ in, for a shift that random actions do not reach."""
-    models = []
+    models: list[Any] = []
     for build in (subject.source, subject.target):
         env = build()
         env.reset(seed=7)
         world = env.unwrapped
-        models.append(getattr(world, "model", None))
+        models.append(getattr(world, "model", None))  # of MuJoCo, where it has one
         env.close()
-    if any(not hasattr(model, "ngeom") for model in models):
+    if None in models:
         return None
     a, b = (int(model.ngeom) for model in models)
-    return f"The target's model has {b - a} more geoms than the source's ({b} and {a}); random actions do not reach them." if a != b else None
+    return (
+        f"The target's model has {b - a} more geoms than the source's ({b} and {a}); random actions do not reach them."
+        if a != b
+        else None
+    )
 
 
 def _rollout(env: gym.Env[Any, Any], seed: int, steps: int) -> list[F32]:

@@ -151,7 +151,8 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, rebu
             warnings.filterwarnings("ignore", category=UserWarning, module="minari")  # an unset e-mail address and the like
             minari.create_dataset_from_buffers(
                 temporary, episodes, env=_spec_of(world), observation_space=world.observation_space,
-                action_space=world.unwrapped.action_space, algorithm_name=str(recipe.behaviour["name"]), author="slrl", description=about,
+                action_space=world.unwrapped.action_space, algorithm_name=str(recipe.behaviour["name"]), author="slrl",
+                description=about,
             )  # fmt: skip
         metadata = folder / "data" / "metadata.json"
         write_text(metadata, json.dumps({**json.loads(metadata.read_text()), "dataset_id": recipe.dataset_id}))
@@ -228,7 +229,8 @@ def _own_units(action: F32, world: gym.Env[Any, Any]) -> F32:
     space: Any = world.unwrapped.action_space
     if np.all(space.low == -1) and np.all(space.high == 1):
         return action
-    return (space.low + (action + 1) / 2 * (space.high - space.low)).astype(np.float32)
+    own: F32 = (space.low + (action + 1) / 2 * (space.high - space.low)).astype(np.float32)
+    return own
 
 
 def _cut(episode: dict[str, list[Any]], steps: int) -> dict[str, list[Any]]:
@@ -309,7 +311,13 @@ def _compress(source: Path, target: Path) -> None:
         def copy(name: str, node: Any) -> None:
             if isinstance(node, h5py.Dataset):
                 new.create_dataset(
-                    name, data=node[()], chunks=node.shape, compression="gzip", compression_opts=9, shuffle=True, track_times=False
+                    name,
+                    data=node[()],
+                    chunks=node.shape,
+                    compression="gzip",
+                    compression_opts=9,
+                    shuffle=True,
+                    track_times=False,
                 )
 
         old.visititems(copy)

@@ -35,8 +35,8 @@ def animate(
 ) -> Path:
     """Write source and target under the adapter's policy to ``out``: .webp moves, .png is one still, .mp4 needs an extra.
 
-    Both worlds live for at most ``steps`` steps with the same seed; ``frames`` of them are shown, evenly. A still shows the start, where
-    the life is after a third of the steps, and the end.
+    Both worlds live for at most ``steps`` steps with the same seed; ``frames`` of them are shown, evenly. A still shows the
+    start, where the life is after a third of the steps, and the end.
 
     Raises:
         BadInput: for another ending of ``out``, for a world that cannot be drawn, or where MuJoCo finds no way to draw.
@@ -115,9 +115,7 @@ class Camera:
             self._renderer.close()
 
 
-def _shoot(
-    env: OneLife, adapter: Adapter, seed: int, every: int, look: Callable[[], Any]
-) -> Iterator[tuple[Image, str]]:
+def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, look: Callable[[], Any]) -> Iterator[tuple[Image, str]]:
     """Frames of a life with a line of text each."""
     obs, _ = env.reset(seed=seeds.seed_of(seeds.of_life(seed).world) % 2**31)
     yield _frame(env, look), "step 0"
@@ -140,7 +138,9 @@ def _frame(env: OneLife, look: Callable[[], Any]) -> Image:
         frame: Any = look()
     except Exception as error:  # the drawing libraries raise anything from AttributeError to FatalError
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"this machine cannot draw the world: {reason} (MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')}).") from error
+        raise BadInput(
+            f"this machine cannot draw the world: {reason} (MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')})."
+        ) from error
     if frame is None:
         raise BadInput(f"{type(env.unwrapped).__name__} draws nothing: its render() returns None in the mode rgb_array.")
     return np.asarray(frame, np.uint8)
@@ -150,8 +150,8 @@ def _paired(
     left: list[tuple[Image, str]], right: list[tuple[Image, str]]
 ) -> Iterator[tuple[tuple[Image, str], tuple[Image, str]]]:
     """Both lives at the same moments; the one that ended earlier stands still."""
-    for index in range(max(len(left), len(right)) + HOLD_FRAMES):
-        yield left[min(index, len(left) - 1)], right[min(index, len(right) - 1)]
+    for moment in range(max(len(left), len(right)) + HOLD_FRAMES):
+        yield left[min(moment, len(left) - 1)], right[min(moment, len(right) - 1)]
 
 
 def _page(scenario: Scenario, adapter: str, titles: tuple[str, str], pair: tuple[tuple[Image, str], tuple[Image, str]]) -> Any:

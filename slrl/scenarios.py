@@ -56,7 +56,9 @@ class Scenario:
     extra: str | None = None  # the extra of slrl that its world needs
     optimum: dict[str, Any] | None = None  # a behaviour that succeeds in the target in about optimum_steps
     camera: dict[str, Any] | None = None  # for pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation
-    reward_function: str | None = None  # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,)
+    reward_function: str | None = (
+        None  # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,)
+    )
     adapter_settings: dict[str, Any] | None = None  # tables of adapters/*.toml that every adapter takes over in this scenario
 
     def overrides(self) -> list[tuple[str, Any]]:

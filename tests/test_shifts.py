@@ -42,9 +42,8 @@ def open_world(*shifts: dict[str, Any], env: str = "HalfCheetah-v5", **settings:
 def rollout(env: gym.Env[Any, Any], steps: int = 60, action: float | None = None, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     shape = env.action_space.shape or ()
-    seen = [env.reset(seed=seed)[0]]
-    for _ in range(steps):
-        seen.append(env.step(rng.uniform(-1, 1, shape).astype(np.float32) if action is None else np.full(shape, action, np.float32))[0])
+    actions = (rng.uniform(-1, 1, shape) if action is None else np.full(shape, action) for _ in range(steps))
+    seen = [env.reset(seed=seed)[0], *(env.step(chosen.astype(np.float32))[0] for chosen in actions)]
     return np.array(seen)
 
 
@@ -231,9 +230,8 @@ def test_actuators_weak_dead_and_reversed(strength: float, ratio: float) -> None
 
 def test_action_delay_carries_out_what_was_said_before() -> None:
     env = open_world({"name": "action_delay", "delay_steps": 2, "start_step": 3}, env="slrl/Pointmass-v0")
-    x = [env.reset(seed=0)[0][0]]
-    for action in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
-        x.append(env.step(np.array([action, 0], np.float32))[0][0])
+    start = env.reset(seed=0)[0][0]
+    x = [start, *(env.step(np.array([action, 0], np.float32))[0][0] for action in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6))]
     # 0.3 was carried out at step 3; while the queue fills it goes on, then 0.4 comes two steps late.
     np.testing.assert_allclose(np.diff(x), [0.1, 0.2, 0.3, 0.3, 0.3, 0.4], atol=1e-5)
 

@@ -61,7 +61,8 @@ class KitchenScript:
         self._waited += 1
         joints = self._towards(self._way[0] - hand) if self._way else np.zeros(7)
         joints = joints / FULL_SPEED_RAD_PER_S + self._shake * self._rng.standard_normal(7)
-        return np.clip(np.append(joints, [-1.0, -1.0]), -1, 1).astype(np.float32)  # fingers closed
+        action: F32 = np.clip(np.append(joints, [-1.0, -1.0]), -1, 1).astype(np.float32)  # fingers closed
+        return action
 
     def _choose(self, obs: F32, hand: np.ndarray) -> None:
         left = [task for task in self._order if np.linalg.norm(obs[ACHIEVED[task]] - obs[DESIRED[task]]) >= 0.3]
@@ -72,7 +73,7 @@ class KitchenScript:
         self._way = [*away, *(np.array(point) for point in WAYS[left[0]])]
 
     def _towards(self, way: np.ndarray) -> np.ndarray:
-        """Joint velocities (7,) in rad/s that move the hand along ``way`` (m), and the elbow towards where it was at the start."""
+        """Joint velocities (7,) in rad/s that move the hand along ``way`` (m), and the elbow back to where it started."""
         import mujoco
 
         model, data = self._robot.model, self._robot.data

@@ -53,7 +53,7 @@ class PickAndPlace:
         """In the direction of ``way`` (units), at the episode's pace, slower when near, and shaky."""
         distance = max(float(np.hypot(*way)), 1e-9)
         move: np.ndarray = way / distance * min(self._pace, distance / 0.2) + self._shake * self._rng.standard_normal(2)
-        return np.clip(move, -1, 1)
+        return move.clip(-1, 1)
 
 
 make = PickAndPlace

@@ -28,7 +28,8 @@ class Steering:
         way = obs[4:6] - obs[:2]
         ahead = np.array([1.0, way[1] / max(abs(way[0]), 1.0)]) if way[0] > 0 else way / max(float(np.hypot(*way)), 1.0)
         # The action is a square, not a circle: each axis has its own full speed.
-        return np.clip(ahead - np.array([0.0, drift[1]]), -1, 1).astype(np.float32)
+        action: F32 = np.clip(ahead - np.array([0.0, drift[1]]), -1, 1).astype(np.float32)
+        return action
 
 
 make = Steering

@@ -118,6 +118,7 @@ def lift(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
 
 def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
     """The environment itself: a Gymnasium id, or a class as ``module:Class``."""
+    _hush_notices()
     spec: str | EnvSpec = world.env
     module, colon, name = world.env.partition(":")
     if colon and _is_class(module, name):
@@ -130,6 +131,15 @@ def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
         raise BadInput(f"Gymnasium has no environment {world.env!r}: {error}") from None
     except TypeError as error:
         raise BadInput(f"{world.env} does not accept the settings {world.settings}: {error}.") from None
+
+
+def _hush_notices() -> None:
+    """Gymnasium-Robotics prints a notice about three of its hands at every import, whatever is used of it."""
+    try:
+        from farama_notifications import notifications
+    except ModuleNotFoundError:
+        return  # it comes with Gymnasium, which may drop it
+    notifications.pop("gymnasium_robotics", None)
 
 
 def _is_class(module: str, name: str) -> bool:

@@ -14,7 +14,7 @@ class Kitchen(KitchenEnv):  # type: ignore[misc]
     """``FrankaKitchen-v1`` with the goals, observations and actions that the data sets of D4RL/kitchen have.
 
     Of the ``pair``, one of the lists in ``to_do`` is drawn at reset; the rest of the pair is in its goal position from the start.
-    Observation, flattened ``Box(81,)``: achieved goals (11), desired goals (11), robot and kitchen (59), as in Gymnasium-Robotics.
+    Observation, flattened ``Box(81,)``: achieved goals (11), desired goals (11), robot and kitchen (59), as in the original.
 
     Reward: 1 in the step where both of the pair are done, else 0 (sparse). Termination: both done. Truncation: never.
     Info: ``success``, ``open`` (how many of the pair are not done), and Gymnasium-Robotics' own.
@@ -30,7 +30,9 @@ class Kitchen(KitchenEnv):  # type: ignore[misc]
             if task not in OBS_ELEMENT_GOALS:
                 raise unknown("kitchen task", task, OBS_ELEMENT_GOALS)
         if not set(pair) <= set(D4RL_TASKS) or any(not set(tasks) <= set(pair) for tasks in to_do):
-            raise BadInput(f"'pair' of slrl/Kitchen-v0 must be two of {', '.join(D4RL_TASKS)}, and 'to_do' must list parts of the pair.")
+            raise BadInput(
+                f"'pair' of slrl/Kitchen-v0 must be two of {', '.join(D4RL_TASKS)}, and 'to_do' must list parts of the pair."
+            )
         super().__init__(tasks_to_complete=list(D4RL_TASKS), terminate_on_tasks_completed=False, **settings)
         self._pair, self._to_do = list(pair), [list(tasks) for tasks in to_do]
         self._start = self.robot_env.init_qpos.copy()

@@ -14,16 +14,16 @@ from slrl.types import F32
 class MetaWorld(gym.Env[F32, F32]):
     """A Sawyer arm with one of Meta-World's 50 tasks.
 
-    Observation, ``Box(39,)`` float32: hand (3), gripper opening (1), first object's position and quaternion (7), second object's (7),
-    the same 18 of the step before, goal (3); in m. Action, ``Box(-1, 1, (4,))``: displacement of the hand, and the grip.
+    Observation, ``Box(39,)`` float32, in m: hand (3), gripper opening (1), position and quaternion of the first object (7) and
+    of the second (7), the same 18 of the step before, goal (3). Action, ``Box(-1, 1, (4,))``: displacement of the hand, and the grip.
 
     Reward: 1 where Meta-World calls the task a success, else 0 (sparse). Termination: success. Truncation: never.
     Info: Meta-World's, with ``success`` as bool.
 
     Args:
         task: for example ``door-close-v3``.
-        start_low, start_high: the range that the task's start vector is drawn from at reset, as Meta-World's ``_random_reset_space``;
-            the task's own if unset.
+        start_low, start_high: the range that the task's start vector is drawn from at reset (Meta-World's
+            ``_random_reset_space``); the task's own if unset.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 80}  # noqa: RUF012 (declared so by Gymnasium)
@@ -40,8 +40,7 @@ class MetaWorld(gym.Env[F32, F32]):
             raise unknown("Meta-World task", task, known)
         self.robot: Any = known[task](seed=0, render_mode=render_mode)
         self.robot.max_path_length = 10**9  # Meta-World stops at 500 steps
-        self.robot._partially_observed = False
-        own = self.robot._random_reset_space
+        own: Any = self.robot._random_reset_space
         self._low = own.low if start_low is None else np.array(start_low, np.float64)
         self._high = own.high if start_high is None else np.array(start_high, np.float64)
         if self._low.shape != own.shape or self._high.shape != own.shape or np.any(self._low > self._high):

@@ -1,7 +1,7 @@
 """A gripper and a mug on a table, seen from above: the tabletop of EARL and of the QWALE paper.
 
-Constants after the released code of Sharma et al., "Autonomous Reinforcement Learning: Formalism and Benchmarking" (EARL, 2022) and
-Chen et al., "You Only Live Once: Single-Life Reinforcement Learning" (2022).
+Constants after the released code of Sharma et al., "Autonomous Reinforcement Learning: Formalism and Benchmarking" (EARL, 2022)
+and Chen et al., "You Only Live Once: Single-Life Reinforcement Learning" (2022).
 """
 
 from typing import Any
@@ -32,8 +32,8 @@ class Tabletop(gym.Env[F32, F32]):
     | 4, 5 | -1, -1 while nothing is held; 0, 0 while the mug is |
     | 6 … 11 | the goal, as the first six: gripper at the origin, mug at one of four places, nothing held |
 
-    Action, ``Box(-1, 1, (3,))``: displacement x, y (times 0.2 units), and the grip: more than 0 grasps a mug that is less than 0.4
-    away before the move, and holds it; anything else lets it go. A held mug makes the move of the gripper. Both stay on the table.
+    Action, ``Box(-1, 1, (3,))``: displacement x, y (times 0.2 units), and the grip: more than 0 grasps a mug that is less than
+    0.4 away before the move, and holds it; anything else lets it go. A held mug moves with the gripper. Both stay on the table.
 
     Reward: 1 in the steps where the task is done, else 0 (sparse). Termination: done. Truncation: never.
     Info: ``success`` (bool), ``distance`` (units from the mug to its goal), ``holding`` (bool).

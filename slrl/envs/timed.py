@@ -62,7 +62,8 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
             self.end()
 
     def _from_outside(self) -> list["Timed"]:
-        found, env = [], self
+        found: list[Timed] = []
+        env: gym.Env[Any, Any] = self
         while isinstance(env, gym.Wrapper):
             if isinstance(env, Timed):
                 found.append(env)

@@ -9,9 +9,7 @@ from slrl.envs.timed import ModelChange, index, simulator
 from slrl.errors import BadInput
 
 
-def make(
-    env: gym.Env[Any, Any], body: str, added_kg: float = 0.0, times: float = 1.0, start_step: int = 0
-) -> gym.Env[Any, Any]:
+def make(env: gym.Env[Any, Any], body: str, added_kg: float = 0.0, times: float = 1.0, start_step: int = 0) -> gym.Env[Any, Any]:
     """Make ``body`` weigh ``mass · times + added_kg``; its inertia grows in proportion, its centre of mass stays."""
     model = simulator(env, "mass").model
     number = index(model, "body", body, "mass")
