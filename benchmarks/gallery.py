@@ -1,8 +1,8 @@
 """The gallery of scenarios: does each of them test something, and what does it look like? `make gallery`.
 
-A scenario tests something if the frozen policy, pretrained on its prior, succeeds where the prior comes from and fails where the
-life takes place. This lives 20 lives of it in each, one life of qwale besides, draws a still, and writes docs/scenarios.md. What is in
-the CSV already is not lived again.
+A scenario tests something if the frozen policy, pretrained on its prior, succeeds where the prior comes from and fails where
+the life takes place. This lives 20 lives of it in each, one life of qwale besides, draws a still, and writes docs/scenarios.md.
+What is in the CSV already is not lived again.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from slrl.recipes import load_prior
 from slrl.results import git_revision, versions
 from slrl.run import load_adapter
 
-COLUMNS = ("scenario", "world", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior_sha256", "git_revision",
-           "torch", "mujoco")  # fmt: skip
+COLUMNS = ("scenario", "world", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior_sha256",
+           "git_revision", "torch", "mujoco")  # fmt: skip
 SEEDS = range(1000, 1020)  # nothing was chosen on them
 CSV = Path("eval/reference/gallery.csv")
 PAGE = Path("docs/scenarios.md")
@@ -143,10 +143,9 @@ def table(rows: list[dict[str, Any]]) -> str:
     for name in content.names("scenarios"):
         scenario = scenarios.load(name)
         optimum = f"{scenario.optimum_steps:,}" if scenario.optimum_steps else "not known"
-        lines.append(
-            f"| [`{name}`](#{name}) | {scenario.novelty} | {scenario.life_steps:,} | {optimum} | {successes(rows, name, 'source')} "
-            f"| {successes(rows, name, 'target')} | {one_life(rows, name)} |"
-        )
+        frozen = f"{successes(rows, name, 'source')} | {successes(rows, name, 'target')}"
+        about = f"[`{name}`](#{name}) | {scenario.novelty} | {scenario.life_steps:,} | {optimum}"
+        lines.append(f"| {about} | {frozen} | {one_life(rows, name)} |")
     return "\n".join(lines)
 
 
@@ -163,24 +162,19 @@ def one_life(rows: list[dict[str, Any]], name: str) -> str:
 def page(rows: list[dict[str, Any]]) -> str:
     """docs/scenarios.md."""
     cut = max((int(row["life_steps"]) for row in rows if row["adapter"] == "frozen"), default=0)
-    return "\n".join(
-        [
-            "# The scenarios",
-            "",
-            "<!-- Written by `make gallery`; do not edit. -->",
-            "",
-            "A scenario tests something if the policy that was pretrained on its prior succeeds where the prior comes from (the source)",
-            f"and fails where the life takes place (the target). Below: lives of `frozen`, seeds {SEEDS[0]} to {SEEDS[-1]}, cut after the",
-            f"scenario's budget or {cut:,} steps, whichever is less; and one life of `qwale`, seed {SEEDS[0]}, with its budget lowered",
-            "(its settings were chosen on `windy_pointmass`; nothing was chosen here). Every life is in",
-            "[eval/reference/gallery.csv](../eval/reference/gallery.csv). `slrl check NAME` tests the contract of each; `slrl render NAME`",
-            "draws an animation.",
-            "",
-            table(rows),
-            "",
-            *(line for name in content.names("scenarios") for line in section(name)),
-        ]
-    )  # fmt: skip
+    head = f"""# The scenarios
+
+<!-- Written by `make gallery`; do not edit. -->
+
+A scenario tests something if the policy that was pretrained on its prior succeeds where the prior comes from (the source) and
+fails where the life takes place (the target). Below: lives of `frozen`, seeds {SEEDS[0]} to {SEEDS[-1]}, cut after the scenario's
+budget or {cut:,} steps, whichever is less; and one life of `qwale`, seed {SEEDS[0]}, with its budget lowered (its settings were
+chosen on `windy_pointmass`; nothing was chosen here). Every life is in [eval/reference/gallery.csv](../eval/reference/gallery.csv).
+`slrl check NAME` tests the contract of each; `slrl render NAME` draws an animation.
+
+{table(rows)}
+"""
+    return "\n".join([head, *(line for name in content.names("scenarios") for line in section(name))])
 
 
 def section(name: str) -> Iterator[str]:
@@ -217,8 +211,9 @@ def prior_line(name: str) -> str:
     """The recipe in a line."""
     recipe, _ = recipes.read(name)
     file = recipes.shipped(name)
-    size = f", shipped built ({file.stat().st_size / 1e6:.1f} MB; made by `slrl prior build {name} --rebuild --out priors/{name}.hdf5`)"
-    about = f"[`{name}`](../priors/{name}.toml), {recipe.rows:,} rows by `{recipe.behaviour['name']}`{size if file else ''}"
+    command = f"slrl prior build {name} --rebuild --out priors/{name}.hdf5"
+    size = f", shipped built ({file.stat().st_size / 1e6:.1f} MB; made by `{command}`)" if file else ""
+    about = f"[`{name}`](../priors/{name}.toml), {recipe.rows:,} rows by `{recipe.behaviour['name']}`{size}"
     return f"{about}. {recipe.summary}"
 
 
