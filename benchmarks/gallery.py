@@ -38,7 +38,7 @@ def main() -> None:
     """Live what is missing, draw what is missing, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenarios", default=",".join(content.names("scenarios")), help="default: all")
-    parser.add_argument("--most-steps", type=int, default=20_000, help="lives of frozen are cut here (default: 20000)")
+    parser.add_argument("--most-steps", type=int, default=10_000, help="lives of frozen are cut here (default: 10000)")
     parser.add_argument("--qwale-steps", type=int, default=5_000, help="the budget of the one life of qwale (default: 5000)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--redraw", action="store_true", help="draw all stills anew")
@@ -169,7 +169,7 @@ def page(rows: list[dict[str, Any]]) -> str:
 A scenario tests something if the policy that was pretrained on its prior succeeds where the prior comes from (the source) and
 fails where the life takes place (the target). Below: lives of `frozen`, seeds {SEEDS[0]} to {SEEDS[-1]}, cut after the scenario's
 budget or {cut:,} steps, whichever is less; and one life of `qwale`, seed {SEEDS[0]}, with its budget lowered (its settings were
-chosen on `windy_pointmass`; nothing was chosen here). Every life is in [eval/reference/gallery.csv](../eval/reference/gallery.csv).
+chosen on `windy_pointmass`; nothing was chosen here). Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
 `slrl check NAME` tests the contract of each; `slrl render NAME` draws an animation.
 
 {table(rows)}

@@ -24,6 +24,7 @@ class Parser(argparse.ArgumentParser):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point: exit code 0 for a life that was lived (however it ended), 2 for bad input, 130 if interrupted outside one."""
+    sys.path.append(str(Path.cwd()))  # worlds and success tests of the user's, as module:Class
     try:
         arguments = _parser().parse_args(argv)
         arguments.run(arguments)

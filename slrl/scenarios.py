@@ -1,7 +1,7 @@
 """Scenarios: what is different in this life, and when it counts as done. Reads scenarios/*.toml."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +75,12 @@ _ABOUT = ("novelty", "why", "extra", "optimum", "camera", "reward_function", "ad
 
 def load(name: str) -> Scenario:
     """Read ``scenarios/<name>.toml``, or a file if ``name`` ends in ``.toml``."""
-    return parse(content.read("scenarios", name), name=Path(name).stem if name.endswith(".toml") else name)
+    table = content.read("scenarios", name)
+    if not name.endswith(".toml"):
+        return parse(table, name=name)
+    scenario = parse(table, name=Path(name).stem)
+    beside = Path(name).expanduser().absolute().parent / scenario.prior  # a file of the user's, next to the scenario's
+    return replace(scenario, prior=str(beside)) if beside.is_file() else scenario
 
 
 def parse(table: dict[str, Any], *, name: str) -> Scenario:

@@ -30,7 +30,7 @@ class DoorPusher:
         off = hand - handle
         ahead = float(off @ forward)
         aside = float(np.linalg.norm((off - ahead * forward)[:2]))
-        targets = (behind + [0, 0, ABOVE_M], behind, handle + 0.3 * forward)
+        targets = (behind + np.array([0.0, 0.0, ABOVE_M]), behind, handle + 0.3 * forward)
         if self._move == 2 and (ahead > SLIPPED_M / 2 or aside > SLIPPED_M or off[2] > 0.1):
             self._move = 0
         elif self._move < 2 and np.linalg.norm(hand - targets[self._move]) < 0.04:

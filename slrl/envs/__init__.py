@@ -124,7 +124,8 @@ def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
     if colon and _is_class(module, name):
         spec = EnvSpec(id=f"{name}-v0", entry_point=world.env)
     try:
-        return gym.make(spec, max_episode_steps=-1, render_mode=render_mode, disable_env_checker=True, **world.settings)
+        drawn = {} if render_mode is None else {"render_mode": render_mode}  # a plain class need not know the word
+        return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **drawn, **world.settings)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise _missing(world.env, error) from None
     except gym.error.Error as error:

@@ -15,7 +15,7 @@ class MetaWorld(gym.Env[F32, F32]):
     """A Sawyer arm with one of Meta-World's 50 tasks.
 
     Observation, ``Box(39,)`` float32, in m: hand (3), gripper opening (1), position and quaternion of the first object (7) and
-    of the second (7), the same 18 of the step before, goal (3). Action, ``Box(-1, 1, (4,))``: displacement of the hand, and the grip.
+    of the second (7), the same 18 of the step before, goal (3). Action, ``Box(-1, 1, (4,))``: displacement of the hand, grip.
 
     Reward: 1 where Meta-World calls the task a success, else 0 (sparse). Termination: success. Truncation: never.
     Info: Meta-World's, with ``success`` as bool.
