@@ -105,7 +105,7 @@ def nothing(obs: np.ndarray, action: np.ndarray, next_obs: np.ndarray) -> np.nda
     ("contract", "changes"),
     [
         ("the shift matters", {"target": {"env": "slrl/Pointmass-v0", "settings": {"goal_radius": 2.0}}}),
-        ("the optimum succeeds", {"optimum": {"name": "steering"}, "optimum_steps": 98}),
+        ("the optimum succeeds", {"optimum": {"name": "steering", "drift_units_per_step": [0, -0.9]}, "optimum_steps": 98}),
         ("the optimum succeeds", {"optimum": {"name": "steering", "drift_units_per_step": [0, 0.5]}, "optimum_steps": 50}),
         ("rewards of the prior", {"reward_function": f"{__name__}:nothing"}),
         ("same seed, same life", {"target": {"env": f"{__name__}:Restless", "settings": {"unseeded": True}}}),
