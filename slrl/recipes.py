@@ -89,6 +89,8 @@ def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
     if not (data / "data" / "metadata.json").is_file():
         return build(text, quiet=quiet)
     if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get("description", ""):
+        if shipped(text):  # a newer version came with a newer file
+            return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
         raise BadInput(f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew.")
     return replace(priors.load(data), name=recipe.name)
 
@@ -123,22 +125,27 @@ def build(name: str, *, rebuild: bool = False, quiet: bool = False, out: str | o
     The rows are taken from the file that is shipped beside the recipe, or recorded if there is none or ``rebuild`` is set.
     ``out`` names a compressed HDF5 file in Minari's layout that gets them too: how the shipped files are made.
     """
-    recipe, table = read(name)
-    final = made_folder(priors.minari_root()) / recipe.dataset_id
+    final = made_folder(priors.minari_root()) / read(name)[0].dataset_id
     if final.exists() and not rebuild:
         raise BadInput(f"{final} exists; add --rebuild to make it anew.")
-    file = None if rebuild else shipped(name)
+    return _build(name, record=rebuild or shipped(name) is None, replace_old=rebuild, quiet=quiet, out=out)
+
+
+def _build(name: str, *, record: bool, replace_old: bool, quiet: bool, out: str | os.PathLike[str] | None) -> Prior:
+    recipe, table = read(name)
+    final = made_folder(priors.minari_root()) / recipe.dataset_id
+    file = None if record else shipped(name)
     steps = recipe.rows - recipe.replay_rows + recipe.training_steps
     hidden = True if file is not None or quiet else None
     with tqdm(total=steps, desc=f"recording {recipe.name}", unit="step", disable=hidden) as bar:
         episodes = list(_record(recipe, bar)) if file is None else _unpack(file)
-    _store(recipe, episodes, _about(recipe, table), final, rebuild=rebuild)
+    _store(recipe, episodes, _about(recipe, table), final, replace_old=replace_old)
     if out is not None:
         _compress(final / "data" / "main_data.hdf5", Path(out))
     return replace(priors.load(final), name=recipe.name)
 
 
-def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, rebuild: bool) -> None:
+def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, replace_old: bool) -> None:
     """Write a Minari dataset beside its place and move it there."""
     import minari
 
@@ -156,7 +163,7 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, rebu
             )  # fmt: skip
         metadata = folder / "data" / "metadata.json"
         write_text(metadata, json.dumps({**json.loads(metadata.read_text()), "dataset_id": recipe.dataset_id}))
-        if final.exists() and rebuild:
+        if final.exists() and replace_old:
             shutil.rmtree(final)
         if not final.exists():  # another process may have built the same in the meantime
             folder.replace(final)

@@ -46,7 +46,7 @@ def test_mujoco_is_drawn_without_a_screen(tiny_adapter: str, tmp_path: Path) -> 
 
 def test_mp4(command: Command, tiny_adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("imageio_ffmpeg")
-    code, out, err = command(
+    code, _, err = command(
         "render",
         "calm_pointmass",
         "--adapter",
