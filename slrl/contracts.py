@@ -54,8 +54,7 @@ def check(name: str, prior: str | None = None) -> Iterator[Verdict]:
         BadInput: if the file cannot be read as a scenario at all, or its prior cannot be loaded.
     """
     scenario = scenarios.load(name)
-    for build in (envs.make_source, envs.make):
-        build(scenario).close()
+    envs.check(scenario)
     data = recipes.load_prior(prior or scenario.prior)
     yield Verdict(
         "loads and builds", "ok", f"{scenario.source.env} and {scenario.target.env} open, {data.name} has {len(data):,} rows."

@@ -12,14 +12,14 @@ from slrl.results import git_revision, versions
 def report() -> str:
     """Versions, devices, folders, and a sentence for each known trap."""
     found = versions()
-    lines = [f"{package:<12} {number}" for package, number in found.items()]
+    lines = [f"{package:<18} {number}" for package, number in found.items()]
     cuda = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else "none"
     lines += [
-        f"{'revision':<12} {git_revision() or 'installed, not a checkout'}",
-        f"{'CPU':<12} {os.cpu_count()} cores, torch uses {torch.backends.cpu.get_cpu_capability()}",
-        f"{'CUDA':<12} {cuda}",
-        f"{'cache':<12} {cache_folder('priors').parent}",
-        f"{'Minari data':<12} {priors.minari_root()}",
+        f"{'revision':<18} {git_revision() or 'installed, not a checkout'}",
+        f"{'CPU':<18} {os.cpu_count()} cores, torch uses {torch.backends.cpu.get_cpu_capability()}",
+        f"{'CUDA':<18} {cuda}",
+        f"{'cache':<18} {cache_folder('priors').parent}",
+        f"{'Minari data':<18} {priors.minari_root()}",
         "",
     ]
     problems = known_problems(found, bf16=_has_bf16())

@@ -74,7 +74,7 @@ class Result:
 def versions() -> dict[str, str]:
     """What the numbers depend on; MuJoCo's trajectories differ between its versions."""
     found = {"python": platform.python_version()}
-    for package in ("slrl", "torch", "numpy", "gymnasium", "minari", "mujoco"):
+    for package in ("slrl", "torch", "numpy", "gymnasium", "minari", "mujoco", "gymnasium-robotics", "metaworld"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

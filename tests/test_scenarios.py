@@ -287,3 +287,31 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
             over = terminated or truncated
         assert info["success"], name
         env.close()
+
+
+@pytest.mark.parametrize(
+    ("shift", "says"),
+    [
+        ('name = "mass"\nbody = "torsos"\ntimes = 2.0', "unknown body for the shift 'mass': 'torsos'; did you mean 'torso'?"),
+        (
+            'name = "obstacles"\nboxes_m = [[0, 0, 0.7, 0.3, 1, 0.2]]',
+            "deep inside 'torso' at the start; move it or make it smaller.",
+        ),
+        ('name = "grvity"\ngravity_m_per_s2 = [0, 0, 0]', "unknown shift 'grvity'; did you mean 'gravity'?"),
+        ('name = "gravity"\ngravity_m_per_s2 = 9.81', "must be a list of 3, each a number, not 9.81."),
+    ],
+)
+@pytest.mark.parametrize("verb", ["check", "adapt"])
+def test_a_wrong_file_is_one_sentence_and_exit_code_2(verb: str, shift: str, says: str, command: Command, tmp_path: Path) -> None:
+    pytest.importorskip("mujoco")
+    text = (content.folder("scenarios") / "cheetah_upside_down.toml").read_text()
+    head, _, tail = text.partition('name = "start_state"')
+    path = tmp_path / "wrong.toml"
+    path.write_text(head + shift + "\n" + tail.partition("\n")[2].partition("\n")[2])
+    arguments = ("check", path) if verb == "check" else ("adapt", "--scenario", path, "--out", tmp_path / "runs")
+    code, out, err = command(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("slrl: ")
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
