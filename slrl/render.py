@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from slrl import envs, seeds
 from slrl.envs import OneLife
-from slrl.envs.timed import index, simulator
+from slrl.envs.timed import PLANE, index, simulator
 from slrl.errors import BadInput, unknown
 from slrl.files import made_folder, replacing
 from slrl.recipes import load_prior
@@ -21,6 +21,7 @@ from slrl.types import Adapter, Transition
 Image = NDArray[np.uint8]
 HEIGHT_PX, MARGIN_PX, BANNER_PX = 300, 8, 44
 NEAR_M = 0.1  # what is nearer to the camera is not drawn
+FURTHER = 10  # the ground of Gymnasium's worlds is drawn 40 m far
 HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended
 
 
@@ -96,6 +97,11 @@ class Camera:
                 raise unknown("setting of the scenario's camera:", key, ("azimuth", "distance", "elevation", "follow", "lookat"))
         model = self._simulator.model
         model.vis.map.znear = NEAR_M / model.stat.extent  # else a long world cuts off what is near
+        for plane in np.flatnonzero(
+            model.geom_type == PLANE
+        ):  # drawn further; for what collides with them they end nowhere anyway
+            model.geom_size[plane, :2] *= FURTHER
+            model.mat_texrepeat[model.geom_matid[plane]] *= FURTHER
         self._renderer: Any = None
 
     def __call__(self) -> Image:

@@ -1,12 +1,15 @@
 """What shifts have in common: they begin at a step, they end with the environment, and some change a MuJoCo model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
 from slrl.errors import BadInput, unknown
+
+PLANE = 0  # mjGEOM_PLANE
+CHANGED = (0.70, 0.16, 0.12, 1.0)  # the colour of what a shift has changed, in pictures
 
 
 class Timed(gym.Wrapper[Any, Any, Any, Any]):
@@ -75,19 +78,33 @@ class ModelChange(Timed):
     """Fields of the MuJoCo model that are different from ``start_step`` on, and put back at the end.
 
     ``change(model)`` writes into the named ``fields``; it may multiply, since every beginning finds the values of before.
+    Pictures show what has changed: the geoms of ``painted`` take the ``colour``.
     """
 
     def __init__(
-        self, env: gym.Env[Any, Any], start_step: int, fields: Iterable[str], change: Callable[[Any], None], shift: str
+        self,
+        env: gym.Env[Any, Any],
+        start_step: int,
+        fields: Iterable[str],
+        change: Callable[[Any], None],
+        shift: str,
+        painted: Sequence[int] = (),
+        colour: tuple[float, float, float, float] = CHANGED,
     ) -> None:
         super().__init__(env, start_step)
-        self._simulator, self._fields, self._change = simulator(env, shift), tuple(fields), change
+        self._simulator, self._change = simulator(env, shift), change
+        self._fields = (*fields, "geom_rgba", "geom_matid")
+        self._painted, self._colour = list(painted), colour
         self._before: dict[str, Any] = {}
 
     def begin(self) -> None:
         model = self._simulator.model
         self._before = {field: _get(model, field).copy() for field in self._fields}
         self._change(model)
+        model.geom_rgba[self._painted] = self._colour
+        model.geom_matid[
+            [geom for geom in self._painted if int(model.geom_type[geom]) != PLANE]
+        ] = -1  # the ground keeps its pattern
         self._settle()
 
     def end(self) -> None:
@@ -122,6 +139,12 @@ def index(model: Any, kind: str, name: str, shift: str) -> int:
     if found < 0:
         raise unknown(f"{kind} for the shift {shift!r}:", name, element_names(model, kind))
     return found
+
+
+def geoms_of(model: Any, bodies: Iterable[int]) -> list[int]:
+    """The geoms that belong to bodies."""
+    wanted = {int(body) for body in bodies}
+    return [geom for geom in range(model.ngeom) if int(model.geom_bodyid[geom]) in wanted]
 
 
 def element_names(model: Any, kind: str) -> list[str]:

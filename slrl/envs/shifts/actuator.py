@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import ModelChange, element_names, simulator
+from slrl.envs.timed import ModelChange, element_names, geoms_of, simulator
 from slrl.errors import BadInput, unknown
 
 
@@ -30,7 +30,8 @@ def make(env: gym.Env[Any, Any], strength: float, actuators: tuple[str, ...] = (
         model.actuator_gainprm[chosen] *= strength
         model.actuator_biasprm[chosen] *= strength
 
-    return ModelChange(env, start_step, ("actuator_gainprm", "actuator_biasprm"), change, "actuator")
+    moved = geoms_of(model, (model.jnt_bodyid[model.actuator_trnid[i, 0]] for i in chosen)) if actuators else []
+    return ModelChange(env, start_step, ("actuator_gainprm", "actuator_biasprm"), change, "actuator", moved)
 
 
 def describe(strength: float, actuators: tuple[str, ...] = (), start_step: int = 0) -> Description:

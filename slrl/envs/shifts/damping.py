@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import ModelChange, index, simulator
+from slrl.envs.timed import ModelChange, geoms_of, index, simulator
 from slrl.errors import BadInput
 
 
@@ -27,7 +27,8 @@ def make(
     def change(model: Any) -> None:
         model.dof_damping[dofs] = model.dof_damping[dofs] * times + added_n_m_s_per_rad
 
-    return ModelChange(env, start_step, ("dof_damping",), change, "damping")
+    moved = geoms_of(model, (model.jnt_bodyid[n] for n in numbers)) if joints else []
+    return ModelChange(env, start_step, ("dof_damping",), change, "damping", moved)
 
 
 def describe(

@@ -5,8 +5,10 @@ from typing import Any
 import gymnasium as gym
 
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import ModelChange, index, simulator
+from slrl.envs.timed import PLANE, ModelChange, index, simulator
 from slrl.errors import BadInput
+
+ICE, RUBBER = (0.45, 0.75, 1.0, 1.0), (0.25, 0.25, 0.27, 1.0)  # in pictures
 
 
 def make(env: gym.Env[Any, Any], times: float, geoms: tuple[str, ...] = (), start_step: int = 0) -> gym.Env[Any, Any]:
@@ -23,7 +25,8 @@ def make(env: gym.Env[Any, Any], times: float, geoms: tuple[str, ...] = (), star
     def change(model: Any) -> None:
         model.geom_friction[chosen] *= times
 
-    return ModelChange(env, start_step, ("geom_friction",), change, "friction")
+    ground = [geom for geom in chosen if int(model.geom_type[geom]) == PLANE]
+    return ModelChange(env, start_step, ("geom_friction",), change, "friction", ground, ICE if times < 1 else RUBBER)
 
 
 def describe(times: float, geoms: tuple[str, ...] = (), start_step: int = 0) -> Description:

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import ModelChange, index, simulator
+from slrl.envs.timed import ModelChange, geoms_of, index, simulator
 from slrl.errors import BadInput
 
 
@@ -26,7 +26,7 @@ def make(env: gym.Env[Any, Any], body: str, added_kg: float = 0.0, times: float 
         model.body_inertia[number] *= ratio
 
     fields = ("body_mass", "body_inertia", "body_subtreemass", "body_invweight0", "dof_invweight0", "dof_M0", "tendon_invweight0")
-    return ModelChange(env, start_step, fields, change, "mass")
+    return ModelChange(env, start_step, fields, change, "mass", geoms_of(model, [number]))
 
 
 def describe(body: str, added_kg: float = 0.0, times: float = 1.0, start_step: int = 0) -> Description:
