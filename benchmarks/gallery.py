@@ -55,13 +55,19 @@ def main() -> None:
             ) as pool,
             tqdm(total=len(todo), desc="scenarios", unit="scenario") as bar,
         ):
-            jobs = [pool.submit(lives, name, missing(rows, name), arguments.most_steps, arguments.qwale_steps) for name in todo]
+            jobs = {
+                pool.submit(lives, name, missing(rows, name), arguments.most_steps, arguments.qwale_steps): name for name in todo
+            }
             for job in as_completed(jobs):
-                lived = job.result()
-                rows += lived
-                write(rows)  # what was lived stays, also if the next one is interrupted
-                bar.write(f"{lived[0]['scenario']}: {summary(rows, lived[0]['scenario'])}")
                 bar.update()
+                name = jobs[job]
+                try:
+                    rows += job.result()
+                except BadInput as error:  # of one scenario; the others go on
+                    bar.write(f"{name}: {error}")
+                    continue
+                write(rows)  # what was lived stays, also if the next one is interrupted
+                bar.write(f"{name}: {summary(rows, name)}")
         draw(names, again=arguments.redraw)
     write_text(PAGE, page(rows))
     print(table(rows))
