@@ -232,3 +232,19 @@ def test_rnd_rewards_what_is_new() -> None:
 def test_no_guidance_is_the_tasks_reward(small_prior: Prior) -> None:
     batch = batch_of(small_prior)
     assert torch.equal(none.make().reward(batch), batch.reward)
+
+
+@pytest.mark.parametrize("baseline", [-1000.0, -24.0, 30.0, 1000.0])
+def test_weights_stay_finite_and_in_proportion_however_far_the_life_is(baseline: float) -> None:
+    value = torch.tensor([0.0, 0.25, 1.0])
+    weight = q_weight(value, torch.tensor(baseline), 0.25)
+    assert bool(torch.isfinite(weight).all())
+    assert bool((weight > 0).all())
+    normal = weight / weight.mean()
+    expected = torch.tensor([1.0, math.e, math.e**4]) * 3 / (1 + math.e + math.e**4)  # exp(ΔQ / 0.25), mean 1
+    torch.testing.assert_close(normal, expected, rtol=1e-4, atol=0)
+
+
+def test_weights_near_the_prior_are_the_plain_exponential_to_the_last_bit() -> None:
+    value, baseline = torch.rand(64, generator=torch.Generator().manual_seed(0)), torch.tensor(0.37)
+    torch.testing.assert_close(q_weight(value, baseline, 0.25), ((value - baseline) / 0.25).exp(), rtol=0, atol=0)

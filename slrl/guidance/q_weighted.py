@@ -53,8 +53,14 @@ def _copy(rows: F32, device: torch.device) -> Tensor:
 
 
 def q_weight(value: Tensor, baseline: Tensor, temperature: float) -> Tensor:
-    """exp((Qn - b) / η)."""
-    return ((value - baseline) / temperature).exp()
+    """exp((Qn - b) / η), with the largest exponent held within ±80.
+
+    A life far from its prior can have a value b of minus twenty-four, and exp(24 / 0.25) is infinite in float32; far above it
+    all weights would be zero. What is subtracted is the same for all rows: their proportions stay. Within the bounds it is 0.
+    """
+    exponent = (value - baseline) / temperature
+    top = exponent.max()
+    return (exponent - (top - top.clamp(-80.0, 80.0))).exp()
 
 
 def make(
