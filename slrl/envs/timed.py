@@ -24,12 +24,13 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
             raise BadInput(f"'start_step' of a shift must be 0 or more, not {start_step}.")
         super().__init__(env)
         self.start_step, self._steps, self.active, self._outermost = start_step, 0, False, True
-        for inner in self._from_outside()[1:]:
+        self._inside_out = [*reversed(self._below()), self]
+        for inner in self._inside_out[:-1]:
             inner._outermost = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         if self._outermost:
-            for shift in self._from_outside():
+            for shift in reversed(self._inside_out):
                 shift.stop()
                 shift._steps = 0
             self.begin_due()
@@ -53,7 +54,7 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
     def begin_due(self) -> None:
         """Begin what is due; the outermost shift does it for all of them."""
         if self._outermost:
-            for shift in reversed(self._from_outside()):
+            for shift in self._inside_out:
                 if not shift.active and shift._steps >= shift.start_step:
                     shift.active = True
                     shift.begin()
@@ -64,9 +65,10 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
             self.active = False
             self.end()
 
-    def _from_outside(self) -> list["Timed"]:
+    def _below(self) -> list["Timed"]:
+        """The shifts that this one lies over, from the outside in."""
         found: list[Timed] = []
-        env: gym.Env[Any, Any] = self
+        env: gym.Env[Any, Any] = self.env
         while isinstance(env, gym.Wrapper):
             if isinstance(env, Timed):
                 found.append(env)
