@@ -127,7 +127,7 @@ def test_a_bad_file(refused: Callable[..., str], tmp_path: Path, case: str) -> N
     ("arguments", "says"),
     [
         (("adapt", "--scenario", "windy_pointmas"), "unknown scenario 'windy_pointmas'; did you mean 'windy_pointmass'?"),
-        (("adapt", "--scenario", "zzz"), "choose from calm_pointmass, windy_pointmass."),
+        (("adapt", "--scenario", "zzz"), "choose from ant_broken_leg, ant_ice, calm_pointmass,"),
         (("adapt",), "--scenario is needed"),
         ((*WINDY, "--adapter", "qwail"), "unknown adapter 'qwail'; did you mean 'qwale'?"),
         ((*WINDY, "--prior", "pointmas"), "unknown prior 'pointmas'; did you mean 'pointmass'?"),

@@ -260,7 +260,8 @@ def test_lists_doctor_show_and_pretrain(command: Command, tiny_adapter: str) -> 
     for kind in ("scenarios", "adapters", "priors"):
         code, out, _ = command("list", kind)
         assert code == 0
-        assert [line.split()[0] for line in out.splitlines()] == content.names(kind)  # type: ignore[arg-type]
+        lines = out.splitlines()[kind == "scenarios" :]  # that table has a head
+        assert [line.split()[0] for line in lines] == content.names(kind)  # type: ignore[arg-type]
     code, out, _ = command("doctor")
     assert code == 0
     assert "torch" in out
