@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow check bench reference build clean
+.PHONY: setup demo test test-slow check bench reference gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -35,6 +35,9 @@ bench: setup  ## speed of updates and lives, beside Stable-Baselines3 and a text
 
 reference: setup  ## the comparison in the README, every life listed (hours; continues where it was stopped)
 	$(BIN)/python benchmarks/compare.py --readme README.md
+
+gallery: setup  ## 40 lives in each scenario, a still of each, docs/scenarios.md (an hour and a half; continues where it was stopped)
+	$(BIN)/python benchmarks/gallery.py
 
 build: setup  ## the wheel, in dist/
 	$(BIN)/python -m build

@@ -18,7 +18,7 @@ def test_it_passes_gymnasiums_own_check() -> None:
     check_env(env.unwrapped, skip_render_check=False)
     env.reset(seed=0)
     image = env.render()
-    assert image.shape == (420, 220, 3)  # type: ignore[union-attr]
+    assert image.shape == (840, 440, 3)  # type: ignore[union-attr]
     assert len(np.unique(image.reshape(-1, 3), axis=0)) >= 4  # type: ignore[union-attr]  # arena, goal, body
 
 

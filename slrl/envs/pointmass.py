@@ -45,17 +45,20 @@ class Pointmass(gym.Env[F32, F32]):
         self.goal = np.array([100.0, 0.0])
         self.wind_low, self.wind_high = np.zeros(2), np.zeros(2)  # units per step; shifts set them
         self.position, self._velocity, self._drift = np.zeros(2), np.zeros(2), np.zeros(2)
+        self._trail: list[NDArray[Any]] = []  # for pictures
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[F32, dict[str, Any]]:
         super().reset(seed=seed)
         self.position = self.np_random.uniform(-0.2, 0.2, 2)
         self._velocity = np.clip(self.np_random.normal(0.0, 0.01, 2), -0.1, 0.1)
-        self._drift = np.zeros(2)
+        self._drift, self._trail = np.zeros(2), [self.position]
         return self._observe(), self._info()
 
     def step(self, action: NDArray[Any]) -> tuple[F32, float, bool, bool, dict[str, Any]]:
         self._drift = self.np_random.uniform(self.wind_low, self.wind_high)
         self.position = np.clip(self.position + np.clip(action, -1.0, 1.0) + self._drift, -ARENA, ARENA)
+        if self.render_mode is not None:
+            self._trail.append(self.position)
         info = self._info()
         return self._observe(), float(info["success"]), info["success"], False, info
 
@@ -64,15 +67,26 @@ class Pointmass(gym.Env[F32, F32]):
             return None
         from PIL import Image, ImageDraw
 
-        width, height = 220, 420  # one pixel per unit, ten of margin
+        width, height, scale = 440, 840, 2.0  # two pixels per unit, twenty of margin
         image = Image.new("RGB", (width, height), "white")
         draw = ImageDraw.Draw(image)
-        draw.rectangle((10, 10, width - 10, height - 10), outline=(120, 120, 120))
-        for centre, radius, colour in ((self.goal, self.goal_radius + 2, (46, 139, 87)), (self.position, 3, (31, 90, 180))):
-            x, y = centre[0] + width / 2, height / 2 - centre[1]
+        draw.rectangle((20, 20, width - 20, height - 20), outline=(120, 120, 120), width=3)
+
+        def pixel(point: NDArray[Any]) -> tuple[float, float]:
+            return width / 2 + scale * point[0], height / 2 - scale * point[1]
+
+        wind = (self.wind_low + self.wind_high) / 2
+        if wind.any():  # small arrows all over the plane, as on a weather map
+            for place in np.array([(x, y) for x in (-75, -25, 25, 75) for y in range(-160, 161, 64)], np.float64):
+                tip = place + 30 * wind
+                draw.line((*pixel(place), *pixel(tip)), fill=(225, 160, 130), width=5)
+                x, y = pixel(tip)
+                draw.ellipse((x - 6, y - 6, x + 6, y + 6), fill=(200, 90, 60))
+        if len(self._trail) > 1:
+            draw.line([pixel(point) for point in self._trail], fill=(150, 175, 215), width=5)
+        for centre, radius, colour in ((self.goal, 16, (46, 139, 87)), (self.position, 12, (31, 90, 180))):
+            x, y = pixel(centre)
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
-        x, y = self.position[0] + width / 2, height / 2 - self.position[1]
-        draw.line((x, y, x + 20 * self._drift[0], y - 20 * self._drift[1]), fill=(200, 60, 40), width=2)
         return np.asarray(image, np.uint8)
 
     def _observe(self) -> F32:
