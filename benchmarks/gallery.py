@@ -148,7 +148,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     ]
     for name in content.names("scenarios"):
         scenario = scenarios.load(name)
-        optimum = f"{scenario.optimum_steps:,}" if scenario.optimum_steps else "not known"
+        trained = scenario.optimum is not None and scenario.optimum["name"] == "policy"
+        optimum = f"{scenario.optimum_steps:,}{' (trained)' if trained else ''}" if scenario.optimum_steps else "not known"
         frozen = f"{successes(rows, name, 'source')} | {successes(rows, name, 'target')}"
         about = f"[`{name}`](#{name}) | {scenario.novelty} | {scenario.life_steps:,} | {optimum}"
         lines.append(f"| {about} | {frozen} | {one_life(rows, name)} |")
@@ -195,7 +196,9 @@ def section(name: str) -> Iterator[str]:
     yield f"* New: {scenario.novelty}" + (f": {'; '.join(changes)}" if changes else "")
     yield f"* Success: {success(scenario)}; reward: {scenario.reward}; budget {scenario.life_steps:,} steps"
     if scenario.optimum is not None and scenario.optimum_steps:
-        yield f"* Optimum: about {scenario.optimum_steps:,} steps, by `{scenario.optimum['name']}`, which knows the target"
+        trained = scenario.optimum["name"] == "policy"
+        by = "a policy trained in the target" if trained else f"`{scenario.optimum['name']}`, which knows the target"
+        yield f"* {'Reached' if trained else 'Optimum'}: about {scenario.optimum_steps:,} steps, by {by}"
     yield f"* Prior: {prior_line(scenario.prior)}"
     yield from (f"* After: {scenario.literature}", "")
 

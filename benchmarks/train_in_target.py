@@ -46,7 +46,7 @@ def main() -> None:
     buffer = Buffer(prior, arguments.steps, np.random.default_rng(arguments.seed), device)
     env = envs.make_world(scenario.target, success=Success.of(scenario))
     obs, _ = env.reset(seed=arguments.seed)
-    best, in_episode = (-1, 0.0), 0
+    best, in_episode = (0, 0.0), 0  # lives that succeeded, and minus their median steps
     with tqdm(total=arguments.steps, unit="step", desc=arguments.scenario, mininterval=5) as bar:
         for step in range(1, arguments.steps + 1):
             action = agent.act(obs)
@@ -68,7 +68,7 @@ def main() -> None:
                     path.with_suffix(".trying.safetensors").replace(path)
     path.with_suffix(".trying.safetensors").unlink(missing_ok=True)
     env.close()
-    print(f"{path}: {best[0]} of {len(LIVES)} lives, {-best[1]:,.0f} steps in the median")
+    print(f"{path}: {best[0]} of {len(LIVES)} lives, {-best[1]:,.0f} steps in the median" if best[0] else "no policy succeeded")
 
 
 def keep(path: Path, agent: Sac) -> None:
