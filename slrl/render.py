@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +32,33 @@ def headless() -> None:
         os.environ.setdefault("MUJOCO_GL", "egl")
 
 
+def _import_mujoco() -> None:
+    """Where MuJoCo is installed it looks for a way to draw when it is imported."""
+    try:
+        import mujoco  # noqa: F401
+    except ModuleNotFoundError:
+        return  # worlds that draw themselves do without
+    except (AttributeError, ImportError, OSError, RuntimeError) as error:
+        raise _cannot_draw(error) from error
+
+
+def _drawing_errors() -> tuple[type[Exception], ...]:
+    """What is raised where there is no way to draw: by PyOpenGL, Gymnasium and MuJoCo, each in its own manner."""
+    known: tuple[type[Exception], ...] = (AttributeError, ImportError, OSError, RuntimeError, gym.error.Error)
+    try:
+        import mujoco
+    except ModuleNotFoundError:
+        return known
+    return (*known, mujoco.FatalError)
+
+
+def _cannot_draw(error: Exception) -> BadInput:
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return BadInput(
+        f"this machine cannot draw the world with MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')}: {reason}; try egl or osmesa."
+    )
+
+
 def animate(
     scenario: str, out: Path, *, adapter: str = "frozen", seed: int = 0, steps: int = 400, frames: int = 60, quiet: bool = True
 ) -> Path:
@@ -47,6 +75,7 @@ def animate(
         raise BadInput(f"{out} must end in .webp (an animation), .png (a still) or .mp4.")
     if steps < 1 or frames < 2:
         raise BadInput(f"'steps' must be 1 or more and 'frames' 2 or more, not {steps} and {frames}.")
+    _import_mujoco()
     found = load(scenario)
     if not out.absolute().parent.is_dir():
         made_folder(out.absolute().parent)
@@ -142,11 +171,8 @@ def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, look: Callable
 def _frame(env: OneLife, look: Callable[[], Any]) -> Image:
     try:
         frame: Any = look()
-    except Exception as error:  # the drawing libraries raise anything from AttributeError to FatalError
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(
-            f"this machine cannot draw the world: {reason} (MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')})."
-        ) from error
+    except _drawing_errors() as error:
+        raise _cannot_draw(error) from error
     if frame is None:
         raise BadInput(f"{type(env.unwrapped).__name__} draws nothing: its render() returns None in the mode rgb_array.")
     return np.asarray(frame, np.uint8)

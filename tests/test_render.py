@@ -1,5 +1,8 @@
 """Pictures: that they are written, move, and show both worlds; and what is said where nothing can be drawn."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,3 +82,17 @@ def test_wrong_arguments(arguments: tuple[str, ...], says: str, command: Command
     code, out, err = command("render", *arguments)
     assert (code, out) == (2, "")
     assert says in err
+
+
+@pytest.mark.parametrize("way", ["nonsense", "glfw"])
+def test_where_nothing_can_be_drawn_it_is_said_in_a_sentence(way: str, tiny_adapter: str, tmp_path: Path) -> None:
+    pytest.importorskip("mujoco")
+    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    done = subprocess.run(
+        [sys.executable, "-m", "slrl", "render", "cheetah_hurdles", "--adapter", tiny_adapter, "-o", str(tmp_path / "no.png"),
+         "--steps", "2", "--frames", "2", "--quiet"],
+        env={**environment, "MUJOCO_GL": way}, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert f"slrl: this machine cannot draw the world with MUJOCO_GL={way}" in done.stderr
+    assert not (tmp_path / "no.png").exists()
