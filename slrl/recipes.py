@@ -40,7 +40,9 @@ class Recipe:
     shifts: tuple[dict[str, Any], ...] = ()  # laid over the world in every episode
     randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = None  # shifts with ranges; every episode draws from them
     training_steps: int = 0  # lived while a behaviour that learns is learning
-    replay_rows: int = 0  # of them, how many are kept: whole episodes, evenly over the training; the other rows come after it
+    replay_rows: int = (
+        0  # of them, how many are kept at most: whole episodes, evenly over the training; the other rows come after it
+    )
     significant_bits: int = 24  # of each number's 24; fewer make a smaller file
     sha256: str | None = None  # of the rows that it gave on the machine of its authors
 
@@ -126,6 +128,10 @@ def build(name: str, *, rebuild: bool = False, quiet: bool = False, out: str | o
     ``out`` names a compressed HDF5 file in Minari's layout that gets them too: how the shipped files are made.
     """
     final = made_folder(priors.minari_root()) / read(name)[0].dataset_id
+    if out is not None:  # before hours of recording, not after
+        made_folder(Path(out).expanduser().absolute().parent)
+        if Path(out).expanduser().is_dir():
+            raise BadInput(f"{out} is a directory; --out needs the name of a file.")
     if final.exists() and not rebuild:
         raise BadInput(f"{final} exists; add --rebuild to make it anew.")
     return _build(name, record=rebuild or shipped(name) is None, replace_old=rebuild, quiet=quiet, out=out)
@@ -141,7 +147,7 @@ def _build(name: str, *, record: bool, replace_old: bool, quiet: bool, out: str 
         episodes = list(_record(recipe, bar)) if file is None else _unpack(file)
     _store(recipe, episodes, _about(recipe, table), final, replace_old=replace_old)
     if out is not None:
-        _compress(final / "data" / "main_data.hdf5", Path(out))
+        _compress(final / "data" / "main_data.hdf5", Path(out).expanduser())
     return replace(priors.load(final), name=recipe.name)
 
 

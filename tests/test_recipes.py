@@ -160,3 +160,12 @@ def test_build_from_the_command_line_unpacks_what_is_shipped(command: Command) -
     code, _, err = command("prior", "build", "walker")
     assert code == 2
     assert "--rebuild" in err
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_the_recording(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for out, says in ((tmp_path / "file" / "x.hdf5", "cannot make the folder"), (tmp_path, "is a directory")):
+        code, printed, err = command("prior", "build", recipe(tmp_path, "unwritable"), "--out", out)
+        assert (code, printed) == (2, "")
+        assert says in err
+    assert not (priors.minari_root() / "slrl" / "unwritable-v0").exists()

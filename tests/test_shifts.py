@@ -126,6 +126,16 @@ def test_a_world_that_is_lifted_lives_on_as_if_nothing_had_been() -> None:
     assert np.abs(shifted - plain).max() > 0.01
 
 
+def test_shifts_that_stay_begin_again_after_others_were_lifted() -> None:
+    bare = open_world({"name": "gravity", "gravity_m_per_s2": [0, 0, -1.6]})
+    plain = rollout(bare)
+    env = envs.under(bare, [{"name": "friction", "times": 3.0}])
+    rollout(env)
+    envs.lift(env, bare)
+    np.testing.assert_array_equal(rollout(bare), plain)
+    assert simulator(bare).model.opt.gravity[2] == -1.6
+
+
 def test_shifts_compose_in_order() -> None:
     once = open_world({"name": "mass", "body": "torso", "times": 2.0}, {"name": "mass", "body": "torso", "added_kg": 1.0})
     plain = open_world()

@@ -16,7 +16,7 @@ from slrl.types import F32, Metrics, Transition
 class SacReplay:
     """Random actions for ``warm_up_steps``, then one or more updates per step; those first rows also fit the normaliser.
 
-    While it learns it samples its actions; when it has finished, ``final_noise`` of the policy's own spread is left.
+    While it learns it samples its actions; when it has finished, a ``final_mode_share`` of its episodes is without that noise.
     """
 
     def __init__(

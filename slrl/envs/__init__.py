@@ -115,6 +115,11 @@ def lift(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
         if isinstance(env, Timed):
             env.stop()
         env = env.env
+    while isinstance(env, gym.Wrapper):
+        if isinstance(env, Timed):
+            env.outermost = True  # of those that are left
+            break
+        env = env.env
 
 
 def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:

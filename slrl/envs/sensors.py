@@ -1,5 +1,6 @@
 """What shifts of the observation have in common."""
 
+from abc import ABC, abstractmethod
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
@@ -9,12 +10,12 @@ from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 
-class Sensors(Timed):
+class Sensors(Timed, ABC):
     """Passes every observation through :meth:`sense` from ``start_step`` on; the one of the reset is number 0."""
 
+    @abstractmethod
     def sense(self, obs: np.ndarray) -> np.ndarray:
         """What the agent is shown instead of ``obs`` (O,)."""
-        raise NotImplementedError
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         obs, info = super().reset(seed=seed, options=options)

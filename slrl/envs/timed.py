@@ -23,13 +23,13 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
         if start_step < 0:
             raise BadInput(f"'start_step' of a shift must be 0 or more, not {start_step}.")
         super().__init__(env)
-        self.start_step, self._steps, self.active, self._outermost = start_step, 0, False, True
+        self.start_step, self._steps, self.active, self.outermost = start_step, 0, False, True
         self._inside_out = [*reversed(self._below()), self]
         for inner in self._inside_out[:-1]:
-            inner._outermost = False
+            inner.outermost = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        if self._outermost:
+        if self.outermost:
             for shift in reversed(self._inside_out):
                 shift.stop()
                 shift._steps = 0
@@ -53,7 +53,7 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
 
     def begin_due(self) -> None:
         """Begin what is due; the outermost shift does it for all of them."""
-        if self._outermost:
+        if self.outermost:
             for shift in self._inside_out:
                 if not shift.active and shift._steps >= shift.start_step:
                     shift.active = True
