@@ -7,6 +7,7 @@ scenario without a script names as its optimum: a policy trained in the target, 
 """
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,9 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60_000, help="environment steps (default: 60000)")
     parser.add_argument("--look-every", type=int, default=10_000)
     parser.add_argument("--most-steps", type=int, default=3_000, help="of a life that judges (default: 3000)")
+    parser.add_argument(
+        "--fallen-ends", action="store_true", help="train in episodes that end when unhealthy, as the prior's did"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("scenarios"))
     arguments = parser.parse_args()
@@ -44,7 +48,9 @@ def main() -> None:
         actor_lr=1e-3, critic_lr=1e-3, temperature_lr=1e-3, initial_temperature=0.1,
     )  # fmt: skip
     buffer = Buffer(prior, arguments.steps, np.random.default_rng(arguments.seed), device)
-    env = envs.make_world(scenario.target, success=Success.of(scenario))
+    ends = {"terminate_when_unhealthy": True} if arguments.fallen_ends else {}
+    target = replace(scenario.target, settings=scenario.target.settings | ends)
+    env = envs.make_world(target, success=Success.of(scenario))
     obs, _ = env.reset(seed=arguments.seed)
     best, in_episode = (0, 0.0), 0  # lives that succeeded, and minus their median steps
     with tqdm(total=arguments.steps, unit="step", desc=arguments.scenario, mininterval=5) as bar:
