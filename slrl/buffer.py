@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slrl.priors import Prior
-from slrl.types import Batch, Transition
+from slrl.types import Batch, State, Transition
 
 
 class Buffer:
@@ -84,6 +84,16 @@ class Buffer:
         packed = self._tensor.index_select(0, at).to(self._device)
         obs, action, reward, next_obs, terminated, bootstrap = (packed[:, start:stop] for start, stop in self._columns)
         return Batch(obs, action, reward[:, 0], next_obs, terminated[:, 0], bootstrap[:, 0], at.to(self._device))
+
+    def state_dict(self) -> State:
+        """The life's rows and how many were lived; the prior's are not repeated."""
+        life = self._tensor[self.prior_rows : self.prior_rows + self.life_size]
+        return {"life": life.clone(), "lived": torch.tensor(self.lived)}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over the rows of a life on the same prior."""
+        self.lived = int(state["lived"])
+        self._tensor[self.prior_rows : self.prior_rows + self.life_size] = state["life"]
 
     def newest(self) -> Tensor:
         """(O,) the observation that the last appended step arrived in."""

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from slrl.errors import BadInput, unknown
 
 # What the program hands to a factory that asks for it by name; never a setting of a TOML file.
-PARTS = frozenset(("agent", "device", "env", "generator", "life_steps", "prior", "rng", "weigh"))
+PARTS = frozenset(("agent", "device", "env", "extrinsics", "generator", "life_steps", "pretrainer", "prior", "rng", "weigh"))
 
 
 def names(package: str) -> list[str]:

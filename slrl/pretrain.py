@@ -2,9 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from slrl.errors import BadInput
 from slrl.files import cache_folder, replacing
 from slrl.offline import Objective
 from slrl.priors import Prior
+from slrl.types import RandomisedWorld, Trainable
 
 _VERSION = 1  # raised when the same settings begin to give other weights
 
@@ -44,6 +46,42 @@ def check(pretrain: Mapping[str, Any] | None) -> Pretraining | None:
     return plan
 
 
+@dataclass(frozen=True, kw_only=True)
+class School:
+    """Where adapters learn before the life (:class:`slrl.adapters.Pretrainer`): everything once, kept by content hash."""
+
+    agent_settings: Mapping[str, Any]
+    plan: Mapping[str, Any] | None
+    seed: int  # of the life's agent
+    device: torch.device
+    open_world: Callable[[], RandomisedWorld | None] = lambda: None
+    quiet: bool = False
+
+    def agent(self, prior: Prior, *on: object, **parts: Any) -> Sac:
+        """The agent as it stands at the beginning of a life."""
+        return prepare(
+            self.agent_settings, self.plan, prior, seed=self.seed, device=self.device, quiet=self.quiet, on=on, parts=parts
+        )
+
+    def once(self, what: Trainable, name: str, *on: object) -> None:
+        """Learn, or load what was learned before with the same ``on``."""
+        path = cache_folder("pretrained") / f"{name}-{_digest(name, *on)}.safetensors"
+        if _load(what, path):
+            return
+        with tqdm(total=what.steps, desc=f"pretraining ({name})", unit="step", disable=self.quiet, mininterval=1) as bar:
+            for step, metrics in enumerate(what.learn(), 1):
+                if step % 200 == 0 or step == what.steps:
+                    bar.update(step - bar.n)
+                    bar.set_postfix({key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()})
+        if not all(bool(torch.isfinite(t).all()) for t in what.state_dict().values() if t.is_floating_point()):
+            raise BadInput(f"pretraining of the {name} diverged: weights became infinite; choose a smaller learning rate.")
+        _save(what, path)
+
+    def world(self) -> RandomisedWorld | None:
+        """The prior's own world, where there is one whose parameters can be drawn."""
+        return self.open_world()
+
+
 def prepare(
     agent: Mapping[str, Any],
     pretrain: Mapping[str, Any] | None,
@@ -52,28 +90,34 @@ def prepare(
     seed: int,
     device: torch.device,
     quiet: bool = False,
+    on: Sequence[object] = (),
+    parts: Mapping[str, Any] = MappingProxyType({}),
 ) -> Sac:
     """An agent as it stands at the beginning of a life: pretrained on the prior, with the randomness of ``seed``.
 
-    Without ``pretrain`` it begins with random weights, which are then drawn from ``seed`` too.
+    Without ``pretrain`` it begins with random weights, which are then drawn from ``seed`` too. ``parts`` are for the objective,
+    and ``on`` names what they depend on.
     """
     plan = check(pretrain)
     generator = torch.Generator().manual_seed(seed if plan is None else plan.seed)
     name, settings = plugins.split(agent, "[agent]")
     made: Sac = plugins.make("slrl.agents", name, settings, where="[agent]", prior=prior, generator=generator, device=device)
     if plan is not None:
-        path = cache_folder("pretrained") / f"{_key(prior, plan, agent)}.safetensors"
+        path = cache_folder("pretrained") / f"{_key(prior, plan, agent, on)}.safetensors"
         if not _load(made, path):
-            _learn(made, prior, plan, quiet=quiet)
+            _learn(made, prior, plan, parts, quiet=quiet)
             _save(made, path)
         made.reseed(seed)
     return made
 
 
-def _learn(agent: Sac, prior: Prior, plan: Pretraining, *, quiet: bool) -> None:
+def _learn(agent: Sac, prior: Prior, plan: Pretraining, parts: Mapping[str, Any], *, quiet: bool) -> None:
     name, settings = plugins.split(plan.objective, "[pretrain.objective]")
-    objective: Objective = plugins.make("slrl.offline", name, settings, where="[pretrain.objective]", agent=agent)
-    buffer = Buffer(prior, 0, np.random.default_rng(plan.seed), agent.device)
+    rng = np.random.default_rng(plan.seed)
+    objective: Objective = plugins.make(
+        "slrl.offline", name, settings, where="[pretrain.objective]", agent=agent, rng=rng, **parts
+    )
+    buffer = Buffer(prior, 0, rng, agent.device)
     buffer.look_ahead(plan.look_ahead_steps, prior, agent.discount)
     with tqdm(total=plan.steps, desc=f"pretraining ({name})", unit="step", disable=quiet, mininterval=1) as bar:
         for step in range(1, plan.steps + 1):
@@ -88,13 +132,19 @@ def _learn(agent: Sac, prior: Prior, plan: Pretraining, *, quiet: bool) -> None:
         raise BadInput(f"pretraining with {name} diverged: weights became infinite; choose a smaller learning rate.")
 
 
-def _key(prior: Prior, plan: Pretraining, agent: Mapping[str, Any]) -> str:
+def _key(prior: Prior, plan: Pretraining, agent: Mapping[str, Any], on: Sequence[object]) -> str:
     """Names everything that the weights depend on, torch's version included."""
-    on = {"version": _VERSION, "torch": torch.__version__, "prior": prior.sha256, "plan": asdict(plan), "agent": dict(agent)}
-    return hashlib.sha256(json.dumps(on, sort_keys=True).encode()).hexdigest()
+    about = {"version": _VERSION, "torch": torch.__version__, "prior": prior.sha256, "plan": asdict(plan), "agent": dict(agent)}
+    if on:
+        about["on"] = _digest(*on)
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
 
-def _load(agent: Sac, path: Path) -> bool:
+def _digest(*on: object) -> str:
+    return hashlib.sha256(json.dumps([_VERSION, torch.__version__, *on], sort_keys=True).encode()).hexdigest()
+
+
+def _load(what: Sac | Trainable, path: Path) -> bool:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -104,12 +154,12 @@ def _load(agent: Sac, path: Path) -> bool:
         state = load_file(path)
     except (SafetensorError, OSError):
         return False  # damaged: learned anew and replaced
-    agent.load_state_dict(state)
+    what.load_state_dict(state)
     return True
 
 
-def _save(agent: Sac, path: Path) -> None:
+def _save(what: Sac | Trainable, path: Path) -> None:
     from safetensors.torch import save_file
 
     with replacing(path) as temporary:
-        save_file({key: tensor.cpu().contiguous() for key, tensor in agent.state_dict().items()}, temporary)
+        save_file({key: tensor.cpu().contiguous() for key, tensor in what.state_dict().items()}, temporary)

@@ -45,6 +45,8 @@ class Prior:
     action_space: Box
     env_params: F32 | None = None  # (N, E) the physical parameters under which each row was recorded
     notes: tuple[str, ...] = ()  # what the reader had to decide
+    recipe: str | None = None  # name or path of the recipe that made it, where it is known
+    latent_size: int = 0  # how many of the last entries of an observation are an adapter's own, and not the world's
 
     def __len__(self) -> int:
         return len(self.reward)

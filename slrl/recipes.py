@@ -94,7 +94,7 @@ def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
         if shipped(text):  # a newer version came with a newer file
             return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
         raise BadInput(f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew.")
-    return replace(priors.load(data), name=recipe.name)
+    return replace(priors.load(data), name=recipe.name, recipe=text)
 
 
 def shipped(name: str) -> Path | None:
@@ -148,7 +148,46 @@ def _build(name: str, *, record: bool, replace_old: bool, quiet: bool, out: str 
     _store(recipe, episodes, _about(recipe, table), final, replace_old=replace_old)
     if out is not None:
         _compress(final / "data" / "main_data.hdf5", Path(out).expanduser())
-    return replace(priors.load(final), name=recipe.name)
+    return replace(priors.load(final), name=recipe.name, recipe=name)
+
+
+class DrawnWorld:
+    """A recipe's world for those who act in it themselves (:class:`slrl.types.RandomisedWorld`)."""
+
+    def __init__(self, recipe: Recipe, seed: int = 0) -> None:
+        self.episode_steps, self._randomise = recipe.episode_steps, recipe.randomise
+        self._bare = self._env = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
+        seeds, params = np.random.SeedSequence((recipe.seed, seed)).spawn(2)
+        self._seeds, self._rng = np.random.default_rng(seeds), np.random.default_rng(params)
+
+    def reset(self) -> tuple[F32, F32]:
+        """Draw the parameters, and begin an episode under them."""
+        envs.lift(self._env, self._bare)
+        shifts, params = _draw(self._randomise, self._rng)
+        assert params is not None
+        self._env = envs.under(self._bare, shifts)
+        return self._env.reset(seed=int(self._seeds.integers(2**31)))[0], params
+
+    def step(self, action: F32) -> tuple[F32, bool]:
+        """One step; nothing happens by itself after the last one of an episode."""
+        obs, _, terminated, _, _ = self._env.step(action)
+        return obs, terminated
+
+    def close(self) -> None:
+        """Undo the changes and close."""
+        envs.lift(self._env, self._bare)
+        self._bare.close()
+
+
+def world_of(prior: Prior) -> DrawnWorld | None:
+    """The randomised world that a prior was recorded in: of its recipe, or of the recipe that gives the same rows."""
+    if prior.env_params is None:
+        return None
+    for name in (prior.recipe,) if prior.recipe is not None else content.names("priors"):
+        recipe = read(name)[0]
+        if recipe.randomise is not None and (prior.recipe is not None or recipe.sha256 == prior.sha256):
+            return DrawnWorld(recipe)
+    return None
 
 
 def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, replace_old: bool) -> None:

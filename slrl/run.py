@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from slrl import adapters, content, envs, plugins, pretrain, results, scenarios, seeds
+from slrl import adapters, content, envs, plugins, pretrain, recipes, results, scenarios, seeds
 from slrl.adapters import Method
 from slrl.errors import BadInput
 from slrl.life import Life, live
@@ -160,8 +161,11 @@ def load_adapter(
     env.close()
     unit = with_unit_actions(prior, bounds.low, bounds.high)
     parts = seeds.of_life(seed)
-    agent = pretrain.prepare(method.agent, method.pretrain, unit, seed=seeds.seed_of(parts.agent), device=device, quiet=quiet)
-    return adapters.make(method, agent, unit, life_steps=life_steps or scenario.life_steps, seed=parts.adapter, device=device)
+    school = pretrain.School(
+        agent_settings=method.agent, plan=method.pretrain, seed=seeds.seed_of(parts.agent), device=device, quiet=quiet,
+        open_world=partial(recipes.world_of, prior),
+    )  # fmt: skip
+    return adapters.make(method, school, unit, life_steps=life_steps or scenario.life_steps, seed=parts.adapter, device=device)
 
 
 def torch_device(name: str) -> torch.device:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the command line needs these names without it
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 F32 = NDArray[np.float32]
@@ -79,6 +81,10 @@ class Value(Protocol):
         """(B, O) -> (B,): q at the policy's mode."""
         ...
 
+    def tensors(self) -> list[Tensor]:
+        """All that it depends on."""
+        ...
+
 
 class Guidance(Protocol):
     """A learned reward that keeps the agent near what it knows."""
@@ -94,6 +100,36 @@ class Guidance(Protocol):
     def state_dict(self) -> State: ...
 
     def load_state_dict(self, state: State) -> None: ...
+
+
+class Trainable(Protocol):
+    """Something that an adapter brings along and that is learned before the life."""
+
+    steps: int
+
+    def learn(self) -> Iterator[Metrics]:
+        """Learn for ``steps`` steps, and tell after each how it goes."""
+        ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class RandomisedWorld(Protocol):
+    """The source world, with other physical parameters in every episode."""
+
+    episode_steps: int
+
+    def reset(self) -> tuple[F32, F32]:
+        """The first observation (O,) of an episode and its parameters (E,)."""
+        ...
+
+    def step(self, action: F32) -> tuple[F32, bool]:
+        """The next observation and whether it has no future."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class Adapter(Protocol):

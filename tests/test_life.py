@@ -197,30 +197,6 @@ def test_the_library_does_in_five_lines_what_the_command_does(command: Command, 
     assert slrl.adapt("windy_pointmass", adapter=tiny_adapter, life_steps=5, out=None).folder is None
 
 
-def test_an_adapter_goes_on_exactly_from_its_state(tiny_adapter: str) -> None:
-    scenario = slrl.load_scenario("windy_pointmass")
-    prior = slrl.load_prior("pointmass")
-    one, two = (slrl.load_adapter(tiny_adapter, prior, scenario, seed=seed, life_steps=50) for seed in (0, 1))
-    slrl.live(slrl.make(scenario, life_steps=50), one, seed=0)
-    two.load_state_dict(one.state_dict())
-    obs = prior.obs[0]
-    np.testing.assert_array_equal(one.act(obs), two.act(obs))
-
-
-@pytest.mark.parametrize("name", content.names("adapters"))
-def test_every_adapter_lives(name: str) -> None:
-    """With its own settings, but for the length of what comes before the life."""
-    method = adapters.load(name, [("pretrain.steps", 20)] if adapters.load(name).pretrain else [])
-    scenario, prior = slrl.load_scenario("windy_pointmass"), slrl.load_prior("pointmass")
-    lives = []
-    for _ in range(2):
-        adapter = slrl.load_adapter(method, prior, scenario, seed=1, life_steps=130)
-        lives.append(slrl.live(slrl.make(scenario, life_steps=130), adapter, seed=1))
-    assert lives[0].steps == 130
-    np.testing.assert_array_equal(lives[0].obs, lives[1].obs)
-    assert name == "frozen" or "agent/critic_loss" in lives[0].metrics[-1]
-
-
 def test_a_step_near_the_end_of_a_long_life_costs_what_a_step_at_its_beginning_costs(small_prior: Any) -> None:
     from slrl.buffer import Buffer
 

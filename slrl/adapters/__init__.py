@@ -1,9 +1,10 @@
 """Adapters: ways of acting and learning during a life, one file each; adapters/<name>.toml says which, and with what."""
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from slrl.agents.sac import Sac
 from slrl.errors import BadInput
 from slrl.priors import Prior
 from slrl.seeds import seed_of
-from slrl.types import Adapter
+from slrl.types import Adapter, RandomisedWorld, Trainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +27,25 @@ class Method:
     agent: dict[str, Any]  # name of a file in slrl/agents, and its settings
     pretrain: dict[str, Any] | None = None  # what happens before the life; nothing if absent
     literature: str = ""
+
+
+class Pretrainer(Protocol):
+    """Learns before the life what an adapter needs, once for all lives with the same settings."""
+
+    def agent(self, prior: Prior, *on: object, **parts: Any) -> Sac:
+        """The method's agent, pretrained on ``prior``.
+
+        An objective that asks for one of ``parts`` by name gets it; ``on`` names what those depend on.
+        """
+        ...
+
+    def once(self, what: Trainable, name: str, *on: object) -> None:
+        """Let ``what`` learn, or load what it learned before; ``on`` names all that it depends on."""
+        ...
+
+    def world(self) -> RandomisedWorld | None:
+        """The world of the prior, if there is a recipe that draws its parameters anew for every episode."""
+        ...
 
 
 def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Sequence[tuple[str, Any]] = ()) -> Method:
@@ -57,14 +77,17 @@ def parse(table: Mapping[str, Any], *, name: str) -> Method:
 
 
 def make(
-    method: Method, agent: Sac, prior: Prior, *, life_steps: int, seed: np.random.SeedSequence, device: torch.device
+    method: Method, pretrainer: Pretrainer, prior: Prior, *, life_steps: int, seed: np.random.SeedSequence, device: torch.device
 ) -> Adapter:
-    """The adapter of a method around an agent, for one life; ``prior`` has actions in [-1, 1]."""
+    """The adapter of a method for one life; ``prior`` has actions in [-1, 1]."""
     rows, noise = seed.spawn(2)
     name, settings = plugins.split(method.adapter, "[adapter]")
+    wanted = inspect.signature(plugins.find("slrl.adapters", name).make).parameters
+    agent = {"agent": pretrainer.agent(prior)} if "agent" in wanted else {}  # others ask for agents of their own kind
     adapter: Adapter = plugins.make(
-        "slrl.adapters", name, settings, where=f"[adapter] of {method.name!r}", agent=agent, prior=prior, life_steps=life_steps,
-        rng=np.random.default_rng(rows), generator=torch.Generator().manual_seed(seed_of(noise)), device=device,
+        "slrl.adapters", name, settings, where=f"[adapter] of {method.name!r}", pretrainer=pretrainer, prior=prior,
+        life_steps=life_steps, rng=np.random.default_rng(rows), generator=torch.Generator().manual_seed(seed_of(noise)),
+        device=device, **agent,
     )  # fmt: skip
     return adapter
 

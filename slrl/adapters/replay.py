@@ -10,6 +10,7 @@ from slrl import plugins
 from slrl.agents.sac import Sac
 from slrl.buffer import Buffer
 from slrl.priors import Prior
+from slrl.state import nest, of_rng, part, set_rng
 from slrl.types import F32, Guidance, Metrics, State, Transition
 
 
@@ -35,7 +36,7 @@ class Replay:
         guidance_updates_per_step: int = 1,
         buffer_life_rows: int = 1_000_000,
     ) -> None:
-        self.agent = agent
+        self.agent, self._rng = agent, rng
         self.buffer = Buffer(prior, min(life_steps, buffer_life_rows), rng, device)
         name, settings = plugins.split(guidance, "[guidance]")
         self.guidance: Guidance = plugins.make(
@@ -69,14 +70,15 @@ class Replay:
         return metrics
 
     def state_dict(self) -> State:
-        parts = {"agent": self.agent.state_dict(), "guidance": self.guidance.state_dict()}
-        return {f"{part}.{key}": tensor for part, state in parts.items() for key, tensor in state.items()}
+        return nest(
+            agent=self.agent.state_dict(), guidance=self.guidance.state_dict(), buffer=self.buffer.state_dict(),
+            rows=of_rng(self._rng),
+        )  # fmt: skip
 
     def load_state_dict(self, state: State) -> None:
-        for name, part in (("agent", self.agent), ("guidance", self.guidance)):
-            part.load_state_dict(
-                {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
-            )
+        for name, owner in (("agent", self.agent), ("guidance", self.guidance), ("buffer", self.buffer)):
+            owner.load_state_dict(part(state, name))
+        set_rng(self._rng, part(state, "rows"))
 
 
 def check(settings: Mapping[str, Any]) -> str | None:

@@ -226,6 +226,10 @@ class FrozenValue:
         mean, _ = mlp(self._actor, self._normaliser(obs)).chunk(2, dim=-1)
         return self.q(obs, torch.tanh(mean))
 
+    def tensors(self) -> list[Tensor]:
+        """Its weights."""
+        return [*self._actor, *self._critic]
+
 
 def check(settings: Mapping[str, Any]) -> str | None:
     """What is wrong with the values, if anything."""

@@ -3,9 +3,8 @@
 A discriminator D = σ(f) learns to tell prior (label 1) from life (label 0) and the agent is rewarded for -log(1 - D).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,9 +13,18 @@ from torch.nn import functional as F
 
 from slrl.networks import Adam, Normaliser, mlp, mlp_params
 from slrl.priors import Prior
+from slrl.state import nest, of_tensors, part, set_tensors
 from slrl.types import Agent, Batch, Metrics, State
 
-Weigh = Callable[[Batch, Tensor], tuple[Tensor, Metrics]]
+
+class Weigh(Protocol):
+    """Gives each prior row of a batch its weight in the discriminator's loss."""
+
+    def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]: ...
+
+    def tensors(self) -> list[Tensor]:
+        """What it depends on."""
+        ...
 
 
 @dataclass(eq=False, kw_only=True)
@@ -74,15 +82,13 @@ class Gail:
         return torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward) if self.absorbing else reward
 
     def state_dict(self) -> State:
-        return {f"discriminator.{i}": tensor.detach().clone() for i, tensor in enumerate(self._tensors())}
+        return nest(discriminator=of_tensors(self._tensors()))
 
-    @torch.no_grad()
     def load_state_dict(self, state: State) -> None:
-        for i, tensor in enumerate(self._tensors()):
-            tensor.copy_(state[f"discriminator.{i}"])
+        set_tensors(self._tensors(), part(state, "discriminator"))
 
     def _tensors(self) -> list[Tensor]:
-        return [*self.params, *self._optimiser.tensors(), self.strength]
+        return [*self.params, *self._optimiser.tensors(), self.strength, *(self.weigh.tensors() if self.weigh else ())]
 
     def _inputs(self, batch: Batch) -> Tensor:
         if self.on == "state":

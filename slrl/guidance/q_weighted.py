@@ -29,7 +29,7 @@ class QWeights:
         q = torch.cat([value.q(_copy(prior.obs[c], device), _copy(prior.action[c], device)) for c in chunks])
         self._low, self._range = q.min(), (q.max() - q.min()).clamp(min=1e-8)
         self.prior_value = (q - self._low) / self._range  # (N,) Qn in [0, 1]
-        self.baseline: Tensor | None = None
+        self.baseline = torch.full((), torch.nan, device=device)  # until the first update
 
     def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]:
         b = self._where_now(newest)
@@ -44,8 +44,11 @@ class QWeights:
         now = (self._value.v(newest.unsqueeze(0))[0] - self._low) / self._range
         if self._clip:
             now = now.clamp(0.0, 1.0)
-        self.baseline = now if self.baseline is None else torch.lerp(now, self.baseline, self._ema)
-        return self.baseline
+        self.baseline.copy_(torch.where(self.baseline.isnan(), now, torch.lerp(now, self.baseline, self._ema)))
+        return self.baseline.clone()
+
+    def tensors(self) -> list[Tensor]:
+        return [*self._value.tensors(), self._low, self._range, self.prior_value, self.baseline]
 
 
 def _copy(rows: F32, device: torch.device) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from slrl.networks import Adam, Normaliser, mlp, mlp_params
 from slrl.priors import Prior
+from slrl.state import nest, of_tensors, part, set_tensors
 from slrl.types import Batch, Metrics, State
 
 
@@ -50,13 +51,13 @@ class Rnd:
         return bonus + self._task_reward * batch.reward
 
     def state_dict(self) -> State:
-        tensors = [*self._target, *self.params, *self._optimiser.tensors(), self.std]
-        return {f"rnd.{i}": tensor.detach().clone() for i, tensor in enumerate(tensors)}
+        return nest(rnd=of_tensors(self._tensors()))
 
-    @torch.no_grad()
     def load_state_dict(self, state: State) -> None:
-        for i, tensor in enumerate([*self._target, *self.params, *self._optimiser.tensors(), self.std]):
-            tensor.copy_(state[f"rnd.{i}"])
+        set_tensors(self._tensors(), part(state, "rnd"))
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self._target, *self.params, *self._optimiser.tensors(), self.std]
 
 
 def running_std(std: Tensor, error: Tensor, decay: float) -> Tensor:

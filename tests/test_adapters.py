@@ -1,0 +1,73 @@
+"""What holds for every adapter: it lives, the same seed gives the same life, and it goes on exactly from its saved state."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+import slrl
+from slrl import adapters, content, priors
+from slrl.priors import Prior
+from slrl.types import Transition
+
+HURRY = {"pretrain.steps": 20}  # of all that comes before the life
+
+
+def hurried(name: str) -> adapters.Method:
+    """An adapter as it is, but for the length of what comes before the life."""
+    overrides = {key: value for key, value in HURRY.items() if has(content.read("adapters", name), key)}
+    return adapters.load(name, list(overrides.items()))
+
+
+def has(table: dict[str, Any], key: str) -> bool:
+    for part in key.split("."):
+        if not isinstance(table, dict) or part not in table:
+            return False
+        table = table[part]
+    return True
+
+
+def breezy_prior() -> Prior:
+    """The first episodes of the breezy prior, which knows its wind."""
+    prior = slrl.load_prior("pointmass_breezy")
+    kept = prior.episode < 6
+    rows = {key: getattr(prior, key)[kept] for key in priors._ROWS}
+    return replace(prior, **rows)
+
+
+@pytest.mark.parametrize("name", content.names("adapters"))
+def test_an_adapter_goes_on_exactly_from_its_state(name: str, tmp_path: Path) -> None:
+    """Saved in mid-life, through a file, into an adapter of another seed that has lived something else."""
+    scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
+    one, two = (slrl.load_adapter(hurried(name), prior, scenario, seed=seed, life_steps=200) for seed in (0, 1))
+    slrl.live(slrl.make(scenario, life_steps=125), one, seed=0)
+    slrl.live(slrl.make(scenario, life_steps=17), two, seed=1)
+    save_file(one.state_dict(), tmp_path / "state.safetensors")
+    two.load_state_dict(load_file(tmp_path / "state.safetensors"))
+    obs = prior.obs[0]
+    for _ in range(25):
+        actions = [adapter.act(obs) for adapter in (one, two)]
+        np.testing.assert_array_equal(*actions)
+        next_obs = obs + np.array([*actions[0], 0, 0, 0, 0], np.float32)
+        metrics = [adapter.observe(Transition(obs, actions[0], 0.0, next_obs, False, False)) for adapter in (one, two)]
+        assert {key: float(value) for key, value in metrics[0].items()} == {
+            key: float(value) for key, value in metrics[1].items()
+        }
+        obs = next_obs
+
+
+@pytest.mark.parametrize("name", content.names("adapters"))
+def test_every_adapter_lives(name: str) -> None:
+    """With its own settings, but for the length of what comes before the life."""
+    method = hurried(name)
+    scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
+    lives = []
+    for _ in range(2):
+        adapter = slrl.load_adapter(method, prior, scenario, seed=1, life_steps=130)
+        lives.append(slrl.live(slrl.make(scenario, life_steps=130), adapter, seed=1))
+    assert lives[0].steps == 130
+    np.testing.assert_array_equal(lives[0].obs, lives[1].obs)
+    assert name == "frozen" or "agent/critic_loss" in lives[0].metrics[-1]
