@@ -54,6 +54,14 @@ def ensemble(params: Sequence[Tensor], x: Tensor, *, layer_norm: bool = False) -
     return (x * params[-2].transpose(1, 2)).sum(-1) + params[-1].squeeze(-1)
 
 
+def stack(params: Sequence[Tensor], x: Tensor) -> Tensor:
+    """K networks with any number of outputs: (B, in), or (K, B, in) for one input each -> (K, B, out)."""
+    x = x.expand(params[0].shape[0], *x.shape[-2:])
+    for i in range(0, len(params) - 2, 2):
+        x = F.relu(torch.baddbmm(params[i + 1], x, params[i]))
+    return torch.baddbmm(params[-1], x, params[-2])
+
+
 def _norm(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[-1:]) * gain + shift
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from slrl.errors import BadInput, unknown
 
 # What the program hands to a factory that asks for it by name; never a setting of a TOML file.
-PARTS = frozenset(("agent", "device", "env", "extrinsics", "generator", "life_steps", "pretrainer", "prior", "rng", "weigh"))
+PARTS = frozenset(("agent", "device", "env", "generator", "latents", "life_steps", "pretrainer", "prior", "rng", "weigh"))
 
 
 def names(package: str) -> list[str]:
@@ -54,14 +54,18 @@ def resolve(package: str, table: Mapping[str, Any], *, where: str) -> dict[str, 
     """
     name, settings = split(table, where)
     module = find(package, name)
-    factory = module.make
-    checked = bind(factory, settings, where=where, parts=PARTS)
-    parameters = inspect.signature(factory).parameters
-    rest = {key: p.default for key, p in parameters.items() if key not in PARTS and key not in checked and p.default is not None}
-    resolved = {"name": name, **checked, **rest}
+    resolved = {"name": name, **complete(module.make, settings, where=where)}
     if hasattr(module, "check") and (wrong := module.check(resolved)):
         raise BadInput(f"{where}: {wrong}.")
     return resolved
+
+
+def complete(factory: Callable[..., Any], settings: Mapping[str, Any], *, where: str) -> dict[str, Any]:
+    """Settings that were checked, and behind them the defaults of those that were not given."""
+    checked = bind(factory, settings, where=where, parts=PARTS)
+    parameters = inspect.signature(factory).parameters
+    rest = {key: p.default for key, p in parameters.items() if key not in PARTS and key not in checked and p.default is not None}
+    return {**checked, **rest}
 
 
 def bind(

@@ -1,5 +1,6 @@
 """States: flat tables of tensors, as safetensors stores them, put together from those of the parts and taken apart again."""
 
+import hashlib
 import json
 
 import numpy as np
@@ -32,6 +33,11 @@ def set_rng(rng: np.random.Generator, state: State) -> None:
 def of_tensors(tensors: list[torch.Tensor]) -> State:
     """A list, copied."""
     return {str(i): tensor.detach().clone() for i, tensor in enumerate(tensors)}
+
+
+def fingerprint(tensors: list[torch.Tensor]) -> str:
+    """SHA-256 of a list of weights."""
+    return hashlib.sha256(b"".join(tensor.detach().cpu().numpy().tobytes() for tensor in tensors)).hexdigest()
 
 
 @torch.no_grad()

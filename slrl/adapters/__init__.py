@@ -12,6 +12,7 @@ import torch
 from slrl import content, plugins
 from slrl.agents.sac import Sac
 from slrl.errors import BadInput
+from slrl.extrinsics import Extrinsics
 from slrl.priors import Prior
 from slrl.seeds import seed_of
 from slrl.types import Adapter, RandomisedWorld, Trainable
@@ -67,13 +68,25 @@ def parse(table: Mapping[str, Any], *, name: str) -> Method:
     """Check a table as read from TOML, down to the settings of each part, and complete it with the defaults."""
     where = f"adapter {name!r}"
     method = Method(**plugins.bind(Method, {"name": name, **table}, where=where))
-    adapter = plugins.resolve("slrl.adapters", method.adapter, where=f"[adapter] of {name!r}")
-    if "guidance" in adapter:
-        adapter["guidance"] = plugins.resolve("slrl.guidance", adapter["guidance"], where=f"[adapter.guidance] of {name!r}")
+    adapter = _resolve(method.adapter, "adapter", name)
     agent = plugins.resolve("slrl.agents", method.agent, where=f"[agent] of {name!r}")
     return Method(
         name=name, summary=method.summary, adapter=adapter, agent=agent, pretrain=method.pretrain, literature=method.literature
     )
+
+
+def _resolve(table: Mapping[str, Any], path: str, method: str) -> dict[str, Any]:
+    """A table of an adapter, with those of the parts and of the adapters that it names in turn."""
+    settings = plugins.resolve("slrl.adapters", table, where=f"[{path}] of {method!r}")
+    if "guidance" in settings:
+        where = f"[{path}.guidance] of {method!r}"
+        settings["guidance"] = plugins.resolve("slrl.guidance", settings["guidance"], where=where)
+    if "extrinsics" in settings:
+        where = f"[{path}.extrinsics] of {method!r}"
+        settings["extrinsics"] = plugins.complete(Extrinsics, settings["extrinsics"], where=where)
+    if "inner" in settings:
+        settings["inner"] = _resolve(settings["inner"], f"{path}.inner", method)
+    return settings
 
 
 def make(

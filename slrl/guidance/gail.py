@@ -50,7 +50,8 @@ class Gail:
 
     def __post_init__(self) -> None:
         self._normaliser = Normaliser(self.prior, self.device)
-        inputs = self.prior.obs.shape[1] + (self.prior.action.shape[1] if self.on == "state_action" else 0)
+        self._own = self.prior.obs.shape[1] - self.prior.latent_size  # a latent would give the life away at a glance
+        inputs = self._own + (self.prior.action.shape[1] if self.on == "state_action" else 0)
         self.params = mlp_params((inputs, *self.hidden, 1), self.generator, self.device)
         self._optimiser = Adam(self.params, self.lr)
         self.strength = torch.ones((), device=self.device)  # of the discriminator's reward, as it fades
@@ -92,8 +93,8 @@ class Gail:
 
     def _inputs(self, batch: Batch) -> Tensor:
         if self.on == "state":
-            return self._normaliser(batch.next_obs)
-        return torch.cat([self._normaliser(batch.obs), batch.action], -1)
+            return self._normaliser(batch.next_obs)[:, : self._own]
+        return torch.cat([self._normaliser(batch.obs)[:, : self._own], batch.action], -1)
 
 
 def mix(values: Tensor, share: Tensor, order: Tensor) -> Tensor:

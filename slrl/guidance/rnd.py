@@ -26,7 +26,8 @@ class Rnd:
         task_reward: float = 1.0,
     ) -> None:
         self._normaliser = Normaliser(prior, device)
-        sizes = (prior.obs.shape[1], *hidden, features)
+        self._own = prior.obs.shape[1] - prior.latent_size
+        sizes = (self._own, *hidden, features)
         self._target = [p.detach() for p in mlp_params(sizes, generator, device)]
         self.params = mlp_params(sizes, generator, device)
         self._optimiser = Adam(self.params, lr)
@@ -35,7 +36,7 @@ class Rnd:
 
     def error(self, obs: Tensor) -> Tensor:
         """e (B,), raw."""
-        x = self._normaliser(obs)
+        x = self._normaliser(obs)[:, : self._own]
         return (mlp(self.params, x) - mlp(self._target, x)).square().mean(-1)
 
     def update(self, prior: Batch, life: Batch, newest: Tensor) -> Metrics:

@@ -1,0 +1,265 @@
+"""The latent: its windows and convolutions by hand, what it learns from a prior, and what it is worth in a life."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import slrl
+from slrl import adapters
+from slrl.adapters.latent import Latent, conditioned
+from slrl.agents.sac import Sac
+from slrl.buffer import Buffer
+from slrl.dynamics import Dynamics
+from slrl.extrinsics import Extrinsics, Windows
+from slrl.offline.counterfactual import Counterfactual
+from slrl.priors import Prior
+
+from .conftest import prior_of, rows_of
+
+CPU = torch.device("cpu")
+
+
+def windy_rows(winds: list[tuple[float, float]], steps: int, seed: int = 0, *, end: bool = False) -> Prior:
+    """Random walks: s' = s + a + wind, in six entries of which the last four never change."""
+    rng = np.random.default_rng(seed)
+    rows = rows_of([steps] * len(winds), seed=seed)
+    wind = np.repeat(np.array(winds, np.float32), steps, 0)
+    obs, next_obs = np.zeros_like(rows.obs), np.zeros_like(rows.obs)
+    for episode in range(len(winds)):
+        at = slice(episode * steps, (episode + 1) * steps)
+        path = np.cumsum(rows.action[at] + wind[at] + rng.normal(0, 0.02, (steps, 2)), 0)
+        path = np.vstack([np.zeros(2), path]) + rng.uniform(-100, 100, 2)  # so that the place does not tell the wind
+        obs[at, :2], next_obs[at, :2] = path[:-1], path[1:]
+    never = np.zeros(len(rows.reward), bool)
+    rows = rows._replace(obs=obs, next_obs=next_obs, env_params=wind)
+    return prior_of(rows if end else rows._replace(terminated=never, reward=0 * rows.reward))
+
+
+def random_winds(count: int, seed: int) -> list[tuple[float, float]]:
+    return [tuple(wind) for wind in np.random.default_rng(seed).uniform(-0.5, 0.5, (count, 2))]
+
+
+def learned(prior: Prior, **settings: object) -> Extrinsics:
+    found = Extrinsics(prior, CPU, **{"size": 4, "steps": 600, "hidden": (32,), **settings})
+    for _ in found.learn():
+        pass
+    return found
+
+
+def test_a_window_holds_the_steps_before_a_row_newest_last_and_nothing_of_another_episode() -> None:
+    windows = Windows(features=torch.arange(6.0).unsqueeze(1), first=torch.tensor([0, 0, 0, 3, 3, 3]))
+    features, there = windows.read(torch.tensor([2, 5, 3]), 3)
+    assert features[0, 1:, 0].tolist() == [0.0, 1.0]
+    assert features[1, :, 0].tolist() == [2.0, 3.0, 4.0]
+    assert there.tolist() == [[False, True, True], [False, True, True], [False, False, False]]
+    _, there = windows.read(torch.tensor([2, 5, 5]), 3, torch.tensor([1, 0, 9]))
+    assert there.tolist() == [[False, False, True], [False, False, False], [False, True, True]]
+
+
+def test_fifty_steps_become_eleven_seven_and_three(small_prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths, conv1d = [], torch.nn.functional.conv1d
+
+    def watched(x: torch.Tensor, *parts: torch.Tensor, **settings: int) -> torch.Tensor:
+        lengths.append(x.shape[-1])
+        return conv1d(x, *parts, **settings)
+
+    monkeypatch.setattr("slrl.extrinsics.F.conv1d", watched)
+    for history, expected in ((50, [50, 11, 7]), (10, [40, 9, 5]), (120, [120, 29, 25])):
+        found = Extrinsics(small_prior, CPU, history=history)
+        lengths.clear()
+        features, there = found.windows.read(torch.tensor([0, 1]), found.history)
+        assert found.infer(features, there).shape == (2, 8)
+        assert lengths == expected
+
+
+def test_a_channel_of_the_convolution_at_a_time_is_the_embedding_of_that_step(small_prior: Prior) -> None:
+    """The released rl_locomotion code reshapes (B, T, 32) to (B, 32, T), which scrambles channels and times."""
+    found = Extrinsics(small_prior, CPU)
+    features, there = found.windows.read(torch.tensor([4, 12]), found.history)
+    embedded = found.embed(features, there)
+    for b, t in ((0, 49), (1, 48)):
+        by_hand = torch.relu(features[b, t] @ found.phi[0] + found.phi[1])
+        torch.testing.assert_close(embedded[b, :, t], by_hand)
+
+
+def test_order_matters_and_what_is_not_there_does_not(small_prior: Prior) -> None:
+    found = Extrinsics(small_prior, CPU)
+    features, there = found.windows.read(torch.tensor([32]), found.history)
+    z = found.infer(features, there)
+    assert int(there.sum()) > 8
+    order = torch.cat([torch.arange(40), torch.arange(49, 39, -1)])
+    assert not torch.allclose(found.infer(features[:, order], there), z, atol=1e-4)
+    padded = torch.where(there.unsqueeze(-1), features, torch.full_like(features, 123.0))
+    torch.testing.assert_close(found.infer(padded, there), z)
+
+
+def test_phi_knows_winds_that_it_has_never_met() -> None:
+    found = learned(windy_rows(random_winds(40, 1), 60))
+    other = windy_rows(random_winds(20, 2), 60, seed=9)
+    windows = found.windows_of(other.obs, other.action, other.next_obs, other.episode)
+    rows = torch.arange(len(other))[59::60]
+    with torch.no_grad():
+        z = found.infer(*windows.read(rows, found.history))
+        goal = found.encode(torch.tensor(other.env_params)[rows])
+    mean = found.latents().mean(0)
+    assert float((z - goal).square().mean()) < 0.1 * float((mean - goal).square().mean())
+
+
+def test_without_parameters_the_latent_still_tells_the_wind() -> None:
+    prior = windy_rows(random_winds(40, 1), 60)
+    found = learned(replace(prior, env_params=None), steps=1000)
+    assert not found.privileged
+    late = np.arange(len(prior)) % 60 >= 30
+    z = np.column_stack([found.latents().numpy(), np.ones(len(prior))])[late]
+    wind = prior.env_params[late]
+    fit, *_ = np.linalg.lstsq(z[::2], wind[::2])
+    assert np.mean((z[1::2] @ fit - wind[1::2]) ** 2) < 0.3 * wind.var()
+
+
+def test_the_dynamics_learn_a_world_and_add_up_beyond_it() -> None:
+    found = learned(windy_rows(random_winds(40, 1), 60))
+    obs, action = torch.zeros(1, 6), torch.tensor([[0.5, -0.5]])
+    z = found.encode(torch.tensor([[-0.2, 0.85]]))
+    next_obs, _ = found.dynamics.predict(obs, action, z)
+    np.testing.assert_allclose(next_obs.mean(0)[0, :2].detach(), [0.3, 0.35], atol=0.1)
+
+
+def test_dynamics_are_the_sum_of_their_two_paths_by_hand(small_prior: Prior) -> None:
+    model = Dynamics(small_prior, torch.Generator().manual_seed(0), CPU, members=2, hidden=(4,))
+    obs, action = torch.ones(3, 6), torch.full((3, 2), 0.5)
+    x = torch.cat([model.normaliser(obs), action], -1)
+    w1, b1, w2, b2 = (p[1] for p in model.params)
+    w, b = (p[1] for p in model.linear)
+    by_hand = (torch.relu(x @ w1 + b1) @ w2 + b2 + x @ w + b) * model.scale + model.mean
+    next_obs, reward = model.predict(obs, action)
+    torch.testing.assert_close(next_obs[1], obs + by_hand[:, :-1])
+    torch.testing.assert_close(reward[1], by_hand[:, -1])
+
+
+class Adds:
+    """Dynamics that are known: s' = s + a + z in the first two entries, r = 3 z_0."""
+
+    obs_dim = 6
+
+    def predict(self, obs: torch.Tensor, action: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        moved = torch.cat([obs[:, :2] + action + z, obs[:, 2:]], -1)
+        return moved.unsqueeze(0), 3 * z[:, :1].T
+
+
+def counterfactual(prior: Prior, *, told: bool = True, **settings: float) -> tuple[Counterfactual, Buffer]:
+    """The objective on latents that are the winds themselves."""
+    latents = torch.tensor(prior.env_params)
+    known = type(
+        "Known", (), {"dynamics": Adds(), "prior": prior, "latents": lambda self: latents, "unexplained": lambda self: 0.01}
+    )()
+    seen = conditioned(prior, latents.numpy()) if told else prior
+    agent = Sac(prior=seen, generator=torch.Generator().manual_seed(0), device=CPU, hidden=(8,))
+    rng = np.random.default_rng(0)
+    return Counterfactual(agent, rng, known, **settings), Buffer(seen, 0, rng, CPU)
+
+
+def test_rows_arrive_where_the_other_wind_and_the_other_action_would_have_carried_them() -> None:
+    prior = windy_rows(random_winds(6, 1), 10, end=True)
+    objective, buffer = counterfactual(prior, widen=2.0, keep=0.0, other_actions=1.0, ends=0)
+    batch = buffer.rows(np.arange(len(prior)))
+    there = objective.elsewhere(batch)
+    wind, other = torch.tensor(prior.env_params), there.obs[:, 6:]
+    lives = batch.terminated == 0
+    expected = batch.next_obs[:, :2] + (there.action - batch.action) + (other - wind)
+    torch.testing.assert_close(there.next_obs[lives, :2], expected[lives])
+    torch.testing.assert_close(there.next_obs[~lives, :6], batch.next_obs[~lives, :6])
+    torch.testing.assert_close(there.action[~lives], batch.action[~lives])
+    torch.testing.assert_close(there.next_obs[:, 6:], other)
+    mean = wind.mean(0)  # twice as far from the mean as a row of the prior
+    halved = mean + (other - mean) / 2
+    assert all(bool((row - wind).abs().sum(1).min() < 1e-5) for row in halved)
+    torch.testing.assert_close(there.reward, batch.reward)  # sparse: kept
+
+
+def test_a_dense_reward_moves_with_the_world_and_kept_rows_stay() -> None:
+    prior = windy_rows(random_winds(6, 1), 10)
+    prior = replace(prior, reward=np.arange(len(prior), dtype=np.float32))
+    objective, buffer = counterfactual(prior, keep=0.0, other_actions=0.0)
+    batch = buffer.rows(np.arange(len(prior)))
+    there = objective.elsewhere(batch)
+    torch.testing.assert_close(there.reward, batch.reward + 3 * (there.obs[:, 6] - batch.obs[:, 6]))
+    objective, buffer = counterfactual(prior, keep=1.0, other_actions=0.0)
+    for one, other in zip(objective.elsewhere(batch), batch, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_every_batch_has_rows_that_ended_and_an_agent_need_not_be_told() -> None:
+    prior = windy_rows(random_winds(6, 1), 10, end=True)
+    objective, buffer = counterfactual(prior, told=False, ends=4)
+    batch = objective.with_ends(buffer.rows(np.arange(8)))
+    assert batch.terminated[:4].tolist() == [1, 1, 1, 1]
+    assert batch.bootstrap[:4].tolist() == [0, 0, 0, 0]
+    np.testing.assert_array_equal(batch.obs[:4], prior.obs[batch.row[:4]])
+    np.testing.assert_array_equal(batch.reward[:4], prior.reward[batch.row[:4]])
+    assert objective.elsewhere(batch).obs.shape == (8, 6)
+    assert "pretrain/critic_loss" in objective.update(batch)
+
+
+def test_the_fitted_latent_explains_a_wind_beyond_the_prior_better() -> None:
+    prior = windy_rows(random_winds(40, 1), 60)
+    world = windy_rows([(-1.5, 2.0)], 50, seed=3)
+    found = learned(prior)
+    latent = object.__new__(Latent)
+    latent.extrinsics, latent._device, latent._fit_steps, latent._fit_lr = found, CPU, 50, 0.1
+    latent.recent = torch.cat([torch.tensor(x) for x in (world.obs, world.action, world.reward[:, None], world.next_obs)], -1)
+    latent._edges, latent.lived = [6, 2, 1, 6], torch.tensor(50)
+    z = latent.inferred()
+    rows = [torch.tensor(x) for x in (world.obs, world.action, world.reward, world.next_obs)]
+    before, after = (float(found.dynamics.loss(*rows, one.expand(50, -1))) for one in (z, latent.fitted(z)))
+    assert after < 0.5 * before
+
+
+@pytest.mark.slow
+def test_rma_comes_home_in_a_wind_beyond_its_prior() -> None:
+    scenario, prior = slrl.load_scenario("windy_pointmass"), slrl.load_prior("pointmass_breezy")
+    steps = []
+    for seed in range(20, 30):
+        adapter = slrl.load_adapter("rma", prior, scenario, seed=seed, life_steps=1000)
+        life = slrl.live(slrl.make(scenario, life_steps=1000), adapter, seed=seed)
+        steps.append(life.steps)
+    assert sum(count < 1000 for count in steps) >= 9
+    assert np.mean(steps) <= 400
+
+
+def test_settings_that_cannot_work_are_refused_in_one_sentence() -> None:
+    for key, value, sentence in (
+        ("adapter.extrinsics.history", 5, "10 steps or more"),
+        ("adapter.extrinsics.sise", 5, "did you mean 'size'"),
+        ("adapter.refresh_every", 0, "refresh_every must be 1 or more"),
+        ("adapter.inner.name", "frosen", "did you mean 'frozen'"),
+        ("pretrain.objective.keep", 2.0, "keep between 0 and 1"),
+    ):
+        with pytest.raises(slrl.BadInput, match=sentence):
+            slrl.adapt("windy_pointmass", adapter="rma", overrides=[(key, value)], out=None)
+    prior = slrl.load_prior("pointmass")
+    method = adapters.load("rma", [("adapter.extrinsics.source", "env_params")])
+    with pytest.raises(slrl.BadInput, match="did not record its physical parameters"):
+        slrl.load_adapter(method, prior, slrl.load_scenario("windy_pointmass"))
+
+
+def test_the_policy_climbs_only_where_the_model_is_trusted() -> None:
+    prior = windy_rows(random_winds(6, 1), 10, end=True)
+    trusted, _ = counterfactual(prior, trust=0.01)
+    wary, buffer = counterfactual(prior, trust=0.005)
+    assert trusted.climbs
+    assert not wary.climbs
+    batch = buffer.rows(np.arange(8))
+    torch.testing.assert_close(wary.with_ends(batch).row, batch.row)
+    torch.testing.assert_close(wary.elsewhere(batch).action, batch.action)
+    assert "pretrain/value_loss" in wary.update(batch)
+    assert "pretrain/entropy" in trusted.update(batch)
+
+
+def test_what_the_dynamics_leave_unexplained() -> None:
+    """Noise of 0.02 beside actions of standard deviation 0.58 and winds of 0.29: a thousandth, where the wind is told."""
+    prior = windy_rows(random_winds(40, 1), 60)
+    assert learned(prior).unexplained() < 0.03
+    untold = learned(replace(prior, env_params=np.zeros((len(prior), 1), np.float32)))
+    assert 0.1 < untold.unexplained() < 0.3  # 0.29² / (0.58² + 0.29²) = 0.2

@@ -1,0 +1,98 @@
+"""Planning with a corrected model: least squares and the mean over plans by hand, and what the correction learns."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+import slrl
+from slrl.adapters.model import Correction, mppi_weights
+
+CPU = torch.device("cpu")
+
+
+class Still:
+    """Dynamics that expect nothing to happen, in standard units."""
+
+    obs_dim = 2
+
+    def __init__(self) -> None:
+        self.mean, self.scale = torch.zeros(3), torch.ones(3)
+        self.normaliser: Callable[[torch.Tensor], torch.Tensor] = lambda obs: obs
+
+    def inputs(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return torch.cat([obs, action], -1)
+
+    def outputs(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(1, len(x), 3)
+
+
+def correction(forgetting: float = 0.98) -> Correction:
+    return Correction(Still(), 1, forgetting, 1.0, CPU)  # type: ignore[arg-type]
+
+
+def test_the_first_step_of_least_squares_by_hand() -> None:
+    """x = [1, 0.5, 2, 0], P = diag(1, 0.1, 1e-4, 1e-4): k = Px / (0.5 + xᵀPx), with xᵀPx = 1 + 0.025 + 0.0004."""
+    found = correction(forgetting=0.5)
+    before, after = found.update(torch.tensor([2.0, 0.0]), torch.tensor([0.5]), torch.tensor([5.0, -1.0]))
+    gain = np.array([1.0, 0.05, 2e-4, 0.0]) / (0.5 + 1.0254)
+    np.testing.assert_allclose(found.weights, np.outer(gain, [3.0, -1.0]), rtol=1e-5)
+    covariance = (np.diag([1.0, 0.1, 1e-4, 1e-4]) - np.outer(gain, [1.0, 0.05, 2e-4, 0.0])) / 0.5
+    shrink = np.sqrt(np.minimum(1.0, np.array([1.0, 0.1, 1e-4, 1e-4]) / np.diag(covariance)))
+    np.testing.assert_allclose(found.covariance, covariance * np.outer(shrink, shrink), rtol=1e-4, atol=1e-9)
+    assert float(before) == pytest.approx((9 + 1) / 2)
+    assert float(after) == pytest.approx((9 + 1) / 2)  # of the prediction before this step was learned from
+
+
+def test_a_wind_is_known_after_five_steps_and_a_turned_one_soon_again() -> None:
+    found, rng = correction(), np.random.default_rng(0)
+
+    def live(wind: list[float], steps: int) -> None:
+        for _ in range(steps):
+            obs, action = rng.normal(size=2), rng.uniform(-1, 1, 1)
+            found.update(*(torch.tensor(x, dtype=torch.float32) for x in (obs, action, obs + wind)))
+
+    def wind() -> np.ndarray:
+        return found.of(torch.zeros(1, 2), torch.zeros(1, 1))[0].numpy()
+
+    live([-0.2, 0.85], 5)
+    np.testing.assert_allclose(wind(), [-0.2, 0.85], atol=0.2)
+    live([-0.2, 0.85], 200)
+    np.testing.assert_allclose(wind(), [-0.2, 0.85], atol=0.01)
+    live([0.9, 0.0], 200)
+    np.testing.assert_allclose(wind(), [0.9, 0.0], atol=0.05)
+
+
+def test_a_reversed_actuator_is_corrected() -> None:
+    found, rng = correction(), np.random.default_rng(0)
+    for _ in range(300):
+        obs, action = rng.normal(size=2), rng.uniform(-1, 1, 1)
+        change = np.array([-2.0 * action[0], 0.0])
+        found.update(*(torch.tensor(x, dtype=torch.float32) for x in (obs, action, obs + change)))
+    np.testing.assert_allclose(found.of(torch.zeros(1, 2), torch.ones(1, 1))[0], [-2.0, 0.0], atol=0.05)
+
+
+def test_least_squares_stay_finite_where_nothing_new_happens() -> None:
+    found = correction(forgetting=0.9)
+    for _ in range(5000):
+        found.update(torch.zeros(2), torch.zeros(1), torch.tensor([1.0, 0.0]))
+    assert bool(torch.isfinite(found.weights).all())
+    assert float(found.covariance.diagonal().max()) <= 1.0 + 1e-6
+
+
+def test_weights_of_plans_by_hand() -> None:
+    """Returns 1, 2, 3 have standard deviation √(2/3): with temperature 1 the weights are those of exp(-2.449), exp(-1.225), 1."""
+    weights = mppi_weights(torch.tensor([1.0, 2.0, 3.0]), 1.0)
+    raw = np.exp(np.array([-2.0, -1.0, 0.0]) / np.sqrt(2 / 3))
+    np.testing.assert_allclose(weights, raw / raw.sum(), rtol=1e-5)
+    assert mppi_weights(torch.zeros(4), 0.1).tolist() == [0.25] * 4
+
+
+@pytest.mark.slow
+def test_planning_comes_home_in_the_wind() -> None:
+    scenario, prior = slrl.load_scenario("windy_pointmass"), slrl.load_prior("pointmass_breezy")
+    for seed in (20, 21, 22):
+        adapter = slrl.load_adapter("model", prior, scenario, seed=seed, life_steps=400)
+        life = slrl.live(slrl.make(scenario, life_steps=400), adapter, seed=seed)
+        assert life.outcome == "success"
