@@ -15,11 +15,13 @@ import torch
 from tqdm import tqdm
 
 from slrl import envs, scenarios
+from slrl.adapters.frozen import Frozen
 from slrl.agents.sac import Sac
 from slrl.behaviours.policy import Policy, save
 from slrl.buffer import Buffer
 from slrl.envs.success import Success
 from slrl.recipes import load_prior
+from slrl.run import load_adapter
 from slrl.scenarios import Scenario
 from slrl.types import Transition
 
@@ -37,6 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--fallen-ends", action="store_true", help="train in episodes that end when unhealthy, as the prior's did"
     )
+    parser.add_argument("--from-frozen", action="store_true", help="begin with the policy and critics pretrained on the prior")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("scenarios"))
     arguments = parser.parse_args()
@@ -47,6 +50,10 @@ def main() -> None:
         prior=prior, generator=torch.Generator().manual_seed(arguments.seed), device=device, hidden=(128, 128), layer_norm=True,
         actor_lr=1e-3, critic_lr=1e-3, temperature_lr=1e-3, initial_temperature=0.1,
     )  # fmt: skip
+    if arguments.from_frozen:
+        frozen = load_adapter("frozen", prior, scenario, quiet=False)
+        assert isinstance(frozen, Frozen)
+        agent = frozen.agent
     buffer = Buffer(prior, arguments.steps, np.random.default_rng(arguments.seed), device)
     ends = {"terminate_when_unhealthy": True} if arguments.fallen_ends else {}
     target = replace(scenario.target, settings=scenario.target.settings | ends)

@@ -8,19 +8,19 @@ class Frozen:
     """Acts with the policy's mode, or with draws from it."""
 
     def __init__(self, agent: Sac, sample: bool = False) -> None:
-        self._agent, self._sample = agent, sample
+        self.agent, self._sample = agent, sample
 
     def act(self, obs: F32) -> F32:
-        return self._agent.act(obs, sample=self._sample)
+        return self.agent.act(obs, sample=self._sample)
 
     def observe(self, transition: Transition) -> Metrics:
         return {}
 
     def state_dict(self) -> State:
-        return self._agent.state_dict()
+        return self.agent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        self._agent.load_state_dict(state)
+        self.agent.load_state_dict(state)
 
 
 make = Frozen
