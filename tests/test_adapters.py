@@ -19,6 +19,7 @@ HURRY = {  # all that comes before the life
     "adapter.rollout_episodes": 3,
     "adapter.rollout_steps": 20,
     "adapter.student_steps": 5,
+    "adapter.skills.steps": 20,
     "adapter.model_steps": 20,
     "adapter.plans": 8,
 }

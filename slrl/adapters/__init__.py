@@ -15,6 +15,7 @@ from slrl.errors import BadInput
 from slrl.extrinsics import Extrinsics
 from slrl.priors import Prior
 from slrl.seeds import seed_of
+from slrl.skill_model import SkillModel
 from slrl.types import Adapter, RandomisedWorld, Trainable
 
 
@@ -84,6 +85,8 @@ def _resolve(table: Mapping[str, Any], path: str, method: str) -> dict[str, Any]
     if "extrinsics" in settings:
         where = f"[{path}.extrinsics] of {method!r}"
         settings["extrinsics"] = plugins.complete(Extrinsics, settings["extrinsics"], where=where)
+    if "skills" in settings:
+        settings["skills"] = plugins.complete(SkillModel, settings["skills"], where=f"[{path}.skills] of {method!r}")
     if "inner" in settings:
         settings["inner"] = _resolve(settings["inner"], f"{path}.inner", method)
     return settings
