@@ -36,9 +36,13 @@ def main() -> None:
     parser.add_argument("--scenario", default="windy_pointmass")
     parser.add_argument("--adapters", default=ADAPTERS, help=f"default: {ADAPTERS}")
     parser.add_argument("--seeds", default="0,1,2,3,4", help="default: 0,1,2,3,4")
+    parser.add_argument("--prior", default=None, help="default: the scenario's own")
+    parser.add_argument("--life-steps", type=int, default=None, help="budget of each life (default: the scenario's)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"))
-    parser.add_argument("--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv")
+    parser.add_argument(
+        "--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv; lives of other scenarios in it are kept"
+    )
     parser.add_argument("--readme", type=Path, default=None, help="also put the table between its markers in this file")
     parser.add_argument("--report-only", action="store_true", help="live nothing; write down what is there")
     arguments = parser.parse_args()
@@ -47,12 +51,13 @@ def main() -> None:
     torch.set_num_threads(1)
     path = arguments.csv or Path("eval/reference") / f"{arguments.scenario}.csv"
     known = read_csv(path)
-    lives = [life_settings(arguments.scenario, name, seed) for seed in seeds for name in names]
+    about = {"prior": arguments.prior, "life_steps": arguments.life_steps}
+    lives = [life_settings(arguments.scenario, name, seed, **about) for seed in seeds for name in names]
     missing = [settings for settings in lives if find(arguments.runs, known, settings) is None]
     if arguments.report_only:
         missing = []
     if missing:
-        prepare_once(arguments.scenario, list(dict.fromkeys(settings.method.name for settings in missing)))
+        prepare_once(arguments.scenario, arguments.prior, list(dict.fromkeys(settings.method.name for settings in missing)))
     with (
         ProcessPoolExecutor(
             arguments.jobs, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
@@ -64,29 +69,31 @@ def main() -> None:
             bar.update()
 
     rows = [row for settings in lives if (row := find(arguments.runs, known, settings)) is not None]
-    write_csv(path, rows)
+    write_csv(path, [row for row in known if row["scenario"] != arguments.scenario] + rows)
     print(table(rows))
     if arguments.readme:
         fill(arguments.readme, arguments.scenario, table(rows))
 
 
-def prepare_once(scenario_name: str, names: list[str]) -> None:
+def prepare_once(scenario_name: str, prior_spec: str | None, names: list[str]) -> None:
     """Build the prior and pretrain each agent before the processes start, so that none does it twice."""
     scenario = scenarios.load(scenario_name)
-    prior = load_prior(scenario.prior)
+    prior = load_prior(prior_spec or scenario.prior)
     for name in names:
         load_adapter(name, prior, scenario, quiet=False)
 
 
-def life_settings(scenario_name: str, adapter: str, seed: int) -> Settings:
+def life_settings(
+    scenario_name: str, adapter: str, seed: int, *, prior: str | None = None, life_steps: int | None = None
+) -> Settings:
     """The settings of one life of the comparison."""
     scenario = scenarios.load(scenario_name)
     return Settings(
         scenario=scenario,
         method=adapters.load(adapter, suggested=scenario.overrides()),
-        prior=scenario.prior,
+        prior=prior or scenario.prior,
         seed=seed,
-        life_steps=scenario.life_steps,
+        life_steps=life_steps or scenario.life_steps,
     )
 
 
