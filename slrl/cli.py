@@ -60,8 +60,9 @@ def _add_adapt(commands: Any) -> None:
     )
     adapt.add_argument("--scenario", metavar="S", help="name or .toml file (see `slrl list scenarios`)")
     adapt.add_argument(
-        "--prior", metavar="P", help="recipe, Minari id, Minari directory or HDF5 file (default: the scenario's own)"
-    )
+        "--prior", metavar="P", action="append",
+        help="recipe, Minari id, Minari directory or HDF5 file (default: the scenario's own); again for each further behaviour",
+    )  # fmt: skip
     adapt.add_argument("--adapter", metavar="A", help="name or .toml file (default: qwale; see `slrl list adapters`)")
     adapt.add_argument("--seed", metavar="N", type=int, help="the life's only seed (default: 0)")
     adapt.add_argument("--life-steps", metavar="N", type=int, help="budget in environment steps (default: the scenario's)")
@@ -102,7 +103,7 @@ def _add_prior(commands: Any) -> None:
 def _add_pretrain(commands: Any) -> None:
     pretrain = commands.add_parser("pretrain", help="learn from a prior before the life, and keep the agent in the cache")
     pretrain.add_argument("--scenario", metavar="S", required=True, help="name or .toml file")
-    pretrain.add_argument("--prior", metavar="P", help="as for adapt (default: the scenario's own)")
+    pretrain.add_argument("--prior", metavar="P", action="append", help="as for adapt (default: the scenario's own)")
     pretrain.add_argument("--adapter", metavar="A", default="qwale", help="whose agent (default: qwale)")
     pretrain.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="adapter settings")
     pretrain.add_argument("--device", metavar="D", default="cpu", help="cpu or cuda (default: cpu)")
@@ -179,7 +180,7 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
     return Settings(
         scenario=scenario,
         method=adapters.load(adapter, overrides, suggested=scenario.overrides()),
-        prior=_absolute(arguments.prior or scenario.prior),
+        prior=" + ".join(_absolute(prior) for prior in arguments.prior or [scenario.prior]),
         seed=0 if arguments.seed is None else arguments.seed,
         life_steps=scenario.life_steps if arguments.life_steps is None else arguments.life_steps,
         device=arguments.device or "cpu",
@@ -279,7 +280,7 @@ def _pretrain(arguments: argparse.Namespace) -> None:
     if method.pretrain is None:
         raise BadInput(f"adapter {method.name!r} does not pretrain: its file has no [pretrain].")
     _set_threads(arguments.threads)
-    prior = load_prior(arguments.prior or scenario.prior, quiet=arguments.quiet)
+    prior = load_prior(" + ".join(arguments.prior or [scenario.prior]), quiet=arguments.quiet)
     load_adapter(method, prior, scenario, device=torch_device(arguments.device), quiet=arguments.quiet)
     print(f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache")
 

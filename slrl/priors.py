@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from gymnasium.spaces import Box, Dict, Space, flatten_space
@@ -20,7 +22,7 @@ from slrl.types import F32, Bools
 
 MINARI_ID = re.compile(r"(?:[\w-]+/)*[\w-]+-v\d+")
 _CACHE_VERSION = 1  # raised when a reader changes what it returns
-_ROWS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "episode", "env_params")
+_ROWS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "episode", "env_params", "behaviour")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +46,7 @@ class Prior:
     observation_space: Box
     action_space: Box
     env_params: F32 | None = None  # (N, E) the physical parameters under which each row was recorded
+    behaviour: NDArray[np.int32] | None = None  # (N,) which of several behaviours acted, the same for a whole episode
     notes: tuple[str, ...] = ()  # what the reader had to decide
     recipe: str | None = None  # name or path of the recipe that made it, where it is known
     latent_size: int = 0  # how many of the last entries of an observation are an adapter's own, and not the world's
@@ -77,6 +80,36 @@ class Prior:
             total = float(self.reward[row]) + (0.0 if ends[row] else discount * total)
             out[row] = total
         return out
+
+
+def join(priors: Sequence[Prior]) -> Prior:
+    """Several priors as one, in which each is a behaviour; those that have several keep them apart.
+
+    Raises:
+        BadInput: if they do not have the same sizes.
+    """
+    first, behaviours, count = priors[0], [], 0
+    for prior in priors:
+        for what, size, of_first in (
+            ("observations", prior.obs.shape[1], first.obs.shape[1]), ("actions", prior.action.shape[1], first.action.shape[1])
+        ):  # fmt: skip
+            if size != of_first:
+                raise BadInput(
+                    f"priors {first.name} and {prior.name} have {what} of sizes {of_first} and {size}; all must be alike."
+                )
+        own = np.zeros(len(prior), np.int32) if prior.behaviour is None else np.unique(prior.behaviour, return_inverse=True)[1]
+        behaviours.append((own + count).astype(np.int32))
+        count += int(own.max()) + 1
+    offsets = np.cumsum([0, *(prior.episodes for prior in priors[:-1])])
+    joined: dict[str, Any] = {key: np.concatenate([getattr(prior, key) for prior in priors]) for key in _ROWS[:6]}
+    params = [prior.env_params for prior in priors]
+    alike = all(p is not None and params[0] is not None and p.shape[1] == params[0].shape[1] for p in params)
+    return replace(
+        first, name=" + ".join(prior.name for prior in priors), recipe=None, **joined,
+        episode=np.concatenate([prior.episode + offset for prior, offset in zip(priors, offsets, strict=True)]).astype(np.int32),
+        env_params=np.concatenate([p for p in params if p is not None]) if alike else None,
+        behaviour=np.concatenate(behaviours), notes=tuple(note for prior in priors for note in prior.notes),
+    )  # fmt: skip
 
 
 def load(spec: str | os.PathLike[str]) -> Prior:
@@ -161,6 +194,11 @@ def validate(rows: formats.Rows, where: str) -> None:
         if values is not None and not np.isfinite(np.add.reduce(values, axis=None, dtype=np.float64)):
             row = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(1)))
             raise BadInput(f"{where} has a NaN or infinite {key} in row {row}; remove or repair that episode.")
+    if rows.behaviour is not None:
+        within = rows.episode[1:] == rows.episode[:-1]
+        changed = np.flatnonzero(within & (rows.behaviour[1:] != rows.behaviour[:-1]))
+        if len(changed):
+            raise BadInput(f"{where}: the behaviour changes within an episode, at row {changed[0] + 1}; cut the episode there.")
 
 
 def _locate(spec: str) -> tuple[Path, Path | None]:

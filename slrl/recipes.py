@@ -52,6 +52,9 @@ class Recipe:
         return f"slrl/{self.name}-v0"
 
 
+SEVERAL = " + "
+
+
 class Behaviour(Protocol):
     """What acts while a prior is recorded."""
 
@@ -80,10 +83,14 @@ class Learner(Protocol):
 def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
     """A prior by recipe name or path (built if it is not there yet), Minari id, Minari directory or HDF5 file.
 
+    Several of them, with `` + `` in between, become one prior in which each is a behaviour.
+
     Raises:
         BadInput: with one sentence on what is wrong with the file or the name.
     """
     text = str(spec)
+    if SEVERAL in text:
+        return priors.join([load_prior(one, quiet=quiet) for one in text.split(SEVERAL)])
     if not (text.endswith(".toml") or text in content.names("priors")):
         return priors.load(text)
     recipe, table = read(text)

@@ -121,7 +121,7 @@ class SkillModel:
             reward=(total[last + 1] - total[rows]).astype(np.float32), terminated=prior.terminated[last],
             truncated=cut & ~prior.terminated[last],
             episode=np.repeat(np.arange(len(chains), dtype=np.int32), [len(chain) for chain in chains]),
-            action_space=Box(-1, 1, (self.size,), np.float32), env_params=None,
+            action_space=Box(-1, 1, (self.size,), np.float32), env_params=None, behaviour=None,
         )  # fmt: skip
 
     def _tensors(self) -> list[Tensor]:

@@ -20,6 +20,7 @@ HURRY = {  # all that comes before the life
     "adapter.rollout_steps": 20,
     "adapter.student_steps": 5,
     "adapter.skills.steps": 20,
+    "adapter.regularisation_steps": 20,
     "adapter.model_steps": 20,
     "adapter.plans": 8,
 }
@@ -40,11 +41,12 @@ def has(table: dict[str, Any], key: str) -> bool:
 
 
 def breezy_prior() -> Prior:
-    """The first episodes of the breezy prior, which knows its wind."""
+    """The first episodes of the breezy prior, which knows its wind, as those of two behaviours."""
     prior = slrl.load_prior("pointmass_breezy")
     kept = prior.episode < 6
-    rows = {key: getattr(prior, key)[kept] for key in priors._ROWS}
-    return replace(prior, **rows)
+    rows = {key: values[kept] for key in priors._ROWS if (values := getattr(prior, key)) is not None}
+    halves = (rows["episode"] % 2).astype(np.int32)  # for those who choose among behaviours
+    return replace(prior, **rows, behaviour=halves)
 
 
 @pytest.mark.parametrize("name", content.names("adapters"))
@@ -75,9 +77,9 @@ def test_every_adapter_lives(name: str) -> None:
     scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
     lives = []
     for _ in range(2):
-        adapter = slrl.load_adapter(method, prior, scenario, seed=1, life_steps=130)
-        lives.append(slrl.live(slrl.make(scenario, life_steps=130), adapter, seed=1))
-    assert lives[0].steps == 130
+        adapter = slrl.load_adapter(method, prior, scenario, seed=1, life_steps=330)
+        lives.append(slrl.live(slrl.make(scenario, life_steps=330), adapter, seed=1))
+    assert lives[0].steps == 330
     np.testing.assert_array_equal(lives[0].obs, lives[1].obs)
     learns = name not in ("frozen", "rma", "robust", "model")  # by gradient
     assert ("agent/critic_loss" in lives[0].metrics[-1]) == learns

@@ -33,6 +33,7 @@ class Rows(NamedTuple):
     truncated: Bools  # (N,) last row of an episode that was cut, not ended
     episode: NDArray[np.int32]  # (N,) 0, 0, …, 1, 1, …
     env_params: F32 | None = None  # (N, E)
+    behaviour: NDArray[np.int32] | None = None  # (N,) which of several behaviours acted
     notes: tuple[str, ...] = ()
 
 
@@ -118,6 +119,11 @@ def columns(node: h5py.Group, key: str) -> F32:
         return np.concatenate([columns(member, name) for name in sorted(member)], axis=1)
     values = array(node, key)
     return values.reshape(len(values), math.prod(values.shape[1:])) if values.ndim else values.reshape(1, 1)
+
+
+def infos(node: h5py.Group, key: str) -> F32 | None:
+    """What stands in ``infos/<key>`` as (T, D), if there is any."""
+    return columns(child(node, "infos"), key) if "infos" in node and key in child(node, "infos") else None
 
 
 def flags(group: h5py.Group, key: str) -> Bools:

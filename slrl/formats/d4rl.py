@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from slrl.errors import BadInput
-from slrl.formats import Rows, array, child, columns, flags, same_length
+from slrl.formats import Rows, array, columns, flags, infos, same_length
 
 
 def matches(file: h5py.File) -> bool:
@@ -24,8 +24,8 @@ def read(file: h5py.File, path: Path) -> Rows:
     reward, terminated = array(file, "rewards").reshape(-1), flags(file, "terminals")
     next_obs = columns(file, "next_observations") if "next_observations" in file else None
     timeouts = flags(file, "timeouts") if "timeouts" in file else None
-    params = columns(child(file, "infos"), "env_params") if "infos" in file and "env_params" in child(file, "infos") else None
-    given = {"next_observations": next_obs, "timeouts": timeouts, "infos/env_params": params}
+    params, behaviour = infos(file, "env_params"), infos(file, "behaviour")
+    given = {"next_observations": next_obs, "timeouts": timeouts, "infos/env_params": params, "infos/behaviour": behaviour}
     there = {key: value for key, value in given.items() if value is not None}
     same_length(path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **there)
     if len(obs) == 0:
@@ -41,12 +41,13 @@ def read(file: h5py.File, path: Path) -> Rows:
         truncated = np.zeros(len(obs), np.bool_)
         notes.append("no timeouts and no next_observations: rows between terminals were taken to be one episode")
     truncated[-1] |= not terminated[-1]
+    who = None if behaviour is None else behaviour[:, 0].astype(np.int32)
     ends = terminated | truncated
     episode = np.zeros(len(obs), np.int32)
     np.cumsum(ends[:-1], out=episode[1:])
 
     if next_obs is not None:
-        return Rows("d4rl", obs, action, reward, next_obs, terminated, truncated, episode, params, tuple(notes))
+        return Rows("d4rl", obs, action, reward, next_obs, terminated, truncated, episode, params, who, tuple(notes))
     next_obs = np.empty_like(obs)
     next_obs[:-1] = obs[1:]
     next_obs[-1] = obs[-1]
@@ -61,4 +62,5 @@ def read(file: h5py.File, path: Path) -> Rows:
     rows = [a.take(kept, axis=0) for a in (obs, action, reward, next_obs, terminated, cut)]
     episode = np.unique(episode[kept], return_inverse=True)[1].astype(np.int32)  # an episode of one cut row is gone
     params = None if params is None else params[kept]
-    return Rows("d4rl", *rows, episode, params, tuple(notes))  # type: ignore[arg-type, call-arg]
+    who = None if who is None else who[kept]
+    return Rows("d4rl", *rows, episode, params, who, tuple(notes))  # type: ignore[arg-type, call-arg]

@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 
 from slrl.errors import BadInput
-from slrl.formats import Rows, array, child, columns, flags, same_length
+from slrl.formats import Rows, array, child, columns, flags, infos, same_length
 
+OPTIONAL = ("env_params", "behaviour")  # of infos, a row for every step
 _EPISODE = re.compile(r"episode_(\d+)")
 
 
@@ -20,9 +21,8 @@ def matches(file: h5py.File) -> bool:
 def read(file: h5py.File, path: Path) -> Rows:
     """All episodes in the order of their numbers."""
     numbers = sorted(int(match[1]) for match in map(_EPISODE.fullmatch, file) if match)
-    parts: dict[str, list[np.ndarray]] = {
-        key: [] for key in ("obs", "action", "reward", "next_obs", "terminated", "truncated", "episode", "env_params")
-    }
+    rows = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "episode")
+    parts: dict[str, list[np.ndarray]] = {key: [] for key in (*rows, *OPTIONAL)}
     short, notes = 0, []
     for index, number in enumerate(numbers):
         episode = child(file, f"episode_{number}")
@@ -38,19 +38,23 @@ def read(file: h5py.File, path: Path) -> Rows:
             continue
         truncated = truncated[:steps].copy()
         truncated[-1] |= not terminated[steps - 1]  # an episode that just stops was cut
-        values = (obs[:steps], action[:steps], reward[:steps], obs[1 : steps + 1], terminated[:steps], truncated)
-        for key, value in zip(parts, values, strict=False):
+        arrays = (obs[:steps], action[:steps], reward[:steps], obs[1 : steps + 1], terminated[:steps], truncated)
+        for key, value in zip(rows, arrays, strict=False):
             parts[key].append(value)
         parts["episode"].append(np.full(steps, index, np.int32))
-        if "infos" in episode and "env_params" in child(episode, "infos"):
-            parts["env_params"].append(columns(child(episode, "infos"), "env_params")[:steps])
+        for key in OPTIONAL:
+            if (values := infos(episode, key)) is not None:
+                parts[key].append(values[:steps])
     if not parts["obs"]:
         raise BadInput(f"{path} holds no transitions.")
     if short:
         notes.append(f"{short} episodes have no observation after their last action; that action was left out")
     joined = {key: _join(path, key, value) for key, value in parts.items() if value}
-    if len(joined.get("env_params", ())) not in (0, len(joined["obs"])):
-        raise BadInput(f"{path}: some episodes have infos/env_params and some have not; all or none must.")
+    for key in OPTIONAL:
+        if len(joined.get(key, ())) not in (0, len(joined["obs"])):
+            raise BadInput(f"{path}: some episodes have infos/{key} and some have not; all or none must.")
+    if "behaviour" in joined:
+        joined["behaviour"] = joined["behaviour"][:, 0].astype(np.int32)
     return Rows(format="minari", notes=tuple(notes), **joined)
 
 

@@ -27,6 +27,7 @@ def read(file: h5py.File, path: Path) -> Rows:
     demos = sorted((int(match[1]), key) for key in data if (match := _DEMO.fullmatch(key)))
     parts: list[tuple[np.ndarray, ...]] = []
     params: list[np.ndarray] = []
+    who: list[np.ndarray] = []
     notes: list[str] = []
     dropped = 0
     for index, (_, key) in enumerate(demos):
@@ -52,6 +53,8 @@ def read(file: h5py.File, path: Path) -> Rows:
         parts.append((obs, action, reward, next_obs, terminated, truncated, np.full(len(obs), index, np.int32)))
         if "env_params" in demo:
             params.append(columns(demo, "env_params")[: len(obs)])
+        if "behaviour" in demo:
+            who.append(columns(demo, "behaviour")[: len(obs), 0].astype(np.int32))
     if not parts:
         raise BadInput(f"{path} holds no transitions.")
     if dropped:
@@ -64,4 +67,5 @@ def read(file: h5py.File, path: Path) -> Rows:
             raise BadInput(f"{path}: {name} has not the same size in all demos.")
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     env_params = np.concatenate(params) if len(params) == len(parts) else None
-    return Rows("robomimic", *joined, env_params=env_params, notes=tuple(notes))  # type: ignore[arg-type, misc]
+    behaviour = np.concatenate(who) if len(who) == len(parts) else None
+    return Rows("robomimic", *joined, env_params=env_params, behaviour=behaviour, notes=tuple(notes))  # type: ignore[arg-type, misc]
