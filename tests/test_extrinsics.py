@@ -251,8 +251,6 @@ def test_the_policy_climbs_only_where_the_model_is_trusted() -> None:
     assert trusted.climbs
     assert not wary.climbs
     batch = buffer.rows(np.arange(8))
-    torch.testing.assert_close(wary.with_ends(batch).row, batch.row)
-    torch.testing.assert_close(wary.elsewhere(batch).action, batch.action)
     assert "pretrain/value_loss" in wary.update(batch)
     assert "pretrain/entropy" in trusted.update(batch)
 

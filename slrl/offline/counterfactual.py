@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from slrl.agents.sac import Sac
+from slrl.buffer import Buffer
 from slrl.extrinsics import Extrinsics
 from slrl.offline.iql import Iql
 from slrl.types import Batch, Metrics
@@ -21,8 +22,9 @@ from slrl.types import Batch, Metrics
 class Counterfactual:
     """Two ways to a policy: ``q`` climbs the critics as SAC does, ``advantage`` weighs the prior's own actions as IQL does.
 
-    ``auto`` climbs where the model leaves at most ``trust`` of the variance of a step unexplained. Elsewhere other actions would
-    take the critics where the model is wrong, and the policy would follow; they are left out.
+    ``auto`` climbs where the model leaves at most ``trust`` of the variance of a step unexplained. Elsewhere it would take the
+    critics where it is wrong, and the policy would follow: there IQL learns from the prior as it went, by returns of
+    ``look_ahead_steps`` steps, and only z is new.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Counterfactual:
         trust: float = 0.05,
         expectile: float = 0.9,
         advantage_temperature: float = 10.0,
+        look_ahead_steps: int = 10,
     ) -> None:
         prior = latents.prior
         self._agent, self._rng, self._extrinsics = agent, rng, latents
@@ -46,7 +49,10 @@ class Counterfactual:
         self._mean = self._latents.mean(0)
         self.climbs = latents.unexplained() <= trust if policy == "auto" else policy == "q"
         self._iql = None if self.climbs else Iql(agent, expectile, advantage_temperature)
-        self._other_actions, self._ends = (other_actions, ends) if self.climbs else (0.0, 0)
+        self._other_actions, self._ends = other_actions, ends
+        if self._iql is not None:
+            self._as_it_went = Buffer(agent.prior, 0, rng, agent.device)
+            self._as_it_went.look_ahead(look_ahead_steps, agent.prior, agent.discount)
         rows = (agent.prior.obs, prior.action, agent.prior.next_obs)
         self._rows = tuple(torch.tensor(values, device=agent.device) for values in rows)
         self._ended = np.flatnonzero(prior.terminated)
@@ -54,9 +60,9 @@ class Counterfactual:
         self._dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
 
     def update(self, batch: Batch) -> Metrics:
-        batch = self.elsewhere(self.with_ends(batch))
         if self._iql is not None:
-            return self._iql.update(batch)
+            return self._iql.update(self._as_it_went.sample(len(batch.reward)))
+        batch = self.elsewhere(self.with_ends(batch))
         return {key.replace("agent/", "pretrain/"): value for key, value in self._agent.update(batch).items()}
 
     def with_ends(self, batch: Batch) -> Batch:

@@ -1,0 +1,173 @@
+"""Signals that a life is not going as the prior did, each with a threshold that the prior's own trajectories set.
+
+Every signal is larger the stranger things are. Part of the prior's episodes is held out: what signals are made of learns from the
+others, and the threshold is the split-conformal quantile of the held-out trajectories' largest values. A trajectory like those
+raises a signal with probability α at most, whatever the distribution (Vovk et al., 2005; Angelopoulos & Bates, 2023).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from slrl.dynamics import Dynamics
+from slrl.priors import Prior
+from slrl.state import nest, of_tensors, part, set_tensors
+from slrl.types import F32, Metrics, State, Transition, Value
+
+SIGNALS = ("stall", "value_drop", "unfamiliarity", "residual", "disagreement")
+NEIGHBOURS, KNOWN_STATES = 5, 2000
+
+
+@dataclass
+class Track:
+    """One trajectory as it is watched: moving averages, and values of the last W steps."""
+
+    smooth: NDArray[np.float64] | None = None  # of value, distance, residual, disagreement
+    values: list[float] = field(default_factory=list)  # moving average of V, the last W + 1
+
+
+class Monitor:
+    """Learned from a prior and the value V of an agent that was pretrained on it."""
+
+    def __init__(
+        self,
+        prior: Prior,
+        value: Value,
+        device: torch.device,
+        false_alarms: float = 0.05,
+        held_out: float = 0.4,
+        window: int = 200,
+        smoothing: float = 0.95,
+        steps: int = 3000,
+        seed: int = 0,
+    ) -> None:
+        self._prior, self._value, self._device, self.steps = prior, value, device, steps
+        self.window, self._keep, self._alpha, self._rng = window, smoothing, false_alarms, np.random.default_rng(seed)
+        self.dynamics = Dynamics(prior, torch.Generator().manual_seed(seed), device, members=3, hidden=(64, 64))
+        order = self._rng.permutation(prior.episodes)
+        self.held_out = np.sort(order[: round(held_out * prior.episodes)])
+        self._learned_from = np.flatnonzero(~np.isin(prior.episode, self.held_out))
+        known = self._rng.choice(self._learned_from, min(KNOWN_STATES, len(self._learned_from)), replace=False)
+        self.scale = prior.obs.std(0).clip(min=0.1).astype(np.float32)
+        self.known = (prior.obs[np.sort(known)] / self.scale).astype(np.float32)
+        self._known_squares = (self.known**2).sum(1)
+        self.thresholds = torch.full((len(SIGNALS),), math.inf)
+        self.usual_gain = torch.zeros(())  # of V over W / 2 steps: the 20 % quantile on held-out trajectories
+        self.track = Track()
+
+    # -- watching ----------------------------------------------------------------------------------------------
+
+    def update(self, transition: Transition) -> NDArray[np.float64]:
+        """The signals (5,) after one more step of the life; -inf where there is nothing to tell yet."""
+        rows = [np.asarray(x, np.float32)[None] for x in (transition.obs, transition.action, transition.next_obs)]
+        raw = self.raw(rows[0], rows[1], rows[2], np.array([transition.reward], np.float32))[0]
+        return self._follow(self.track, raw)
+
+    def raised(self, signals: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which signals are beyond their thresholds."""
+        return signals > self.thresholds.numpy()
+
+    def gaining(self) -> bool:
+        """Whether V rose over the last W / 2 steps as it usually does."""
+        values, half = self.track.values, self.window // 2
+        return len(values) > half and values[-1] - values[-1 - half] > float(self.usual_gain)
+
+    @torch.no_grad()
+    def raw(self, obs: F32, action: F32, next_obs: F32, reward: F32) -> NDArray[np.float64]:
+        """(B, 4) of steps: the value where they arrive, its distance to known states, residual and disagreement of the model."""
+        o, a, n, r = (torch.from_numpy(np.ascontiguousarray(x)).to(self._device) for x in (obs, action, next_obs, reward))
+        errors = self.dynamics.errors(o, a, r, n)[..., :-1]
+        residual, apart = errors.mean(0).square().mean(-1), errors.std(0, unbiased=False).mean(-1)
+        columns = [self._value.v(n), torch.from_numpy(self.distance(next_obs)), residual.clamp(max=1e4), apart]
+        return np.stack([column.cpu().numpy() for column in columns], 1).astype(np.float64)
+
+    def distance(self, obs: F32) -> F32:
+        """(B,) mean distance to the nearest states of the prior, in its standard deviations."""
+        x = obs / self.scale
+        squares = (x**2).sum(1)[:, None] + self._known_squares - 2 * x @ self.known.T
+        nearest = np.partition(squares, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+        result: F32 = np.sqrt(nearest.clip(min=0)).mean(1)
+        return result
+
+    def _follow(self, track: Track, raw: NDArray[np.float64]) -> NDArray[np.float64]:
+        track.smooth = raw if track.smooth is None else self._keep * track.smooth + (1 - self._keep) * raw
+        value, distance, residual, apart = track.smooth
+        track.values.append(float(value))
+        stall, falling = -math.inf, False
+        if len(track.values) > self.window:
+            gain = track.values[-1] - track.values[-1 - self.window]
+            stall, falling = -gain, gain < 0
+            del track.values[0]
+        return np.array([stall, -value if falling else -math.inf, distance, residual, apart])
+
+    # -- learning ----------------------------------------------------------------------------------------------
+
+    def learn(self) -> Iterator[Metrics]:
+        """The dynamics learn from the episodes that are not held out; then the others set the thresholds."""
+        prior = self._prior
+        for step in range(1, self.steps + 1):
+            at = self._rng.choice(self._learned_from, 256)
+            rows = (prior.obs[at], prior.action[at], prior.reward[at], prior.next_obs[at])
+            loss = self.dynamics.loss(*(torch.from_numpy(values).to(self._device) for values in rows))
+            self.dynamics.step(loss, [])
+            if step == self.steps:
+                self.calibrate()
+            yield {"pretrain/dynamics_loss": loss.detach()}
+
+    def calibrate(self) -> None:
+        """Thresholds from the largest values of each held-out trajectory."""
+        largest, gains = [], []
+        for episode in self.held_out:
+            at = np.flatnonzero(self._prior.episode == episode)
+            prior, track = self._prior, Track()
+            raw = self.raw(prior.obs[at], prior.action[at], prior.next_obs[at], prior.reward[at])
+            signals = np.stack([self._follow(track, row) for row in raw])
+            largest.append(signals.max(0))
+            smooth, half = self._smoothed(raw[:, 0]), self.window // 2
+            gains += (smooth[half:] - smooth[:-half]).tolist()
+        self.thresholds = torch.from_numpy(np.array([threshold(column, self._alpha) for column in np.array(largest).T]))
+        self.usual_gain = torch.tensor(float(np.quantile(gains, 0.2)) if gains else math.inf, dtype=torch.float64)
+
+    def _smoothed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        found = values.copy()
+        for i in range(1, len(found)):
+            found[i] = self._keep * found[i - 1] + (1 - self._keep) * found[i]
+        return found
+
+    def unsupported(self) -> list[str]:
+        """Signals that the prior's trajectories cannot calibrate: too few of them, or too short ones."""
+        return [name for name, limit in zip(SIGNALS, self.thresholds.tolist(), strict=True) if not math.isfinite(limit)]
+
+    def state_dict(self) -> State:
+        track = self.track
+        smooth = np.full(4, np.nan) if track.smooth is None else track.smooth
+        own = {
+            "thresholds": self.thresholds.clone(), "usual_gain": self.usual_gain.clone(),
+            "smooth": torch.from_numpy(smooth.copy()),
+            "values": torch.tensor(track.values, dtype=torch.float64),
+        }  # fmt: skip
+        return nest(model=self.dynamics.state_dict(), monitor=own, value=of_tensors(self._value.tensors()))
+
+    def load_state_dict(self, state: State) -> None:
+        self.dynamics.load_state_dict(part(state, "model"))
+        set_tensors(self._value.tensors(), part(state, "value"))
+        own = part(state, "monitor")
+        self.thresholds, self.usual_gain = own["thresholds"].clone(), own["usual_gain"].clone()
+        smooth = own["smooth"].numpy().copy()
+        self.track = Track(None if np.isnan(smooth).any() else smooth, own["values"].tolist())
+
+
+def threshold(largest: Sequence[float] | NDArray[np.float64], alpha: float) -> float:
+    """The split-conformal quantile: the ⌈(n + 1)(1 - α)⌉-th smallest of n values, and infinite where there is none.
+
+    Below 1 / α - 1 trajectories (19 for α = 0.05) no finite threshold keeps the promise.
+    """
+    values = np.sort(np.asarray(largest, np.float64))
+    rank = math.ceil((len(values) + 1) * (1 - alpha) - 1e-9)
+    if rank > len(values) or not np.isfinite(values[rank - 1]):
+        return math.inf
+    return float(values[rank - 1])
