@@ -25,7 +25,7 @@ class Life:
     action: F32  # (T, A)
     reward: F32  # (T,) of the environment
     progress: F32  # (T,) the scenario's progress_info after each step; NaN without one
-    metrics: list[dict[str, float]] = field(repr=False)  # every 100 steps and at the end
+    metrics: list[dict[str, float]] = field(repr=False)  # every 100 steps, at every change of mode and at the end
     wall_clock_s: float
 
     @property
@@ -60,7 +60,8 @@ def live(env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True) -> Li
                 metrics = adapter.observe(transition)
                 if terminated or truncated:
                     outcome = "timeout" if truncated else "success" if info["success"] else "failure"
-                if len(steps) % LOG_EVERY_STEPS == 0 or outcome != "interrupted":
+                told = "adapter/changed" in metrics  # a change of mode has a row of its own
+                if len(steps) % LOG_EVERY_STEPS == 0 or told or outcome != "interrupted":
                     rate = len(steps) / (time.perf_counter() - began)
                     row = {"life/step": float(len(steps)), "life/reward": transition.reward, "life/progress": steps[-1][3]}
                     rows.append(row | {key: float(value) for key, value in metrics.items()} | {"time/steps_per_s": rate})

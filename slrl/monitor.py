@@ -20,6 +20,7 @@ from slrl.types import F32, Metrics, State, Transition, Value
 
 SIGNALS = ("stall", "value_drop", "unfamiliarity", "residual", "disagreement")
 NEIGHBOURS, KNOWN_STATES = 5, 2000
+NEVER = 1e300  # a threshold that nothing reaches: there is none that keeps the promise
 
 
 @dataclass
@@ -53,10 +54,13 @@ class Monitor:
         self._learned_from = np.flatnonzero(~np.isin(prior.episode, self.held_out))
         known = self._rng.choice(self._learned_from, min(KNOWN_STATES, len(self._learned_from)), replace=False)
         self.scale = prior.obs.std(0).clip(min=0.1).astype(np.float32)
-        self.known = (prior.obs[np.sort(known)] / self.scale).astype(np.float32)
+        self.middle = prior.obs.mean(0, dtype=np.float64).astype(np.float32)
+        self.known = (prior.obs[np.sort(known)] - self.middle) / self.scale
         self._known_squares = (self.known**2).sum(1)
-        self.thresholds = torch.full((len(SIGNALS),), math.inf)
-        self.usual_gain = torch.zeros(())  # of V over W / 2 steps: the 20 % quantile on held-out trajectories
+        self.thresholds = torch.full((len(SIGNALS),), NEVER, dtype=torch.float64)
+        self.usual_gain = torch.zeros(
+            (), dtype=torch.float64
+        )  # of V over W / 2 steps: the 20 % quantile on held-out trajectories
         self.track = Track()
 
     # -- watching ----------------------------------------------------------------------------------------------
@@ -87,7 +91,7 @@ class Monitor:
 
     def distance(self, obs: F32) -> F32:
         """(B,) mean distance to the nearest states of the prior, in its standard deviations."""
-        x = obs / self.scale
+        x = (obs - self.middle) / self.scale
         squares = (x**2).sum(1)[:, None] + self._known_squares - 2 * x @ self.known.T
         nearest = np.partition(squares, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
         result: F32 = np.sqrt(nearest.clip(min=0)).mean(1)
@@ -130,7 +134,7 @@ class Monitor:
             smooth, half = self._smoothed(raw[:, 0]), self.window // 2
             gains += (smooth[half:] - smooth[:-half]).tolist()
         self.thresholds = torch.from_numpy(np.array([threshold(column, self._alpha) for column in np.array(largest).T]))
-        self.usual_gain = torch.tensor(float(np.quantile(gains, 0.2)) if gains else math.inf, dtype=torch.float64)
+        self.usual_gain = torch.tensor(float(np.quantile(gains, 0.2)) if gains else NEVER, dtype=torch.float64)
 
     def _smoothed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         found = values.copy()
@@ -140,11 +144,11 @@ class Monitor:
 
     def unsupported(self) -> list[str]:
         """Signals that the prior's trajectories cannot calibrate: too few of them, or too short ones."""
-        return [name for name, limit in zip(SIGNALS, self.thresholds.tolist(), strict=True) if not math.isfinite(limit)]
+        return [name for name, limit in zip(SIGNALS, self.thresholds.tolist(), strict=True) if limit >= NEVER]
 
     def state_dict(self) -> State:
         track = self.track
-        smooth = np.full(4, np.nan) if track.smooth is None else track.smooth
+        smooth = np.zeros(0) if track.smooth is None else track.smooth
         own = {
             "thresholds": self.thresholds.clone(), "usual_gain": self.usual_gain.clone(),
             "smooth": torch.from_numpy(smooth.copy()),
@@ -158,16 +162,16 @@ class Monitor:
         own = part(state, "monitor")
         self.thresholds, self.usual_gain = own["thresholds"].clone(), own["usual_gain"].clone()
         smooth = own["smooth"].numpy().copy()
-        self.track = Track(None if np.isnan(smooth).any() else smooth, own["values"].tolist())
+        self.track = Track(smooth if len(smooth) else None, own["values"].tolist())
 
 
 def threshold(largest: Sequence[float] | NDArray[np.float64], alpha: float) -> float:
-    """The split-conformal quantile: the ⌈(n + 1)(1 - α)⌉-th smallest of n values, and infinite where there is none.
+    """The split-conformal quantile: the ⌈(n + 1)(1 - α)⌉-th smallest of n values, and ``NEVER`` where there is none.
 
-    Below 1 / α - 1 trajectories (19 for α = 0.05) no finite threshold keeps the promise.
+    With fewer than 1 / α - 1 trajectories (19 for α = 0.05) no threshold keeps the promise.
     """
     values = np.sort(np.asarray(largest, np.float64))
     rank = math.ceil((len(values) + 1) * (1 - alpha) - 1e-9)
     if rank > len(values) or not np.isfinite(values[rank - 1]):
-        return math.inf
+        return NEVER
     return float(values[rank - 1])

@@ -16,7 +16,9 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from slrl.errors import BadInput, unknown
 
 # What the program hands to a factory that asks for it by name; never a setting of a TOML file.
-PARTS = frozenset(("agent", "device", "env", "generator", "latents", "life_steps", "pretrainer", "prior", "rng", "weigh"))
+PARTS = frozenset(
+    ("agent", "device", "env", "generator", "latents", "life_steps", "pretrainer", "prior", "rng", "value", "weigh")
+)
 
 
 def names(package: str) -> list[str]:

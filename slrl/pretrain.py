@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,6 +76,10 @@ class School:
         if not all(bool(torch.isfinite(t).all()) for t in what.state_dict().values() if t.is_floating_point()):
             raise BadInput(f"pretraining of the {name} diverged: weights became infinite; choose a smaller learning rate.")
         _save(what, path)
+
+    def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None) -> "School":
+        """The same for another method."""
+        return replace(self, agent_settings=agent, plan=pretrain)
 
     def world(self) -> RandomisedWorld | None:
         """The prior's own world, where there is one whose parameters can be drawn."""

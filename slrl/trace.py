@@ -11,6 +11,8 @@ from slrl.priors import Prior
 from slrl.scenarios import Scenario
 
 MOST_POINTS = 20_000  # longer lives are thinned out evenly; the last step always stays
+MODES = ("nominal", "latent", "skill", "weights")
+MODE_COLOURS = ("#d9dde3", "#6baed6", "#f2b134", "#b5497b")
 SUCCESS, FAILURE, INK, QUIET = "#2e7d32", "#b3261e", "#222222", "#8a8a8a"
 
 
@@ -19,7 +21,11 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6.2), layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    modes = modes_of(life)
+    grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1), height_ratios=(1, 0.045) if modes else (1, 0.001))
+    left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+    if modes:
+        _draw_modes(figure.add_subplot(grid[1, :]), modes, life.steps)
     kept = np.unique(np.linspace(0, life.steps, min(life.steps + 1, MOST_POINTS)).astype(int))
     if scenario.plane is not None:
         _draw_plane(figure, left, life, scenario, prior, kept)
@@ -42,6 +48,30 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
         color=SUCCESS if life.outcome == "success" else FAILURE, fontsize=13,
     )  # fmt: skip
     figure.savefig(path, dpi=110, format="png")
+
+
+def modes_of(life: Life) -> list[tuple[int, int, int]]:
+    """Which mode of a switch acted from which step to which: (mode, first, last), or nothing if there was none."""
+    rows = [(int(row["life/step"]), int(row["adapter/mode"])) for row in life.metrics if "adapter/mode" in row]
+    found: list[tuple[int, int, int]] = []
+    for step, mode in rows:
+        if not found or found[-1][0] != mode:
+            found.append((mode, found[-1][2] if found else 0, step))
+        else:
+            found[-1] = (mode, found[-1][1], step)
+    return found
+
+
+def _draw_modes(axes: Any, modes: list[tuple[int, int, int]], steps: int) -> None:
+    """A band under the pictures: what kind of adaptation acted, and when."""
+    for mode, first, last in modes:
+        axes.axvspan(first, last, color=MODE_COLOURS[mode], lw=0)
+    shown = sorted({mode for mode, _, _ in modes})
+    handles = [axes.plot([], [], color=MODE_COLOURS[mode], lw=6, label=MODES[mode])[0] for mode in shown]
+    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -1.2), ncols=4, fontsize=8, frameon=False)
+    axes.set(xlim=(0, steps), yticks=[], xlabel="")
+    axes.set_ylabel("mode", rotation=0, ha="right", va="center", fontsize=8, color=QUIET)
+    axes.tick_params(labelsize=7)
 
 
 def _draw_plane(figure: Any, axes: Any, life: Life, scenario: Scenario, prior: Prior, kept: np.ndarray) -> None:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from slrl import content, plugins
 from slrl.agents.sac import Sac
 from slrl.errors import BadInput
 from slrl.extrinsics import Extrinsics
+from slrl.monitor import Monitor
 from slrl.priors import Prior
 from slrl.seeds import seed_of
 from slrl.skill_model import SkillModel
@@ -31,6 +32,9 @@ class Method:
     literature: str = ""
 
 
+LEVELS = ("low", "high")  # settings of an adapter that are methods themselves
+
+
 class Pretrainer(Protocol):
     """Learns before the life what an adapter needs, once for all lives with the same settings."""
 
@@ -45,6 +49,10 @@ class Pretrainer(Protocol):
         """Let ``what`` learn, or load what it learned before; ``on`` names all that it depends on."""
         ...
 
+    def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None) -> "Pretrainer":
+        """The same for another method's agent and pretraining."""
+        ...
+
     def world(self) -> RandomisedWorld | None:
         """The world of the prior, if there is a recipe that draws its parameters anew for every episode."""
         ...
@@ -57,6 +65,9 @@ def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Seq
     ``suggested``: they count where the adapter has such a table, and are left out where it has not.
     """
     table = content.read("adapters", name)
+    for level in LEVELS:  # whole methods, by name
+        if isinstance(level_name := table.get("adapter", {}).get(level), str):
+            table["adapter"][level] = asdict(load(level_name, suggested=suggested))
     for key, value in suggested:
         if _has_table(table, key):
             _override(table, key, value)
@@ -85,6 +96,13 @@ def _resolve(table: Mapping[str, Any], path: str, method: str) -> dict[str, Any]
     if "extrinsics" in settings:
         where = f"[{path}.extrinsics] of {method!r}"
         settings["extrinsics"] = plugins.complete(Extrinsics, settings["extrinsics"], where=where)
+    if "monitor" in settings:
+        settings["monitor"] = plugins.complete(Monitor, settings["monitor"], where=f"[{path}.monitor] of {method!r}")
+    for level in LEVELS:
+        if level in settings:
+            table = {key: value for key, value in settings[level].items() if value is not None}
+            name = str(table.pop("name", level))
+            settings[level] = {key: value for key, value in asdict(parse(table, name=name)).items() if value is not None}
     if "skills" in settings:
         settings["skills"] = plugins.complete(SkillModel, settings["skills"], where=f"[{path}.skills] of {method!r}")
     if "inner" in settings:

@@ -65,7 +65,8 @@ class Latent:
             generator=generator, device=device, pretrainer=pretrainer,
         )  # fmt: skip
         self._device, self._told = device, told
-        self._every, self._fit_steps, self._fit_lr = refresh_every, fit_latent, fit_lr
+        self.every = self.usual = refresh_every  # steps between two readings of z
+        self._fit_steps, self._fit_lr = fit_latent, fit_lr
         o, a, k = prior.obs.shape[1], prior.action.shape[1], self.extrinsics.history
         self.recent = torch.zeros(k, 2 * o + a + 1, device=device)  # obs, action, reward, next_obs; newest last
         self._edges = [o, a, 1, o]
@@ -82,7 +83,7 @@ class Latent:
         self.recent[-1] = torch.from_numpy(row.astype(np.float32))
         self.lived += 1
         metrics: Metrics = {}
-        if int(self.lived) % self._every == 0:
+        if int(self.lived) % self.every == 0:
             old, self.z = self.z, self.inferred()
             if self._fit_steps:
                 self.z = self.fitted(self.z)

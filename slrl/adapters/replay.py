@@ -48,14 +48,16 @@ class Replay:
         self._updates, self._every, self._warm_up = updates_per_step, update_every_steps, warm_up_steps
         self._biased_td_every, self._guidance_updates = biased_td_every, guidance_updates_per_step
 
+        self.learning = True  # a switch turns it off: then the policy's mode acts, and the buffer goes on filling
+
     def act(self, obs: F32) -> F32:
-        return self.agent.act(obs)
+        return self.agent.act(obs, sample=self.learning)
 
     def observe(self, transition: Transition) -> Metrics:
         buffer = self.buffer
         cut = self._biased_td_every > 0 and buffer.lived % self._biased_td_every == 0
         buffer.append(transition, bootstrap=not (transition.terminated or cut))
-        if buffer.lived % self._every:
+        if buffer.lived % self._every or not self.learning:
             return {}
         metrics: Metrics = {}
         for _ in range(self._guidance_updates):

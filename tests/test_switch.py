@@ -1,0 +1,242 @@
+"""The monitor's thresholds by hand and its false alarms; the switch's modes by dictated signals."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import slrl
+from slrl import adapters, content
+from slrl.adapters.switch import LATENT, NOMINAL, SKILL, WEIGHTS, Switch
+from slrl.monitor import NEVER, SIGNALS, Monitor, threshold
+from slrl.priors import Prior
+from slrl.types import Transition
+
+from .conftest import prior_of, rows_of
+
+CPU = torch.device("cpu")
+
+
+def test_the_conformal_threshold_by_hand() -> None:
+    """Of 19 values at α = 0.05 the ⌈20 · 0.95⌉ = 19th smallest, the largest; of 39 the 38th; of 18 none."""
+    assert threshold(np.arange(19)[::-1], 0.05) == 18.0
+    assert threshold(np.arange(39), 0.05) == 37.0
+    assert threshold(np.arange(18), 0.05) == NEVER
+    assert threshold([-np.inf] * 30, 0.05) == NEVER
+    assert threshold(np.arange(9), 0.5) == 4.0
+
+
+def test_the_promise_holds_on_new_trajectories() -> None:
+    """Over many draws of 39 trajectories, a new one is beyond the threshold in 5 % of the cases."""
+    rng = np.random.default_rng(0)
+    alarms = [rng.exponential() > threshold(rng.exponential(size=39), 0.05) for _ in range(4000)]
+    assert 0.035 < np.mean(alarms) < 0.065
+
+
+class Distance:
+    """The value of a state is minus its distance from the origin in the first entry."""
+
+    def v(self, obs: torch.Tensor) -> torch.Tensor:
+        return -obs[:, 0].abs()
+
+    def q(self, obs: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+        return self.v(obs)
+
+    def tensors(self) -> list[torch.Tensor]:
+        return []
+
+
+def walks(episodes: int, steps: int, seed: int, push: float = 0.0) -> Prior:
+    """From -100 to the origin, 0.5 ± 0.3 a step; s' = s + a in the first entry, plus a push that the model does not know."""
+    rng = np.random.default_rng(seed)
+    rows = rows_of([steps] * episodes, obs_dim=3, action_dim=1, seed=seed)
+    action = np.clip(rng.normal(0.5, 0.3, (episodes * steps, 1)), -1, 1).astype(np.float32)
+    never = np.zeros(len(rows.reward), bool)
+    start = np.tile(np.array([-100.0, 0, 0], np.float32), (episodes, 1)) + rng.normal(0, [3, 0.2, 0.2], (episodes, 3))
+    obs = np.zeros_like(rows.obs)
+    next_obs = np.zeros_like(rows.obs)
+    for episode in range(episodes):
+        at = slice(episode * steps, (episode + 1) * steps)
+        path = start[episode] + np.vstack([np.zeros(3), np.cumsum(np.pad(action[at] + push, ((0, 0), (0, 2))), 0)])
+        obs[at], next_obs[at] = path[:-1], path[1:]
+    truncated = np.arange(len(never)) % steps == steps - 1
+    rows = rows._replace(obs=obs, action=action, next_obs=next_obs)
+    return prior_of(rows._replace(reward=0 * rows.reward, terminated=never, truncated=truncated))
+
+
+def monitor(prior: Prior, **settings: float) -> Monitor:
+    found = Monitor(prior, Distance(), CPU, **{"steps": 300, "window": 40, "held_out": 0.5, **settings})  # type: ignore[arg-type]
+    for _ in found.learn():
+        pass
+    return found
+
+
+def watched(found: Monitor, prior: Prior) -> np.ndarray:
+    """Which signals were raised in each episode of another recording."""
+    raised = np.zeros((prior.episodes, len(SIGNALS)), bool)
+    begun = found.state_dict()
+    for episode in range(prior.episodes):
+        found.load_state_dict(begun)
+        for row in np.flatnonzero(prior.episode == episode):
+            step = Transition(prior.obs[row], prior.action[row], 0.0, prior.next_obs[row], False, False)
+            raised[episode] |= found.raised(found.update(step))
+    return raised
+
+
+def test_false_alarms_are_rare_where_nothing_is_new_and_a_push_is_noticed() -> None:
+    quiet = []
+    for seed in (10, 11, 12):  # the promise is kept on average over monitors: each has thresholds of forty walks
+        found = monitor(walks(80, 120, seed=seed))
+        assert found.unsupported() == ["value_drop"]  # no walk of the prior ever lost value over a window
+        quiet.append(watched(found, walks(60, 120, seed=100 + seed)).mean(0))
+    assert np.mean(quiet, 0).max() <= 0.1  # 5 % promised
+    pushed = watched(found, walks(10, 120, seed=3, push=-0.8))
+    assert pushed[:, SIGNALS.index("residual")].all()
+    assert pushed[:, SIGNALS.index("stall")].all()
+
+
+def test_a_monitor_of_short_or_few_trajectories_says_what_it_cannot_do() -> None:
+    assert "stall" in monitor(walks(80, 30, seed=1)).unsupported()  # shorter than the window
+    assert monitor(walks(10, 120, seed=1)).unsupported() == list(SIGNALS)  # five held out
+
+
+def test_distance_to_what_is_known_by_hand() -> None:
+    prior = walks(4, 20, seed=1)
+    found = Monitor(prior, Distance(), CPU)
+    x = prior.obs[7] + np.array([5, 0.1, 0.3], np.float32)
+    apart = np.sqrt((((found.known * found.scale + found.middle) - x) / found.scale) ** 2 @ np.ones(3))
+    assert found.distance(x[None])[0] == pytest.approx(np.sort(apart)[:5].mean(), rel=1e-3)
+
+
+def dictated(**settings: int) -> Any:
+    """A switch whose levels do nothing."""
+    switch: Any = object.__new__(Switch)
+    given = {
+        "residual_steps": 3, "clear_steps": 4, "latent_steps": 6, "stall_steps": 5, "settled_steps": 10, "hold": 5,
+        "patience": 30, **settings,
+    }  # fmt: skip
+    for key, value in given.items():
+        setattr(switch, f"_{key}", value)
+    switch.high, switch.latent = object(), SimpleNamespace(every=10, usual=10)
+    switch.learner = SimpleNamespace(learning=False)
+    switch.mode, switch.since, switch.relapses, switch.since_best, switch.best = NOMINAL, 0, -1, 0, 0.0
+    switch.rows, switch.clear = np.zeros(5, np.int64), np.zeros(5, np.int64)
+    switch.monitor = SimpleNamespace(gaining=lambda: False)
+    return switch
+
+
+def live(switch: Any, steps: int, *names: str) -> list[int]:
+    """So many steps on which these signals are raised."""
+    modes = []
+    raised = np.array([name in names for name in SIGNALS])
+    for _ in range(steps):
+        switch.rows, switch.clear = np.where(raised, switch.rows + 1, 0), np.where(raised, 0, switch.clear + 1)
+        switch.since += 1
+        switch.since_best += 1
+        before, switch.mode = switch.mode, switch.next_mode(raised)
+        if switch.mode != before:
+            switch._enter(before)
+        modes.append(switch.mode)
+    return modes
+
+
+def test_a_residual_reads_the_latent_at_every_step_until_it_is_clear() -> None:
+    switch = dictated()
+    assert live(switch, 4, "residual") == [NOMINAL, NOMINAL, LATENT, LATENT]
+    assert switch.latent.every == 1
+    assert live(switch, 5) == [LATENT] * 3 + [NOMINAL] * 2
+    assert switch.latent.every == 10
+
+
+def test_a_single_peak_changes_nothing() -> None:
+    switch = dictated()
+    for _ in range(10):
+        assert set(live(switch, 2, "residual", "stall") + live(switch, 1)) == {NOMINAL}
+
+
+def test_what_the_latent_does_not_mend_is_for_the_skills_but_not_at_once() -> None:
+    switch = dictated()
+    live(switch, 3, "residual")
+    assert live(switch, 6, "residual", "stall") == [LATENT] * 5 + [SKILL]
+    switch = dictated()
+    live(switch, 3, "residual")
+    assert live(switch, 7, "residual", "value_drop", "unfamiliarity")[-1] == SKILL
+    switch = dictated()
+    live(switch, 3, "residual")
+    assert set(live(switch, 20, "residual", "value_drop")) == {LATENT}  # a drop where all is familiar
+
+
+def test_a_stall_needs_no_change_of_dynamics() -> None:
+    switch = dictated()
+    assert live(switch, 5, "stall") == [NOMINAL] * 4 + [SKILL]
+    switch = dictated()
+    assert live(switch, 1, "stall", "unfamiliarity") == [SKILL]
+
+
+def test_skills_are_left_when_values_rise_and_later_after_each_relapse() -> None:
+    switch = dictated(patience=1000)
+    live(switch, 5, "stall")
+    assert live(switch, 20)[-1] == SKILL  # familiar, but no gain
+    switch.monitor.gaining = lambda: True
+    assert live(switch, 5)[-1] == NOMINAL
+    live(switch, 5, "stall")
+    assert live(switch, 20) == [SKILL] * 19 + [NOMINAL]  # 10 · 2
+    live(switch, 5, "stall")
+    assert live(switch, 40) == [SKILL] * 39 + [NOMINAL]
+    live(switch, 5, "stall")
+    assert set(live(switch, 20, "unfamiliarity")) == {SKILL}
+
+
+def test_weights_learn_last() -> None:
+    switch = dictated()
+    live(switch, 5, "stall")
+    assert not switch.learner.learning
+    modes = live(switch, 60, "unfamiliarity")
+    assert modes.index(WEIGHTS) + 1 == 30
+    assert switch.learner.learning
+    assert set(modes[30:]) == {WEIGHTS}
+
+
+def test_levels_that_are_not_there_are_left_out() -> None:
+    switch = dictated()
+    switch.high = None
+    assert live(switch, 5, "stall")[-1] == WEIGHTS
+    switch = dictated()
+    switch.high = switch.learner = None
+    assert set(live(switch, 50, "stall", "unfamiliarity")) == {NOMINAL}
+    switch = dictated()
+    switch.latent = None
+    assert set(live(switch, 50, "residual")) == {NOMINAL}
+
+
+def test_a_prior_too_short_for_skills_is_said_once(small_prior: Prior, capsys: pytest.CaptureFixture[str]) -> None:
+    short = replace(prior_of(rows_of([8] * 30)), name="short")
+    quick = [(f"adapter.low.{key}", value) for key, value in (("adapter.extrinsics.steps", 5), ("pretrain.steps", 5))]
+    method = adapters.load("switch", [*quick, ("pretrain.steps", 5), ("adapter.monitor.steps", 5)])
+    adapter = slrl.load_adapter(method, short, slrl.load_scenario("windy_pointmass"), life_steps=50)
+    said = capsys.readouterr().err
+    assert said.count("slrl: the switch does without") == 1
+    assert "no episode of 10 steps" in said
+    assert "stall" in said
+    life = slrl.live(slrl.make(slrl.load_scenario("windy_pointmass"), life_steps=50), adapter, seed=0)
+    assert life.steps == 50
+
+
+def test_any_two_adapters_can_be_its_levels_and_settings_keep_them_whole(tmp_path: Path) -> None:
+    method = adapters.load("switch", [("adapter.low.agent.hidden", [8]), ("adapter.residual_steps", 7)])
+    assert method.adapter["low"]["name"] == "rma_qwale"
+    assert method.adapter["low"]["agent"]["hidden"] == (8,)
+    assert method.adapter["high"]["adapter"]["name"] == "skills"
+    path = tmp_path / "mine.toml"
+    text = (content.folder("adapters") / "switch.toml").read_text().replace('"skills"', '"qwale"')
+    path.write_text(text)
+    assert adapters.load(str(path)).adapter["high"]["adapter"]["name"] == "replay"
+    path.write_text(text.replace('"qwale"', '"skilly"'))
+    with pytest.raises(slrl.BadInput, match="did you mean 'skills'"):
+        adapters.load(str(path))
+    with pytest.raises(slrl.BadInput, match="stall_steps must be 1 or more"):
+        adapters.load("switch", [("adapter.stall_steps", 0)])
