@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow check bench reference gallery build clean
+.PHONY: setup demo test test-slow check bench reference adapters gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -35,6 +35,13 @@ bench: setup  ## speed of updates and lives, beside Stable-Baselines3 and a text
 
 reference: setup  ## the comparison in the README, every life listed (hours; continues where it was stopped)
 	$(BIN)/python benchmarks/compare.py --readme README.md
+
+SEEDS = 2000,2001,2002,2003,2004,2005,2006,2007,2008,2009
+TABLE = $(BIN)/python benchmarks/compare.py --seeds $(SEEDS) --csv eval/reference/adapters.csv --readme docs/adapters.md
+adapters: setup  ## the tables in docs/adapters.md, every life listed (an hour and a half; continues where it was stopped)
+	$(TABLE) --scenario windy_pointmass --prior pointmass_breezy --life-steps 20000 --adapters switch,rma,robust,model,rma_qwale,skills,qwale,frozen
+	$(TABLE) --scenario gusty_pointmass --prior pointmass_breezy --life-steps 20000 --adapters switch,rma,robust,rma_qwale,frozen
+	$(TABLE) --scenario maze_blocked --life-steps 10000 --adapters switch,skills,rma,qwale,frozen
 
 gallery: setup  ## 40 lives in each scenario, a still of each, docs/scenarios.md (an hour and a half; continues where it was stopped)
 	$(BIN)/python benchmarks/gallery.py

@@ -10,7 +10,7 @@ import torch
 from gymnasium.spaces import Box
 from torch import nn
 
-from slrl import envs, formats
+from slrl import adapters, envs, formats, run, scenarios
 from slrl.adapters import replay
 from slrl.agents.sac import Sac
 from slrl.buffer import Buffer
@@ -126,6 +126,33 @@ def slrl_act() -> Step:
     prior = random_prior(HALF_CHEETAH)
     agent = sac(prior)
     return lambda: agent.act(prior.obs[0])
+
+
+def control_step(name: str, quick: dict[str, int]) -> Step:
+    """Act and observe, without a gradient step, on the prior's own rows."""
+    prior = random_prior(POINTMASS)
+    scenario = scenarios.load("windy_pointmass")
+    adapter = run.load_adapter(adapters.load(name, list(quick.items())), prior, scenario, life_steps=100_000, quiet=True)
+    state = {"row": 0}
+
+    def step() -> None:
+        row = state["row"] = (state["row"] + 1) % 999  # within one episode
+        action = adapter.act(prior.obs[row])
+        adapter.observe(Transition(prior.obs[row], action, 0.0, prior.next_obs[row], False, False))
+
+    return step
+
+
+def slrl_rma_step() -> Step:
+    """A step of adapters/rma.toml."""
+    return control_step("rma", {"pretrain.steps": 1, "adapter.extrinsics.steps": 1})
+
+
+def slrl_switch_step() -> Step:
+    """A step of adapters/switch.toml while its low level acts."""
+    low = {"adapter.low.pretrain.steps": 1, "adapter.low.adapter.extrinsics.steps": 1}
+    high = {"adapter.high.pretrain.steps": 1, "adapter.high.adapter.skills.steps": 1}
+    return control_step("switch", {"pretrain.steps": 1, "adapter.monitor.steps": 1, **low, **high})
 
 
 def _sb3(env: "gym.Env[Any, Any]") -> Any:

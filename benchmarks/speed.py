@@ -23,7 +23,7 @@ TABLES = {
         "sb3_life", ["sb3_life", "slrl_life", "slrl_small_life"],
     ),
     "a step after 1,000,000 steps beside one after 10,000": ("slrl_early_step", ["slrl_early_step", "slrl_late_step"]),
-    "parts": ("slrl_discriminator", ["slrl_discriminator", "slrl_act"]),
+    "parts": ("slrl_discriminator", ["slrl_discriminator", "slrl_act", "slrl_rma_step", "slrl_switch_step"]),
 }  # fmt: skip
 COMPILED = ["slrl_compiled", "slrl_compiled_bf16"]
 STEPS_PER_CALL = {"sb3_life": 10}
@@ -77,6 +77,9 @@ def print_targets(found: dict[str, np.ndarray], two: float) -> None:
     rows.append(("discriminator steps per second", rate, ">= 1200", rate >= 1200))
     micros = 1e6 / float(np.median(found["slrl_act"]))
     rows.append(("act, batch 1, microseconds", micros, "<= 150", micros <= 150))
+    for name, most in (("rma", 1000), ("switch", 2000)):
+        micros = 1e6 / float(np.median(found[f"slrl_{name}_step"]))
+        rows.append((f"a step of {name} without a gradient, microseconds", micros, f"<= {most}", micros <= most))
     slower = float(np.median(found["slrl_early_step"] / found["slrl_late_step"]))
     rows.append(("cost of a step at 1,000,000 ÷ at 10,000", slower, "<= 1.05", slower <= 1.05))
     o, a = HALF_CHEETAH
