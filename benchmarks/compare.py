@@ -16,6 +16,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -26,7 +27,7 @@ from slrl.recipes import load_prior
 from slrl.run import Settings, adapt_as, load_adapter
 
 COLUMNS = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "censored", "wall_clock_s", "steps_per_s",
-           "prior_sha256", "settings_sha256", "git_revision", "torch")  # fmt: skip
+           "progress", "prior_sha256", "settings_sha256", "git_revision", "torch")  # fmt: skip
 ADAPTERS = "frozen,finetune,gail_s,gail_sa,rnd,rlpd,qwale"
 
 
@@ -44,6 +45,7 @@ def main() -> None:
         "--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv; lives of other scenarios in it are kept"
     )
     parser.add_argument("--readme", type=Path, default=None, help="also put the table between its markers in this file")
+    parser.add_argument("--distance", action="store_true", help="the table is of the progress at the end, more is better")
     parser.add_argument("--report-only", action="store_true", help="live nothing; write down what is there")
     arguments = parser.parse_args()
     names, seeds = arguments.adapters.split(","), [int(seed) for seed in arguments.seeds.split(",")]
@@ -70,9 +72,10 @@ def main() -> None:
 
     rows = [row for settings in lives if (row := find(arguments.runs, known, settings)) is not None]
     write_csv(path, [row for row in known if row["scenario"] != arguments.scenario] + rows)
-    print(table(rows))
+    text = distances(rows) if arguments.distance else table(rows)
+    print(text)
     if arguments.readme:
-        fill(arguments.readme, arguments.scenario, table(rows))
+        fill(arguments.readme, arguments.scenario, text)
 
 
 def prepare_once(scenario_name: str, prior_spec: str | None, names: list[str]) -> None:
@@ -116,7 +119,10 @@ def find(runs: Path, known: list[dict[str, Any]], settings: Settings) -> dict[st
         result = json.loads((folder / "result.json").read_text())
         if read_toml(folder / "settings.toml") == settings.table(result["prior_sha256"]) and result["outcome"] != "interrupted":
             of = settings_hash(settings.table(result["prior_sha256"]))
-            return {**{key: result.get(key) for key in COLUMNS}, "settings_sha256": of, "torch": result["versions"]["torch"]}
+            with np.load(folder / "life.npz") as life:
+                progress = "" if np.isnan(life["progress"][-1]) else f"{life['progress'][-1]:.3f}"
+            row = {**{key: result.get(key) for key in COLUMNS}, "settings_sha256": of, "progress": progress}
+            return {**row, "torch": result["versions"]["torch"]}
     for row in known:
         of = settings_hash(settings.table(row["prior_sha256"]))
         if row["settings_sha256"] == of and all(row[key] == value for key, value in names.items()):
@@ -162,6 +168,19 @@ def table(rows: list[dict[str, Any]]) -> str:
             )
         )
     head = "| adapter | came home | median steps | restricted mean steps | steps of each life |\n|---|---|---|---|---|\n"
+    return head + "\n".join(line for _, line in sorted(lines))
+
+
+def distances(rows: list[dict[str, Any]]) -> str:
+    """Mean, standard error and median of the progress at the end of each life, the farthest first, as Markdown."""
+    lines = []
+    for name in dict.fromkeys(row["adapter"] for row in rows):
+        far = [float(row["progress"]) for row in rows if row["adapter"] == name]
+        error = statistics.stdev(far) / len(far) ** 0.5 if len(far) > 1 else float("nan")
+        each = ", ".join(f"{distance:.1f}" for distance in far)
+        mean = statistics.mean(far)
+        lines.append((-mean, f"| `{name}` | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |"))
+    head = "| adapter | mean ± standard error | median | each life |\n|---|---|---|---|\n"
     return head + "\n".join(line for _, line in sorted(lines))
 
 

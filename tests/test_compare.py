@@ -28,6 +28,14 @@ def row(adapter: str, steps: int, *, censored: bool = False) -> dict[str, Any]:
     return {"adapter": adapter, "steps": steps, "life_steps": 1000, "censored": censored}
 
 
+def test_the_table_of_distances_by_hand(compare: Any) -> None:
+    rows = [{"adapter": "near", "progress": p} for p in ("1.0", "2.0", "6.0")] + [{"adapter": "far", "progress": "4.0"}] * 2
+    assert compare.distances(rows).splitlines()[2:] == [
+        "| `far` | 4.00 ± 0.00 | 4.00 | 4.0, 4.0 |",
+        "| `near` | 3.00 ± 1.53 | 2.00 | 1.0, 2.0, 6.0 |",  # standard deviation √7, by √3
+    ]
+
+
 def test_the_table_by_hand(compare: Any) -> None:
     rows = [row("slow", 300), row("slow", 1000, censored=True), row("slow", 500)]
     rows += [row("lost", 1000, censored=True), row("lost", 40), row("quick", 10), row("quick", 30)]
