@@ -57,17 +57,19 @@ class Switch:
         hold_steps: int = 10,
         patience_steps: int = 4000,
     ) -> None:
-        self.monitor = Monitor(prior, agent.frozen_value(), device, **monitor)
-        pretrainer.once(self.monitor, "monitor", prior.sha256, monitor, fingerprint([*agent.actor, *agent.critic]))
         seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(2)
         self.low = _level(low, pretrainer, prior, life_steps, seeds[0], device)
+        self.latent = self.low if isinstance(self.low, Latent) else None
+        extrinsics = None if self.latent is None else self.latent.extrinsics
+        self.monitor = Monitor(prior, agent.frozen_value(), device, latents=extrinsics, **monitor)
+        of_latent = None if extrinsics is None else fingerprint([*extrinsics.phi, *extrinsics.mu])
+        pretrainer.once(self.monitor, "monitor", prior.sha256, monitor, fingerprint([*agent.actor, *agent.critic]), of_latent)
         self.high: Adapter | None = None
         missing = [f"the signals {', '.join(self.monitor.unsupported())}"] if self.monitor.unsupported() else []
         try:
             self.high = _level(high, pretrainer, prior, life_steps, seeds[1], device)
         except BadInput as error:
             missing.append(f"its high level ({error})")
-        self.latent = self.low if isinstance(self.low, Latent) else None
         learner = self.latent.inner if self.latent is not None else self.low
         self.learner = learner if isinstance(learner, Replay) else None
         if self.learner is not None:
@@ -86,10 +88,11 @@ class Switch:
         return self._acting().act(obs)
 
     def observe(self, transition: Transition) -> Metrics:
+        told = None if self.latent is None else self.latent.z  # what the step was taken under
         metrics = dict(self._acting().observe(transition))
         if self.mode == SKILL:
             metrics = {**metrics, **self.low.observe(transition)}  # its history goes on, its weights do not
-        signals = self.monitor.update(transition)
+        signals = self.monitor.update(transition, told)
         raised = self.monitor.raised(signals)
         self.rows, self.clear = np.where(raised, self.rows + 1, 0), np.where(raised, 0, self.clear + 1)
         self.since += 1
@@ -98,9 +101,9 @@ class Switch:
         if self.mode != before:
             self._enter(before)
         limits = self.monitor.thresholds.numpy()
-        told = {f"adapter/{name}": value / limit if limit > 0 else value - limit for name, value, limit in
+        shown = {f"adapter/{name}": value / limit if limit > 0 else value - limit for name, value, limit in
                 zip(SIGNALS, signals, limits, strict=True) if np.isfinite(value) and limit < NEVER}  # fmt: skip
-        metrics |= {"adapter/mode": float(self.mode), **told}
+        metrics |= {"adapter/mode": float(self.mode), **shown}
         if self.mode != before:
             metrics["adapter/changed"] = float(sum(2**i for i in np.flatnonzero(raised)))
         return metrics
