@@ -52,14 +52,15 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
 
 def modes_of(life: Life) -> list[tuple[int, int, int]]:
     """Which mode of a switch acted from which step to which: (mode, first, last), or nothing if there was none."""
-    rows = [(int(row["life/step"]), int(row["adapter/mode"])) for row in life.metrics if "adapter/mode" in row]
-    found: list[tuple[int, int, int]] = []
-    for step, mode in rows:
-        if not found or found[-1][0] != mode:
-            found.append((mode, found[-1][2] if found else 0, step))
-        else:
-            found[-1] = (mode, found[-1][1], step)
-    return found
+    rows = [row for row in life.metrics if "adapter/mode" in row]
+    if not rows:
+        return []
+    found, mode, began = [], 0 if "adapter/changed" in rows[0] else int(rows[0]["adapter/mode"]), 0
+    for row in rows:  # a change has a row of its own, which names the new mode
+        if int(row["adapter/mode"]) != mode:
+            found.append((mode, began, int(row["life/step"])))
+            mode, began = int(row["adapter/mode"]), int(row["life/step"])
+    return [*found, (mode, began, life.steps)]
 
 
 def _draw_modes(axes: Any, modes: list[tuple[int, int, int]], steps: int) -> None:

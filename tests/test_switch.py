@@ -14,6 +14,7 @@ from slrl import adapters, content
 from slrl.adapters.switch import LATENT, NOMINAL, SKILL, WEIGHTS, Switch
 from slrl.monitor import NEVER, SIGNALS, Monitor, threshold
 from slrl.priors import Prior
+from slrl.trace import modes_of
 from slrl.types import Transition
 
 from .conftest import prior_of, rows_of
@@ -240,3 +241,35 @@ def test_any_two_adapters_can_be_its_levels_and_settings_keep_them_whole(tmp_pat
         adapters.load(str(path))
     with pytest.raises(slrl.BadInput, match="stall_steps must be 1 or more"):
         adapters.load("switch", [("adapter.stall_steps", 0)])
+
+
+def test_the_band_under_the_trace_by_hand() -> None:
+    def life(*rows: dict[str, float]) -> Any:
+        return SimpleNamespace(metrics=list(rows), steps=300)
+
+    def row(step: float, mode: float, **more: float) -> dict[str, float]:
+        return {"life/step": step, "adapter/mode": mode, **more}
+
+    changed = {"adapter/changed": 8.0}
+    told = life(row(57, 1, **changed), row(97, 0, **changed), row(100, 0), row(200, 0), row(250, 2, **changed), row(300, 2))
+    assert modes_of(told) == [(0, 0, 57), (1, 57, 97), (0, 97, 250), (2, 250, 300)]
+    assert modes_of(life(row(100, 0), row(200, 0))) == [(0, 0, 300)]
+    assert modes_of(life({"life/step": 100.0})) == []
+
+
+def test_a_change_of_mode_has_a_row_of_its_own() -> None:
+    class Changing:
+        def __init__(self) -> None:
+            self.steps = 0
+
+        def act(self, obs: np.ndarray) -> np.ndarray:
+            return np.zeros(2, np.float32)
+
+        def observe(self, transition: Transition) -> dict[str, float]:
+            self.steps += 1
+            told = {"adapter/mode": float(self.steps >= 7)}
+            return {**told, "adapter/changed": 8.0} if self.steps == 7 else told
+
+    life = slrl.live(slrl.make(slrl.load_scenario("windy_pointmass"), life_steps=20), Changing(), seed=0)  # type: ignore[arg-type]
+    assert [row["life/step"] for row in life.metrics] == [7.0, 20.0]
+    assert modes_of(life) == [(0, 0, 7), (1, 7, 20)]
