@@ -117,7 +117,7 @@ def dictated(**settings: int) -> Any:
     """A switch whose levels do nothing."""
     switch: Any = object.__new__(Switch)
     given = {
-        "residual_steps": 3, "clear_steps": 4, "latent_steps": 6, "stall_steps": 5, "settled_steps": 10, "hold": 5,
+        "residual_steps": 3, "clear_steps": 4, "latent_steps": 6, "unmended_steps": 40, "stall_steps": 5, "settled_steps": 10, "hold": 5,
         "patience": 30, **settings,
     }  # fmt: skip
     for key, value in given.items():
@@ -169,6 +169,16 @@ def test_what_the_latent_does_not_mend_is_for_the_skills_but_not_at_once() -> No
     switch = dictated()
     live(switch, 3, "residual")
     assert set(live(switch, 20, "residual", "value_drop")) == {LATENT}  # a drop where all is familiar
+
+
+def test_a_residual_that_no_latent_mends_is_for_the_skills_unless_values_rise() -> None:
+    switch = dictated()
+    live(switch, 3, "residual")
+    assert live(switch, 40, "residual") == [LATENT] * 39 + [SKILL]
+    switch = dictated()
+    switch.monitor.gaining = lambda: True
+    live(switch, 3, "residual")
+    assert set(live(switch, 100, "residual")) == {LATENT}
 
 
 def test_a_stall_needs_no_change_of_dynamics() -> None:

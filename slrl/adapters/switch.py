@@ -24,6 +24,10 @@ from slrl.types import F32, Adapter, Metrics, State, Transition
 
 NOMINAL, LATENT, SKILL, WEIGHTS = range(4)
 MODES = ("nominal", "latent", "skill", "weights")
+STEPS = (
+    "residual_steps", "clear_steps", "latent_steps", "unmended_steps",
+    "stall_steps", "settled_steps", "hold_steps", "patience_steps",
+)  # fmt: skip
 STALL, VALUE_DROP, UNFAMILIARITY, RESIDUAL, DISAGREEMENT = range(5)
 
 
@@ -32,7 +36,8 @@ class Switch:
 
     * nominal → latent: the residual is raised for ``residual_steps`` steps in a row.
     * latent → nominal: it has been clear for ``clear_steps``.
-    * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar.
+    * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar; after ``unmended_steps``,
+      a residual that no latent has mended, unless values rise as usual.
     * nominal → skill: a stall for ``stall_steps`` in a row, or a stall where nothing is familiar.
     * skill → nominal: values rise as usual and all has been familiar for ``settled_steps``; twice as long after each relapse.
     * skill → weights: no better value than ever before for ``patience_steps``. Weights learn for the rest of the life.
@@ -52,6 +57,7 @@ class Switch:
         residual_steps: int = 5,
         clear_steps: int = 20,
         latent_steps: int = 100,
+        unmended_steps: int = 200,
         stall_steps: int = 50,
         settled_steps: int = 100,
         hold_steps: int = 10,
@@ -78,7 +84,7 @@ class Switch:
             print(f"slrl: the switch does without {'; and without '.join(missing)}", file=sys.stderr)
         self._residual_steps, self._clear_steps, self._latent_steps = residual_steps, clear_steps, latent_steps
         self._stall_steps, self._settled_steps, self._hold = stall_steps, settled_steps, hold_steps
-        self._patience = patience_steps
+        self._unmended_steps, self._patience = unmended_steps, patience_steps
         self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first time is none
         self.rows = np.zeros(5, np.int64)  # for how many steps in a row each signal has been raised
         self.clear = np.zeros(5, np.int64)  # or has not
@@ -121,7 +127,9 @@ class Switch:
         if self.mode == LATENT:
             if self.clear[RESIDUAL] >= self._clear_steps:
                 return NOMINAL
-            return above if self.since >= self._latent_steps and (raised[STALL] or dropping) else LATENT
+            unmended = self.since >= self._unmended_steps and bool(raised[RESIDUAL]) and not self.monitor.gaining()
+            worse = self.since >= self._latent_steps and bool(raised[STALL] or dropping)
+            return above if worse or unmended else LATENT
         if self.mode == SKILL and self.since % self._hold == 0:
             settled = self._settled_steps * 2 ** max(self.relapses, 0)
             if self.since >= settled and self.clear[UNFAMILIARITY] >= settled and self.monitor.gaining():
@@ -184,7 +192,7 @@ def _level(
 
 def check(settings: Mapping[str, Any]) -> str | None:
     """What is wrong with the values, if anything."""
-    for key in ("residual_steps", "clear_steps", "latent_steps", "stall_steps", "settled_steps", "hold_steps", "patience_steps"):
+    for key in STEPS:
         if settings[key] < 1:
             return f"{key} must be 1 or more, not {settings[key]}"
     return None
