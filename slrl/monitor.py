@@ -78,7 +78,7 @@ class Monitor:
         self.thresholds = torch.full((len(SIGNALS),), NEVER, dtype=torch.float64)
         self.usual_gain = torch.zeros(
             (), dtype=torch.float64
-        )  # of V over W / 2 steps: the 20 % quantile on held-out trajectories
+        )  # of V over W / 2 steps, on held-out trajectories: the 20 % quantile, or a tenth of V's deviation
         self.track = Track()
 
     # -- watching ----------------------------------------------------------------------------------------------
@@ -151,7 +151,7 @@ class Monitor:
 
     def calibrate(self) -> None:
         """Thresholds from the largest values of each held-out trajectory."""
-        largest, gains = [], []
+        largest, gains, seen = [], [], []
         for episode in self.held_out:
             at = np.flatnonzero(self._prior.episode == episode)
             prior, track = self._prior, Track()
@@ -159,9 +159,12 @@ class Monitor:
             signals = np.stack([self._follow(track, row) for row in raw])
             largest.append(signals.max(0))
             smooth, half = self._smoothed(raw[:, 0]), self.window // 2
+            seen += raw[:, 0].tolist()
             gains += (smooth[half:] - smooth[:-half]).tolist()
         self.thresholds = torch.from_numpy(np.array([threshold(column, self._alpha) for column in np.array(largest).T]))
-        self.usual_gain = torch.tensor(float(np.quantile(gains, 0.2)) if gains else NEVER, dtype=torch.float64)
+        # A prior that strolls loses value half of the time; to stand still is no gain even there.
+        usual = max(float(np.quantile(gains, 0.2)), 0.1 * float(np.std(seen))) if gains else NEVER
+        self.usual_gain = torch.tensor(usual, dtype=torch.float64)
 
     @torch.no_grad()
     def _inferred(self, rows: NDArray[np.int64]) -> Tensor | None:

@@ -100,6 +100,18 @@ def test_false_alarms_are_rare_where_nothing_is_new_and_a_push_is_noticed() -> N
     assert pushed[:, SIGNALS.index("stall")].all()
 
 
+def test_to_stand_still_is_no_gain_and_to_walk_as_usual_is_one() -> None:
+    found = monitor(walks(80, 120, seed=1))  # 10 units nearer in 20 steps
+    assert 5 < float(found.usual_gain) < 12
+    found.track.values = [-50.0] * 41
+    assert not found.gaining()
+    found.track.values = [-50.0 + 0.6 * i for i in range(41)]
+    assert found.gaining()
+    strolling = walks(80, 120, seed=1)
+    back = replace(strolling, obs=-strolling.obs[::-1].copy(), next_obs=-strolling.next_obs[::-1].copy())
+    assert float(monitor(back).usual_gain) > 0
+
+
 def test_a_monitor_of_short_or_few_trajectories_says_what_it_cannot_do() -> None:
     assert "stall" in monitor(walks(80, 30, seed=1)).unsupported()  # shorter than the window
     assert monitor(walks(10, 120, seed=1)).unsupported() == list(SIGNALS)  # five held out
@@ -117,8 +129,8 @@ def dictated(**settings: int) -> Any:
     """A switch whose levels do nothing."""
     switch: Any = object.__new__(Switch)
     given = {
-        "residual_steps": 3, "clear_steps": 4, "latent_steps": 6, "unmended_steps": 40, "stall_steps": 5, "settled_steps": 10, "hold": 5,
-        "patience": 30, **settings,
+        "residual_steps": 3, "clear_steps": 4, "latent_steps": 6, "unmended_steps": 40, "stall_steps": 5,
+        "settled_steps": 10, "hold": 5, "patience": 30, **settings,
     }  # fmt: skip
     for key, value in given.items():
         setattr(switch, f"_{key}", value)
