@@ -200,18 +200,22 @@ def test_a_stall_needs_no_change_of_dynamics() -> None:
     assert live(switch, 1, "stall", "unfamiliarity") == [SKILL]
 
 
-def test_skills_are_left_when_values_rise_and_later_after_each_relapse() -> None:
+def test_skills_are_left_for_values_better_than_ever_and_later_after_each_relapse() -> None:
     switch = dictated(patience=1000)
     live(switch, 5, "stall")
+    switch.since_best = 0
     assert live(switch, 20)[-1] == SKILL  # familiar, but no gain
     switch.monitor.gaining = lambda: True
-    assert live(switch, 5)[-1] == NOMINAL
+    assert live(switch, 5)[-1] == SKILL  # a gain, but it was better before
+    switch.since_best = -5
+    assert live(switch, 5) == [SKILL] * 4 + [NOMINAL]
+    for settled in (20, 40):
+        live(switch, 5, "stall")
+        switch.since_best = -settled
+        assert live(switch, settled) == [SKILL] * (settled - 1) + [NOMINAL]
     live(switch, 5, "stall")
-    assert live(switch, 20) == [SKILL] * 19 + [NOMINAL]  # 10 · 2
-    live(switch, 5, "stall")
-    assert live(switch, 40) == [SKILL] * 39 + [NOMINAL]
-    live(switch, 5, "stall")
-    assert set(live(switch, 20, "unfamiliarity")) == {SKILL}
+    switch.since_best = -100
+    assert set(live(switch, 100, "unfamiliarity")) == {SKILL}
 
 
 def test_weights_learn_last() -> None:
@@ -219,9 +223,9 @@ def test_weights_learn_last() -> None:
     live(switch, 5, "stall")
     assert not switch.learner.learning
     modes = live(switch, 60, "unfamiliarity")
-    assert modes.index(WEIGHTS) + 1 == 30
+    assert modes.index(WEIGHTS) + 1 == 25  # the five steps of a hold count as gone by
     assert switch.learner.learning
-    assert set(modes[30:]) == {WEIGHTS}
+    assert set(modes[25:]) == {WEIGHTS}
 
 
 def test_levels_that_are_not_there_are_left_out() -> None:

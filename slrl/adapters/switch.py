@@ -39,7 +39,8 @@ class Switch:
     * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar; after ``unmended_steps``,
       a residual that no latent has mended, unless values rise as usual.
     * nominal → skill: a stall for ``stall_steps`` in a row, or a stall where nothing is familiar.
-    * skill → nominal: values rise as usual and all has been familiar for ``settled_steps``; twice as long after each relapse.
+    * skill → nominal: values are better than ever before, rise as usual, and all has been familiar for ``settled_steps``; twice
+      as long after each relapse.
     * skill → weights: no better value than ever before for ``patience_steps``. Weights learn for the rest of the life.
     """
 
@@ -132,7 +133,9 @@ class Switch:
             return above if worse or unmended else LATENT
         if self.mode == SKILL and self.since % self._hold == 0:
             settled = self._settled_steps * 2 ** max(self.relapses, 0)
-            if self.since >= settled and self.clear[UNFAMILIARITY] >= settled and self.monitor.gaining():
+            familiar = self.since >= settled and self.clear[UNFAMILIARITY] >= settled
+            # Where values lead into a wall they rise again and again: only better than ever before is past it.
+            if familiar and self.monitor.gaining() and self.since_best < self._hold:
                 return NOMINAL
             if self.since_best >= self._patience and self.learner is not None:
                 return WEIGHTS
@@ -140,7 +143,7 @@ class Switch:
 
     def _enter(self, before: int) -> None:
         self.relapses += before == NOMINAL and self.mode == SKILL
-        self.since, self.since_best = 0, 0
+        self.since, self.since_best = 0, self._hold  # not better than ever, but not long ago
         self.rows[:], self.clear[:] = 0, 0
         if self.latent is not None:
             self.latent.every = 1 if self.mode == LATENT else self.latent.usual
