@@ -265,6 +265,10 @@ def test_any_two_adapters_can_be_its_levels_and_settings_keep_them_whole(tmp_pat
     path.write_text(text.replace('"qwale"', '"skilly"'))
     with pytest.raises(slrl.BadInput, match="did you mean 'skills'"):
         adapters.load(str(path))
+    named = adapters.load("switch", [("adapter.low", "frozen"), ("adapter.low.agent.hidden", [4])])
+    assert (named.adapter["low"]["name"], named.adapter["low"]["agent"]["hidden"]) == ("frozen", (4,))
+    with pytest.raises(slrl.BadInput, match="did you mean 'frozen'"):
+        adapters.load("switch", [("adapter.low", "frosen")])
     with pytest.raises(slrl.BadInput, match="stall_steps must be 1 or more"):
         adapters.load("switch", [("adapter.stall_steps", 0)])
 

@@ -65,15 +65,21 @@ def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Seq
     ``suggested``: they count where the adapter has such a table, and are left out where it has not.
     """
     table = content.read("adapters", name)
-    for level in LEVELS:  # whole methods, by name
-        if isinstance(level_name := table.get("adapter", {}).get(level), str):
-            table["adapter"][level] = asdict(load(level_name, suggested=suggested))
+    _load_levels(table, suggested)
     for key, value in suggested:
         if _has_table(table, key):
             _override(table, key, value)
     for key, value in overrides:
         _override(table, key, value)
+        _load_levels(table, suggested)
     return parse(table, name=Path(name).stem if name.endswith(".toml") else name)
+
+
+def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]]) -> None:
+    """Levels that are named become the whole methods of those names."""
+    for level in LEVELS:
+        if isinstance(name := table.get("adapter", {}).get(level), str):
+            table["adapter"][level] = asdict(load(name, suggested=suggested))
 
 
 def parse(table: Mapping[str, Any], *, name: str) -> Method:
