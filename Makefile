@@ -41,6 +41,7 @@ TABLE = $(BIN)/python benchmarks/compare.py --seeds $(SEEDS) --csv eval/referenc
 adapters: setup  ## the tables in docs/adapters.md, every life listed (an hour and a half; continues where it was stopped)
 	$(TABLE) --scenario windy_pointmass --prior pointmass_breezy --life-steps 20000 --adapters switch,rma,robust,model,rma_qwale,skills,qwale,frozen
 	$(TABLE) --scenario gusty_pointmass --prior pointmass_breezy --life-steps 20000 --adapters switch,rma,robust,rma_qwale,frozen
+	$(BIN)/python benchmarks/detection.py --readme docs/adapters.md
 	$(TABLE) --scenario ant_broken_leg --life-steps 2000 --distance --adapters rma,robust,frozen
 	$(TABLE) --scenario maze_blocked --life-steps 10000 --adapters switch,skills,rma,qwale,frozen
 
