@@ -212,7 +212,7 @@ def test_the_fitted_latent_explains_a_wind_beyond_the_prior_better() -> None:
     latent._edges, latent.lived = [6, 2, 1, 6], torch.tensor(50)
     z = latent.inferred()
     rows = [torch.tensor(x) for x in (world.obs, world.action, world.reward, world.next_obs)]
-    before, after = (float(found.dynamics.loss(*rows, one.expand(50, -1))) for one in (z, latent.fitted(z)))
+    before, after = (float(found.dynamics.loss(*rows, one.expand(50, -1)).detach()) for one in (z, latent.fitted(z)))
     assert after < 0.5 * before
 
 
