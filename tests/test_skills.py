@@ -99,12 +99,12 @@ def test_divergence_of_gaussians_by_hand() -> None:
 def test_the_anchored_agent_pays_for_leaving_its_anchor(small_prior: Prior) -> None:
     agent = Anchored(prior=small_prior, generator=torch.Generator().manual_seed(0), device=CPU, hidden=(8,))
     obs, noise = torch.tensor(small_prior.obs[:4]), torch.zeros(4, 2)
-    assert float(agent.sample(obs, noise)[1].min()) >= 0.0
+    assert agent.sample(obs, noise)[1].min().item() >= 0.0
     agent.anchor_here()
-    assert float(agent.sample(obs, noise)[1].abs().max()) == 0.0
+    assert agent.sample(obs, noise)[1].abs().max().item() == 0.0
     with torch.no_grad():
         agent.actor[-1] += 0.3
-    assert float(agent.sample(obs, noise)[1].min()) > 0.0
+    assert agent.sample(obs, noise)[1].min().item() > 0.0
     assert agent.entropy_goal == -1.0
 
 
