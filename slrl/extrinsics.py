@@ -135,7 +135,11 @@ class Extrinsics:
         chunks = torch.split(torch.arange(len(self.prior), device=self.device), 4096)
         if self.privileged:
             return torch.cat([self.encode(self.params[rows]) for rows in chunks])
-        return torch.cat([self.infer(*self.windows.read(rows, self.history)) for rows in chunks])
+        return torch.cat([self.before(rows) for rows in chunks])
+
+    def before(self, rows: Tensor) -> Tensor:
+        """φ of what came before rows of the prior (B,) -> z (B, Z): of the last k steps, however far the padding reaches."""
+        return self.infer(*self.windows.read(rows, self.history, torch.full_like(rows, self.shown)))
 
     @torch.no_grad()
     def unexplained(self) -> float:

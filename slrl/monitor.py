@@ -173,7 +173,7 @@ class Monitor:
             return None
         steps = np.arange(len(rows))
         read = torch.from_numpy(rows[steps - steps % REFRESH]).to(self._device)
-        return self._latents.infer(*self._latents.windows.read(read, self._latents.history))
+        return self._latents.before(read)
 
     def _smoothed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         found = values.copy()

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from slrl import envs
+from slrl.adapters.switch import MODES
 from slrl.life import Life
 from slrl.priors import Prior
 from slrl.scenarios import Scenario
 
 MOST_POINTS = 20_000  # longer lives are thinned out evenly; the last step always stays
-MODES = ("nominal", "latent", "skill", "weights")
 MODE_COLOURS = ("#d9dde3", "#6baed6", "#f2b134", "#b5497b")
 SUCCESS, FAILURE, INK, QUIET = "#2e7d32", "#b3261e", "#222222", "#8a8a8a"
 

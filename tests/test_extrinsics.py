@@ -84,6 +84,15 @@ def test_a_channel_of_the_convolution_at_a_time_is_the_embedding_of_that_step(sm
         torch.testing.assert_close(embedded[b, :, t], by_hand)
 
 
+def test_the_prior_is_read_as_the_life_is_through_no_more_than_k_steps(small_prior: Prior) -> None:
+    found = Extrinsics(replace(small_prior, env_params=None), CPU, history=10)
+    row = torch.tensor([32])  # the twelfth of its episode
+    features, there = found.windows.read(row, found.history)
+    assert int(there.sum()) == 11
+    there[0, :-10] = False
+    torch.testing.assert_close(found.latents()[32], found.infer(features, there)[0])
+
+
 def test_order_matters_and_what_is_not_there_does_not(small_prior: Prior) -> None:
     found = Extrinsics(small_prior, CPU)
     features, there = found.windows.read(torch.tensor([32]), found.history)
