@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slrl import content, envs, recipes, render, scenarios
+from slrl import camera, content, envs, recipes, render, scenarios
 from slrl.errors import BadInput
 from slrl.files import made_folder, write_text
 from slrl.life import live
@@ -102,7 +102,7 @@ def lives(name: str, wanted: list[tuple[str, str, int]], most_steps: int, qwale_
 
 def draw(names: list[str], *, again: bool) -> None:
     """A still of every scenario."""
-    render.headless()
+    camera.headless()
     made_folder(STILLS)
     for name in names:
         still = STILLS / f"{name}.png"

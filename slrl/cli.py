@@ -242,7 +242,6 @@ def _render(arguments: argparse.Namespace) -> None:
     content.read("scenarios", arguments.scenario)
     content.read("adapters", arguments.adapter)
     out = Path(arguments.out or f"{Path(arguments.scenario).stem}.webp").expanduser()
-    render.headless()
     _show_waiting(arguments.quiet)
     render.animate(
         arguments.scenario, out, adapter=arguments.adapter, seed=arguments.seed, steps=arguments.steps, frames=arguments.frames,

@@ -1,62 +1,23 @@
 """Pictures of a scenario: source and target side by side under one policy, as an animation or a still."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
-from slrl import envs, seeds
+from slrl import camera, envs, seeds
+from slrl.camera import SIZE_PX, Image, View
 from slrl.envs import OneLife
-from slrl.envs.timed import PLANE, index, simulator
-from slrl.errors import BadInput, unknown
+from slrl.errors import BadInput
 from slrl.files import made_folder, replacing
 from slrl.recipes import load_prior
 from slrl.run import load_adapter
 from slrl.scenarios import Scenario, load
 from slrl.types import Adapter, Transition
 
-Image = NDArray[np.uint8]
-HEIGHT_PX, MARGIN_PX, BANNER_PX = 300, 8, 44
-NEAR_M = 0.1  # what is nearer to the camera is not drawn
-FURTHER = 10  # the ground of Gymnasium's worlds is drawn 40 m far
+MARGIN_PX, BANNER_PX = 8, 44
 HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended
-
-
-def headless() -> None:
-    """Let MuJoCo draw without a screen; to be called before it is imported for the first time."""
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
-
-
-def _import_mujoco() -> None:
-    """Where MuJoCo is installed it looks for a way to draw when it is imported."""
-    try:
-        import mujoco  # noqa: F401
-    except ModuleNotFoundError:
-        return  # worlds that draw themselves do without
-    except (AttributeError, ImportError, OSError, RuntimeError) as error:
-        raise _cannot_draw(error) from error
-
-
-def _drawing_errors() -> tuple[type[Exception], ...]:
-    """What is raised where there is no way to draw: by PyOpenGL, Gymnasium and MuJoCo, each in its own manner."""
-    known: tuple[type[Exception], ...] = (AttributeError, ImportError, OSError, RuntimeError, gym.error.Error)
-    try:
-        import mujoco
-    except ModuleNotFoundError:
-        return known
-    return (*known, mujoco.FatalError)
-
-
-def _cannot_draw(error: Exception) -> BadInput:
-    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-    return BadInput(
-        f"this machine cannot draw the world with MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')}: {reason}; try egl or osmesa."
-    )
 
 
 def animate(
@@ -70,12 +31,11 @@ def animate(
     Raises:
         BadInput: for another ending of ``out``, for a world that cannot be drawn, or where MuJoCo finds no way to draw.
     """
-    headless()
     if out.suffix not in (".webp", ".png", ".mp4"):
         raise BadInput(f"{out} must end in .webp (an animation), .png (a still) or .mp4.")
     if steps < 1 or frames < 2:
         raise BadInput(f"'steps' must be 1 or more and 'frames' 2 or more, not {steps} and {frames}.")
-    _import_mujoco()
+    camera.headless()
     found = load(scenario)
     if not out.absolute().parent.is_dir():
         made_folder(out.absolute().parent)
@@ -85,8 +45,7 @@ def animate(
     for build in (envs.make_source, envs.make):
         actor = load_adapter(adapter, prior, found, seed=seed, life_steps=steps, quiet=quiet)
         env = _draws(build, found, steps)
-        look = Camera(env, found.camera) if found.camera is not None else env.render
-        shots.append(list(_shoot(env, actor, seed, every, look)))
+        shots.append(list(_shoot(env, actor, seed, every, View(env, found.camera))))
     titles = ("source: what the prior knows", f"target: {found.novelty or 'this life'}")
     pages = [_page(found, adapter, titles, pair) for pair in _paired(*shots)]
     if out.suffix == ".png":
@@ -107,53 +66,10 @@ def _draws(build: Callable[..., OneLife], scenario: Scenario, steps: int) -> One
     return env
 
 
-class Camera:
-    """A MuJoCo camera of the scenario's own, free (``lookat``) or after a body (``follow = "torso"``)."""
-
-    def __init__(self, env: OneLife, settings: dict[str, Any]) -> None:
-        import mujoco
-
-        self._simulator = simulator(env, "camera")
-        self._camera, self._body = mujoco.MjvCamera(), None
-        for key, value in settings.items():
-            if key == "follow":
-                self._body = index(self._simulator.model, "body", value, "camera")
-            elif key == "lookat":
-                self._camera.lookat[:] = value
-            elif key in ("distance", "azimuth", "elevation"):
-                setattr(self._camera, key, value)
-            else:
-                raise unknown("setting of the scenario's camera:", key, ("azimuth", "distance", "elevation", "follow", "lookat"))
-        model = self._simulator.model
-        model.vis.map.znear = NEAR_M / model.stat.extent  # else a long world cuts off what is near
-        for plane in np.flatnonzero(
-            model.geom_type == PLANE
-        ):  # drawn further; for what collides with them they end nowhere anyway
-            model.geom_size[plane, :2] *= FURTHER
-            model.mat_texrepeat[model.geom_matid[plane]] *= FURTHER
-        self._renderer: Any = None
-
-    def __call__(self) -> Image:
-        import mujoco
-
-        if self._renderer is None:
-            self._renderer = mujoco.Renderer(self._simulator.model, HEIGHT_PX, HEIGHT_PX)
-        if self._body is not None:  # MuJoCo's own tracking lags behind
-            self._camera.lookat[:] = self._simulator.data.xpos[self._body]
-        self._renderer.update_scene(self._simulator.data, self._camera)
-        pixels: Image = self._renderer.render()
-        return pixels
-
-    def close(self) -> None:
-        """Free the drawing context; left to the interpreter's end it complains."""
-        if self._renderer is not None:
-            self._renderer.close()
-
-
-def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, look: Callable[[], Any]) -> Iterator[tuple[Image, str]]:
+def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, view: View) -> Iterator[tuple[Image, str]]:
     """Frames of a life with a line of text each."""
     obs, _ = env.reset(seed=seeds.seed_of(seeds.of_life(seed).world) % 2**31)
-    yield _frame(env, look), "step 0"
+    yield view(), "step 0"
     step, over = 0, False
     while not over:
         action = adapter.act(obs)
@@ -162,20 +78,9 @@ def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, look: Callable
         obs, step, over = next_obs, step + 1, terminated or truncated
         if step % every == 0 or over:
             ending = " · success" if info["success"] else ""
-            yield _frame(env, look), f"step {step:,}{ending}"
-    if isinstance(look, Camera):
-        look.close()
+            yield view(), f"step {step:,}{ending}"
+    view.close()
     env.close()
-
-
-def _frame(env: OneLife, look: Callable[[], Any]) -> Image:
-    try:
-        frame: Any = look()
-    except _drawing_errors() as error:
-        raise _cannot_draw(error) from error
-    if frame is None:
-        raise BadInput(f"{type(env.unwrapped).__name__} draws nothing: its render() returns None in the mode rgb_array.")
-    return np.asarray(frame, np.uint8)
 
 
 def _paired(
@@ -193,9 +98,9 @@ def _page(scenario: Scenario, adapter: str, titles: tuple[str, str], pair: tuple
     panels = []
     for frame, _ in pair:
         picture = Pillow.fromarray(frame)
-        panels.append(picture.resize((max(1, round(picture.width * HEIGHT_PX / picture.height)), HEIGHT_PX)))
+        panels.append(picture.resize((max(1, round(picture.width * SIZE_PX / picture.height)), SIZE_PX)))
     width = max(260, *(panel.width for panel in panels))
-    page = Pillow.new("RGB", (2 * width + 3 * MARGIN_PX, HEIGHT_PX + BANNER_PX + MARGIN_PX), "white")
+    page = Pillow.new("RGB", (2 * width + 3 * MARGIN_PX, SIZE_PX + BANNER_PX + MARGIN_PX), "white")
     draw, font = ImageDraw.Draw(page), ImageFont.load_default(13)
     for column, (panel, title, (_, text)) in enumerate(zip(panels, titles, pair, strict=True)):
         left = MARGIN_PX + column * (width + MARGIN_PX)

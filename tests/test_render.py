@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slrl import render
+from slrl import camera, render
 from slrl.errors import BadInput
 
 Command = Callable[..., tuple[int, str, str]]
-render.headless()
+camera.headless()
 
 
 def test_an_animation_moves_and_shows_both_worlds(tiny_adapter: str, tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_still_is_three_moments(tiny_adapter: str, tmp_path: Path) -> None:
     out = render.animate("tabletop_displaced", tmp_path / "new" / "still.png", adapter=tiny_adapter, steps=30, frames=4)
     with Image.open(out) as picture:
         assert picture.format == "PNG"
-        assert picture.height == 3 * (render.HEIGHT_PX + render.BANNER_PX + render.MARGIN_PX)
+        assert picture.height == 3 * (camera.SIZE_PX + render.BANNER_PX + render.MARGIN_PX)
 
 
 def test_mujoco_is_drawn_without_a_screen(tiny_adapter: str, tmp_path: Path) -> None:

@@ -1,0 +1,121 @@
+"""Frames of a world, also on a machine without a screen."""
+
+import os
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from slrl.envs import OneLife
+from slrl.envs.timed import PLANE, index, simulator
+from slrl.errors import BadInput, unknown
+
+Image = NDArray[np.uint8]  # (height, width, 3)
+SIZE_PX = 300  # of what a camera of our own sees
+NEAR_M = 0.1  # what is nearer to it is not drawn
+FURTHER = 10  # the ground of Gymnasium's worlds is drawn 40 m far
+
+
+def headless() -> None:
+    """Let MuJoCo draw without a screen; to be called before it is imported for the first time.
+
+    Raises:
+        BadInput: where MuJoCo is installed and finds no way to draw.
+    """
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    try:
+        import mujoco  # noqa: F401
+    except ModuleNotFoundError:
+        return  # worlds that draw themselves do without
+    except (AttributeError, ImportError, OSError, RuntimeError) as error:  # it looks for one when it is imported
+        raise _cannot_draw(error) from error
+
+
+class View:
+    """What is to be seen of a world: from the scenario's own camera, free (``lookat``) or after a body (``follow = "torso"``)
+    in a MuJoCo world, or as the world draws itself.
+    """
+
+    def __init__(self, env: OneLife, camera: dict[str, Any] | None = None) -> None:
+        self._env, self._camera = env, None if camera is None else _Camera(env, camera)
+
+    def __call__(self) -> Image:
+        """The world as it is now.
+
+        Raises:
+            BadInput: where it cannot be drawn.
+        """
+        try:
+            frame: Any = self._env.render() if self._camera is None else self._camera.shoot()
+        except _drawing_errors() as error:
+            raise _cannot_draw(error) from error
+        if frame is None:
+            raise BadInput(
+                f"{type(self._env.unwrapped).__name__} draws nothing: its render() returns None in the mode rgb_array."
+            )
+        return np.asarray(frame, np.uint8)
+
+    def close(self) -> None:
+        """Free the drawing context; left to the interpreter's end it complains."""
+        if self._camera is not None:
+            self._camera.close()
+
+
+class _Camera:
+    """A camera in a MuJoCo world."""
+
+    def __init__(self, env: OneLife, settings: dict[str, Any]) -> None:
+        import mujoco
+
+        self._simulator = simulator(env, "camera")
+        self._camera, self._body = mujoco.MjvCamera(), None
+        for key, value in settings.items():
+            if key == "follow":
+                self._body = index(self._simulator.model, "body", value, "camera")
+            elif key == "lookat":
+                self._camera.lookat[:] = value
+            elif key in ("distance", "azimuth", "elevation"):
+                setattr(self._camera, key, value)
+            else:
+                raise unknown("setting of the scenario's camera:", key, ("azimuth", "distance", "elevation", "follow", "lookat"))
+        model = self._simulator.model
+        model.vis.map.znear = NEAR_M / model.stat.extent  # else a long world cuts off what is near
+        for plane in np.flatnonzero(
+            model.geom_type == PLANE
+        ):  # drawn further; for what collides with them they end nowhere anyway
+            model.geom_size[plane, :2] *= FURTHER
+            model.mat_texrepeat[model.geom_matid[plane]] *= FURTHER
+        self._renderer: Any = None
+
+    def shoot(self) -> Any:
+        import mujoco
+
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(self._simulator.model, SIZE_PX, SIZE_PX)
+        if self._body is not None:  # MuJoCo's own tracking lags behind
+            self._camera.lookat[:] = self._simulator.data.xpos[self._body]
+        self._renderer.update_scene(self._simulator.data, self._camera)
+        return self._renderer.render()
+
+    def close(self) -> None:
+        if self._renderer is not None:
+            self._renderer.close()
+
+
+def _drawing_errors() -> tuple[type[Exception], ...]:
+    """What is raised where there is no way to draw: by PyOpenGL, Gymnasium and MuJoCo, each in its own manner."""
+    known: tuple[type[Exception], ...] = (AttributeError, ImportError, OSError, RuntimeError, gym.error.Error)
+    try:
+        import mujoco
+    except ModuleNotFoundError:
+        return known
+    return (*known, mujoco.FatalError)
+
+
+def _cannot_draw(error: Exception) -> BadInput:
+    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return BadInput(
+        f"this machine cannot draw the world with MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')}: {reason}; try egl or osmesa."
+    )
