@@ -10,7 +10,7 @@ import torch
 
 import slrl
 from slrl import priors
-from slrl.adapters.select import Repertoire, Select, behaviours
+from slrl.adapters.select import Behaviours, Repertoire, Select, behaviours
 from slrl.agents.sac import Sac
 from slrl.priors import Prior, join
 
@@ -72,13 +72,15 @@ class Still:
 
 def choosing(**settings: float) -> tuple[Any, Fixed]:
     select: Any = object.__new__(Select)
-    select.repertoire, select.inner = Fixed(), [Still(), Still()]
-    select.middle, select.spread, select.lowest = torch.zeros(2), torch.ones(2), torch.full((2,), -5.0)
+    who: Any = object.__new__(Behaviours)
+    select.behaviours = who
+    who.repertoire, who.inner, who._device = Fixed(), [Still(), Still()], CPU
+    who.middle, who.spread, who.lowest = torch.zeros(2), torch.ones(2), torch.full((2,), -5.0)
     given = {"temperature": 1.0, "hold": 3, "margin": 0.1} | settings
     select._temperature, select._hold, select._margin = given["temperature"], given["hold"], given["margin"]
-    select._device, select.present, select.held, select.changes, select.abstains = CPU, -1, 0, 0, False
+    select.present, select.held, select.changes, select.abstains = -1, 0, 0, False
     select.waited = np.zeros(2, np.int64)
-    return select, select.repertoire
+    return select, who.repertoire
 
 
 def live(select: Any, steps: int) -> list[int]:
@@ -126,7 +128,8 @@ def test_where_no_behaviour_is_good_enough_each_gets_its_turn() -> None:
 def test_one_with_larger_values_everywhere_is_not_favoured() -> None:
     """Behaviour 1 earns a thousand times as much; in its own units it is below its median here, and 0 above."""
     select, values = choosing()
-    select.middle, select.spread, select.lowest = torch.tensor([1.0, 1000.0]), torch.tensor([1.0, 1000.0]), torch.full((2,), -1e9)
+    who = select.behaviours
+    who.middle, who.spread, who.lowest = torch.tensor([1.0, 1000.0]), torch.tensor([1.0, 1000.0]), torch.full((2,), -1e9)
     values.now = [2.0, 500.0]
     assert live(select, 1) == [0]
 

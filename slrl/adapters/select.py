@@ -24,6 +24,60 @@ from slrl.state import fingerprint, nest, part
 from slrl.types import F32, Adapter, Metrics, State, Transition
 
 
+class Behaviours:
+    """The behaviours of a prior: an agent of each, values that know their own states, and who acts and learns for each."""
+
+    def __init__(
+        self,
+        prior: Prior,
+        pretrainer: Pretrainer,
+        life_steps: int,
+        rng: np.random.Generator,
+        generator: torch.Generator,
+        device: torch.device,
+        inner: dict[str, Any],
+        classification_weight: float,
+        regularisation_steps: int,
+        batch_size: int,
+        abstain_quantile: float,
+    ) -> None:
+        parts = behaviours(prior)
+        if len(parts) < 2:
+            raise BadInput(
+                f"prior {prior.name} has only one behaviour to choose from; give --prior several times, or a file with a "
+                "behaviour column."
+            )
+        agents = [pretrainer.agent(own) for own in parts]
+        self.repertoire = Repertoire(parts, agents, classification_weight, regularisation_steps, batch_size)
+        pretrainer.once(
+            self.repertoire, "repertoire", [own.sha256 for own in parts], [fingerprint(agent.critic) for agent in agents],
+            classification_weight, regularisation_steps, batch_size,
+        )  # fmt: skip
+        name, settings = plugins.split(inner, "[adapter.inner]")
+        self.inner: list[Adapter] = [
+            plugins.make(
+                "slrl.adapters", name, settings, where="[adapter.inner]", agent=agent, prior=own, life_steps=life_steps, rng=rng,
+                generator=generator, device=device, pretrainer=pretrainer,
+            )
+            for agent, own in zip(agents, parts, strict=True)
+        ]  # fmt: skip
+        self.middle, self.spread, self.lowest = self.repertoire.on_own_rows(abstain_quantile)
+        self._device = device
+
+    @torch.no_grad()
+    def values(self, obs: F32) -> tuple[Tensor, bool]:
+        """What each (N,) thinks that this state is worth, in deviations from its own rows, and whether none knows it."""
+        values = self.repertoire.values(torch.from_numpy(obs).to(self._device).unsqueeze(0))[:, 0]
+        return (values - self.middle) / self.spread, bool((values < self.lowest).all())
+
+    def state_dict(self) -> State:
+        return nest(**{f"inner{i}": adapter.state_dict() for i, adapter in enumerate(self.inner)})
+
+    def load_state_dict(self, state: State) -> None:
+        for i, adapter in enumerate(self.inner):
+            adapter.load_state_dict(part(state, f"inner{i}"))
+
+
 class Select:
     """N behaviours, of which one acts and learns. Another takes over when its lead is clear and the present one had its time.
 
@@ -48,30 +102,13 @@ class Select:
         margin: float = 0.1,
         abstain_quantile: float = 0.05,
     ) -> None:
-        parts = behaviours(prior)
-        if len(parts) < 2:
-            raise BadInput(
-                f"prior {prior.name} has only one behaviour to choose from; give --prior several times, or a file with a "
-                "behaviour column."
-            )
-        agents = [pretrainer.agent(own) for own in parts]
-        self.repertoire = Repertoire(parts, agents, classification_weight, regularisation_steps, batch_size)
-        pretrainer.once(
-            self.repertoire, "repertoire", [own.sha256 for own in parts], [fingerprint(agent.critic) for agent in agents],
-            classification_weight, regularisation_steps, batch_size,
+        self.behaviours = Behaviours(
+            prior, pretrainer, life_steps, rng, generator, device, inner,
+            classification_weight, regularisation_steps, batch_size, abstain_quantile,
         )  # fmt: skip
-        name, settings = plugins.split(inner, "[adapter.inner]")
-        self.inner: list[Adapter] = [
-            plugins.make(
-                "slrl.adapters", name, settings, where="[adapter.inner]", agent=agent, prior=own, life_steps=life_steps, rng=rng,
-                generator=generator, device=device, pretrainer=pretrainer,
-            )
-            for agent, own in zip(agents, parts, strict=True)
-        ]  # fmt: skip
-        self.middle, self.spread, self.lowest = self.repertoire.on_own_rows(abstain_quantile)
-        self._temperature, self._hold, self._margin, self._device = temperature, hold_steps, margin, device
+        self._temperature, self._hold, self._margin = temperature, hold_steps, margin
         self.present, self.held, self.changes, self.abstains = -1, 0, 0, False
-        self.waited = np.zeros(len(parts), np.int64)  # steps since each acted
+        self.waited = np.zeros(len(self.behaviours.inner), np.int64)  # steps since each acted
 
     def act(self, obs: F32) -> F32:
         if self.present < 0 or self.held >= self._hold:
@@ -81,16 +118,14 @@ class Select:
                 self.present, self.held = chosen, 0
             elif self.abstains:
                 self.held = 0  # its turn began anew
-        return self.inner[self.present].act(obs)
+        return self.behaviours.inner[self.present].act(obs)
 
-    @torch.no_grad()
     def choose(self, obs: F32) -> int:
         """Which behaviour should act in this state."""
-        values = self.repertoire.values(torch.from_numpy(obs).to(self._device).unsqueeze(0))[:, 0]
-        self.abstains = bool((values < self.lowest).all())
+        values, self.abstains = self.behaviours.values(obs)
         if self.abstains:
             return int(np.argmax(self.waited))
-        share = torch.softmax((values - self.middle) / (self.spread * self._temperature), 0).cpu().numpy()
+        share = torch.softmax(values / self._temperature, 0).cpu().numpy()
         best = int(np.argmax(share))
         if self.present >= 0 and share[best] - share[self.present] <= self._margin:
             return self.present
@@ -100,7 +135,7 @@ class Select:
         self.held += 1
         self.waited += 1
         self.waited[self.present] = 0
-        metrics = self.inner[self.present].observe(transition)
+        metrics = self.behaviours.inner[self.present].observe(transition)
         own = {"behaviour": self.present, "changes": self.changes, "abstains": self.abstains}
         return metrics | {f"adapter/{key}": float(value) for key, value in own.items()}
 
@@ -109,12 +144,10 @@ class Select:
             "counts": torch.tensor([self.present, self.held, self.changes, int(self.abstains)]),
             "waited": torch.from_numpy(self.waited.copy()),
         }
-        inner = {f"inner{i}": adapter.state_dict() for i, adapter in enumerate(self.inner)}
-        return nest(select=own, **inner)
+        return nest(select=own, behaviours=self.behaviours.state_dict())
 
     def load_state_dict(self, state: State) -> None:
-        for i, adapter in enumerate(self.inner):
-            adapter.load_state_dict(part(state, f"inner{i}"))
+        self.behaviours.load_state_dict(part(state, "behaviours"))
         own = part(state, "select")
         self.present, self.held, self.changes = (int(value) for value in own["counts"][:3])
         self.abstains = bool(own["counts"][3])
