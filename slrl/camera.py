@@ -5,13 +5,14 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 
+from slrl import envs
 from slrl.envs import OneLife
 from slrl.envs.timed import PLANE, index, simulator
 from slrl.errors import BadInput, unknown
+from slrl.scenarios import Scenario
+from slrl.types import Image
 
-Image = NDArray[np.uint8]  # (height, width, 3)
 SIZE_PX = 300  # of what a camera of our own sees
 NEAR_M = 0.1  # what is nearer to it is not drawn
 FURTHER = 10  # the ground of Gymnasium's worlds is drawn 40 m far
@@ -31,6 +32,20 @@ def headless() -> None:
         return  # worlds that draw themselves do without
     except (AttributeError, ImportError, OSError, RuntimeError) as error:  # it looks for one when it is imported
         raise _cannot_draw(error) from error
+
+
+def check(scenario: Scenario) -> None:
+    """Draw the target world once, before a life depends on it.
+
+    Raises:
+        BadInput: where it cannot be drawn.
+    """
+    env = envs.make(scenario, render_mode="rgb_array")
+    env.reset(seed=0)
+    view = View(env, scenario.camera)
+    view()
+    view.close()
+    env.close()
 
 
 class View:

@@ -1,6 +1,7 @@
 """One life: act, step, observe, until success, failure or the end of the budget."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -8,9 +9,10 @@ import numpy as np
 from tqdm import tqdm
 
 from slrl import seeds
+from slrl.camera import View
 from slrl.envs import OneLife
 from slrl.errors import BadInput
-from slrl.types import F32, Adapter, Transition
+from slrl.types import F32, Adapter, Image, Transition, Watcher
 
 Outcome = Literal["success", "failure", "timeout", "interrupted"]
 LOG_EVERY_STEPS = 100
@@ -34,12 +36,14 @@ class Life:
         return len(self.action)
 
 
-def live(env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True) -> Life:
+def live(env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True, view: Callable[[], Image] | None = None) -> Life:
     """Let ``adapter`` live in ``env`` once.
 
     ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and what was lived
-    until then is returned.
+    until then is returned. An adapter that looks at the world does so through ``view``, or else as the world draws itself.
     """
+    if isinstance(adapter, Watcher):
+        adapter.watch(view or (View(env) if env.render_mode == "rgb_array" else None))
     outcome: Outcome = "interrupted"
     steps: list[tuple[F32, float, F32, float]] = []  # action, reward, next_obs, progress
     rows: list[dict[str, float]] = []

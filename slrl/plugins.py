@@ -17,7 +17,7 @@ from slrl.errors import BadInput, unknown
 
 # What the program hands to a factory that asks for it by name; never a setting of a TOML file.
 PARTS = frozenset(
-    ("agent", "device", "env", "generator", "latents", "life_steps", "pretrainer", "prior", "rng", "value", "weigh")
+    ("agent", "device", "env", "generator", "latents", "life_steps", "planner", "pretrainer", "prior", "rng", "value", "weigh")
 )
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 
 from slrl import camera, envs, seeds
-from slrl.camera import SIZE_PX, Image, View
+from slrl.camera import SIZE_PX, View
 from slrl.envs import OneLife
 from slrl.errors import BadInput
 from slrl.files import made_folder, replacing
 from slrl.recipes import load_prior
 from slrl.run import load_adapter
 from slrl.scenarios import Scenario, load
-from slrl.types import Adapter, Transition
+from slrl.types import Adapter, Image, Transition
 
 MARGIN_PX, BANNER_PX = 8, 44
 HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended

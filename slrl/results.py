@@ -6,9 +6,11 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -107,20 +109,40 @@ def check_folder(out: Path) -> None:
         raise BadInput(f"cannot write runs into {out}: {nearest} is {what}; choose another --out.")
 
 
-def free_folder(out: Path, scenario: str, adapter: str, seed: int, settings: dict[str, Any]) -> Path:
-    """``out/scenario/adapter/seed-N``, free to be written: a life with other settings that is there moves to ``seed-N.1``."""
+def free_folder(
+    out: Path, scenario: str, adapter: str, seed: int, settings: dict[str, Any], more: Mapping[str, str] = MappingProxyType({})
+) -> Path:
+    """``out/scenario/adapter/seed-N``, free to be written: a life that is there moves to ``seed-N.1``, if it is another one.
+
+    That is one with other settings, or other files of its adapter (``more``): a planner may have answered otherwise.
+    """
     folder = made_folder(out / scenario / adapter) / f"seed-{seed}"
-    there = folder / "settings.toml"
-    if folder.exists() and not (there.is_file() and there.read_text(encoding="utf-8") == tomli_w.dumps(settings)):
+    wanted = {"settings.toml": tomli_w.dumps(settings), **more}
+    if folder.exists() and not all(
+        (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") == text for name, text in wanted.items()
+    ):
         number = next(n for n in range(1, 10**6) if not folder.with_name(f"{folder.name}.{n}").exists())
         folder.rename(folder.with_name(f"{folder.name}.{number}"))
     return made_folder(folder)
 
 
-def write(folder: Path, result: Result, life: Life, settings: dict[str, Any], scenario: Scenario, prior: Prior) -> None:
-    """All files of a life, each whole or not at all; ``result.json`` comes last and says that the others are there."""
+def write(
+    folder: Path,
+    result: Result,
+    life: Life,
+    settings: dict[str, Any],
+    scenario: Scenario,
+    prior: Prior,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """All files of a life, each whole or not at all; ``result.json`` comes last and says that the others are there.
+
+    ``more`` are those that its adapter has to keep: names and texts.
+    """
     write_text(folder / "settings.toml", tomli_w.dumps(settings))
     write_text(folder / "metrics.csv", _csv(life.metrics))
+    for name, text in more.items():
+        write_text(folder / name, text)
     with replacing(folder / "life.npz") as temporary:
         np.savez_compressed(temporary, obs=life.obs, action=life.action, reward=life.reward, progress=life.progress)
     with replacing(folder / "trace.png") as temporary:

@@ -8,15 +8,17 @@ from typing import Any
 
 import torch
 
-from slrl import adapters, content, envs, plugins, pretrain, recipes, results, scenarios, seeds
+from slrl import adapters, camera, content, envs, plugins, pretrain, recipes, results, scenarios, seeds
 from slrl.adapters import Method
+from slrl.camera import View
+from slrl.chat import Chat
 from slrl.errors import BadInput
 from slrl.life import Life, live
 from slrl.priors import Prior, check_fit, with_unit_actions
 from slrl.recipes import load_prior
 from slrl.results import Result
 from slrl.scenarios import Scenario
-from slrl.types import Adapter
+from slrl.types import Adapter, Recorder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +42,20 @@ class Settings:
             "scenario": self.scenario.life_table(),
             "adapter": asdict(self.method),
         }
+        for _, planner in adapters.planners(parts["adapter"]):
+            del planner["replay"]  # where answers come from, not a setting of the life
         return {"schema": content.SCHEMA, **about, **_without_none(parts)}
 
     @classmethod
     def read(cls, path: Path) -> "Settings":
-        """From the ``settings.toml`` of a life."""
+        """From the ``settings.toml`` of a life; planners get their answers from the files beside it."""
         table = content.checked_schema(content.read_toml(path), str(path))
         flat = plugins.bind(_SettingsFile, table, where=str(path))
         scenario, method, prior = flat.pop("scenario"), flat.pop("adapter"), flat.pop("prior")
         names = [str(part.pop("name", "unnamed")) for part in (scenario, method)]
+        for file, planner in adapters.planners(method):
+            if (path.parent / file).is_file():
+                planner["replay"] = str(path.parent / file)
         return cls(
             scenario=scenarios.parse(scenario, name=names[0]), method=adapters.parse(method, name=names[1]),
             prior=prior.spec, prior_sha256=prior.sha256, **flat,
@@ -116,8 +123,9 @@ def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool
     scenario, name = settings.scenario, settings.method.name
     device = torch_device(settings.device)
     pretrain.check(settings.method.pretrain)
+    looks = _ask_planners(settings.method, scenario)
     envs.check(scenario)
-    env = envs.make(scenario, life_steps=settings.life_steps)
+    env = envs.make(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
     prior = load_prior(settings.prior, quiet=quiet)
     if settings.prior_sha256 not in (None, prior.sha256):
         raise BadInput(
@@ -129,17 +137,36 @@ def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool
     adapter = load_adapter(
         settings.method, prior, scenario, seed=settings.seed, life_steps=settings.life_steps, device=device, quiet=quiet
     )
-    life = live(env, adapter, settings.seed, quiet=quiet)
+    view = View(env, scenario.camera) if looks else None
+    life = live(env, adapter, settings.seed, quiet=quiet, view=view)
+    if view is not None:
+        view.close()
     env.close()
 
     table = settings.table(prior.sha256)
-    folder = None if out is None else results.free_folder(Path(out), scenario.name, name, settings.seed, table)
+    more = adapter.files() if isinstance(adapter, Recorder) else {}
+    folder = None if out is None else results.free_folder(Path(out), scenario.name, name, settings.seed, table, more)
     result = Result.of(
         life, scenario=scenario.name, adapter=name, seed=settings.seed, life_steps=settings.life_steps, prior=prior, folder=folder
     )
     if folder is not None:
-        results.write(folder, result, life, table, scenario, prior)
+        results.write(folder, result, life, table, scenario, prior, more)
     return result, life
+
+
+def _ask_planners(method: Method, scenario: Scenario) -> bool:
+    """Find those who will be asked in the life, and say whether they look at the world; then it must be possible to draw it."""
+    asked = [Chat(**planner) for _, planner in adapters.planners(asdict(method))]
+    looks = any(planner.pictures for planner in asked)
+    if looks:
+        try:
+            camera.headless()
+            camera.check(scenario)
+        except BadInput as error:
+            raise BadInput(f"the planner looks at pictures, but {error} It does without with planner.pictures=0.") from None
+    for planner in asked:
+        planner.check()
+    return looks
 
 
 def load_adapter(

@@ -21,13 +21,22 @@ def part(state: State, name: str) -> State:
 
 def of_rng(rng: np.random.Generator) -> State:
     """Where a generator stands."""
-    text = json.dumps(rng.bit_generator.state).encode()
-    return {"rng": torch.frombuffer(bytearray(text), dtype=torch.uint8)}
+    return {"rng": of_text(json.dumps(rng.bit_generator.state))}
 
 
 def set_rng(rng: np.random.Generator, state: State) -> None:
     """Let a generator go on from where another stood."""
-    rng.bit_generator.state = json.loads(bytes(state["rng"].tolist()))
+    rng.bit_generator.state = json.loads(text_of(state["rng"]))
+
+
+def of_text(text: str) -> torch.Tensor:
+    """A text as bytes, which must not be none."""
+    return torch.frombuffer(bytearray(text.encode()), dtype=torch.uint8)
+
+
+def text_of(tensor: torch.Tensor) -> str:
+    """What :func:`of_text` was given."""
+    return tensor.cpu().numpy().tobytes().decode()
 
 
 def of_tensors(tensors: list[torch.Tensor]) -> State:

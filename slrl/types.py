@@ -5,18 +5,19 @@ Shapes: B batch, N dataset rows, O observation dimension, A action dimension.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the command line needs these names without it
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from torch import Tensor
 
 F32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Image = NDArray[np.uint8]  # (height, width, 3)
 Metrics = dict[str, "float | Tensor"]  # scalars; tensors are only read when a metric is written down
 State = dict[str, "Tensor"]  # a flat state_dict, as safetensors stores it
 
@@ -130,6 +131,24 @@ class RandomisedWorld(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """An adapter that looks at the world."""
+
+    def watch(self, view: Callable[[], Image] | None) -> None:
+        """Take over the view of the world, or learn that there is none, before the life begins."""
+        ...
+
+
+@runtime_checkable
+class Recorder(Protocol):
+    """An adapter that has more to keep of a life than metrics."""
+
+    def files(self) -> dict[str, str]:
+        """Names and contents of text files for the life's folder."""
+        ...
 
 
 class Adapter(Protocol):

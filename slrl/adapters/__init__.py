@@ -1,16 +1,17 @@
 """Adapters: ways of acting and learning during a life, one file each; adapters/<name>.toml says which, and with what."""
 
 import inspect
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-from slrl import content, plugins
+from slrl import chat, content, plugins
 from slrl.agents.sac import Sac
+from slrl.chat import Chat
 from slrl.errors import BadInput
 from slrl.extrinsics import Extrinsics
 from slrl.monitor import Monitor
@@ -29,6 +30,7 @@ class Method:
     adapter: dict[str, Any]  # name of a file in slrl/adapters, and its settings
     agent: dict[str, Any]  # name of a file in slrl/agents, and its settings
     pretrain: dict[str, Any] | None = None  # what happens before the life; nothing if absent
+    planner: dict[str, Any] | None = None  # who is asked, of an adapter that asks
     literature: str = ""
 
 
@@ -88,9 +90,29 @@ def parse(table: Mapping[str, Any], *, name: str) -> Method:
     method = Method(**plugins.bind(Method, {"name": name, **table}, where=where))
     adapter = _resolve(method.adapter, "adapter", name)
     agent = plugins.resolve("slrl.agents", method.agent, where=f"[agent] of {name!r}")
-    return Method(
-        name=name, summary=method.summary, adapter=adapter, agent=agent, pretrain=method.pretrain, literature=method.literature
-    )
+    return replace(method, adapter=adapter, agent=agent, planner=_planner(method))
+
+
+def _planner(method: Method) -> dict[str, Any] | None:
+    """The settings of the one who is asked, complete; None for an adapter that asks nobody."""
+    where, name = f"[planner] of {method.name!r}", plugins.split(method.adapter, "[adapter]")[0]
+    if "planner" not in inspect.signature(plugins.find("slrl.adapters", name).make).parameters:
+        if method.planner is not None:
+            raise BadInput(f"adapter {method.name!r} asks no planner; leave out {where}.")
+        return None
+    settings = plugins.complete(Chat, method.planner or {}, where=where)
+    if wrong := chat.check(settings):
+        raise BadInput(f"{where}: {wrong}.")
+    return settings
+
+
+def planners(method: Mapping[str, Any], file: str = "planner.jsonl") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The ``[planner]`` tables in that of a method and of its levels, and the files in which a life keeps their exchanges."""
+    if isinstance(method.get("planner"), dict):
+        yield file, method["planner"]
+    for level in LEVELS:
+        if isinstance(table := method["adapter"].get(level), dict):
+            yield from planners(table, f"{level}-{file}")
 
 
 def _resolve(table: Mapping[str, Any], path: str, method: str) -> dict[str, Any]:
@@ -127,7 +149,7 @@ def make(
     adapter: Adapter = plugins.make(
         "slrl.adapters", name, settings, where=f"[adapter] of {method.name!r}", pretrainer=pretrainer, prior=prior,
         life_steps=life_steps, rng=np.random.default_rng(rows), generator=torch.Generator().manual_seed(seed_of(noise)),
-        device=device, **agent,
+        device=device, planner=method.planner, **agent,
     )  # fmt: skip
     return adapter
 

@@ -33,14 +33,7 @@ class Skills:
         skills: dict[str, Any],
         inner: dict[str, Any],
     ) -> None:
-        self.model = SkillModel(prior, device, **skills)
-        longest = int(np.bincount(prior.episode).max())
-        if longest < self.model.horizon:
-            raise BadInput(
-                f"prior {prior.name} has no episode of {self.model.horizon} steps, the length of a skill: its longest has "
-                f"{longest}; choose a shorter skills.horizon."
-            )
-        pretrainer.once(self.model, "skills", prior.sha256, skills)
+        self.model = trained(prior, pretrainer, device, skills)
         high = self.model.as_prior()
         agent = pretrainer.agent(high)
         name, settings = plugins.split(inner, "[adapter.inner]")
@@ -85,6 +78,19 @@ class Skills:
         own = part(state, "skills")
         self.began, self.skill = own["began"].numpy().copy(), own["skill"].numpy().copy()
         self.held, self.earned = int(own["held"]), float(own["earned"])
+
+
+def trained(prior: Prior, pretrainer: Pretrainer, device: torch.device, settings: dict[str, Any]) -> SkillModel:
+    """The skills of a prior, learned or loaded."""
+    model = SkillModel(prior, device, **settings)
+    longest = int(np.bincount(prior.episode).max())
+    if longest < model.horizon:
+        raise BadInput(
+            f"prior {prior.name} has no episode of {model.horizon} steps, the length of a skill: its longest has "
+            f"{longest}; choose a shorter skills.horizon."
+        )
+    pretrainer.once(model, "skills", prior.sha256, settings)
+    return model
 
 
 def check(settings: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ way that a latent does not mend; then the high level (``skills``) acts; when tha
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from slrl.errors import BadInput
 from slrl.monitor import NEVER, SIGNALS, Monitor
 from slrl.priors import Prior
 from slrl.state import fingerprint, nest, part
-from slrl.types import F32, Adapter, Metrics, State, Transition
+from slrl.types import F32, Adapter, Image, Metrics, Recorder, State, Transition, Watcher
 
 NOMINAL, LATENT, SKILL, WEIGHTS = range(4)
 MODES = ("nominal", "latent", "skill", "weights")
@@ -90,6 +90,20 @@ class Switch:
         self.rows = np.zeros(5, np.int64)  # for how many steps in a row each signal has been raised
         self.clear = np.zeros(5, np.int64)  # or has not
         self.best, self.since_best = -np.inf, 0
+
+    def watch(self, view: Callable[[], Image] | None) -> None:
+        """Let the levels look that want to."""
+        for level in (self.low, self.high):
+            if isinstance(level, Watcher):
+                level.watch(view)
+
+    def files(self) -> dict[str, str]:
+        """What the levels have to keep."""
+        found: dict[str, str] = {}
+        for name, level in (("low", self.low), ("high", self.high)):
+            if isinstance(level, Recorder):
+                found |= {f"{name}-{file}": text for file, text in level.files().items()}
+        return found
 
     def act(self, obs: F32) -> F32:
         return self._acting().act(obs)

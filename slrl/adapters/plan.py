@@ -1,0 +1,381 @@
+"""A planner chooses among named skills, several ahead, and plans again after each (VLM-PC: Chen et al., 2024).
+
+The skills are the behaviours of the prior, or codes of its latent skills. A language model is asked, if there is one; where it
+gives no answer, its last plan goes on, then the pretrained values choose, then a bandit that drops what brings nothing.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from slrl.adapters import Pretrainer
+from slrl.adapters.select import Behaviours, behaviours
+from slrl.adapters.skills import trained
+from slrl.agents.sac import Sac
+from slrl.chat import Chat
+from slrl.errors import BadInput
+from slrl.planning import Named, Question, Step, Try, by_bandit, by_values, failing
+from slrl.priors import Prior
+from slrl.skill_model import REACH
+from slrl.state import nest, of_rng, of_text, part, set_rng, text_of
+from slrl.types import F32, Image, Metrics, State, Transition
+
+CHOOSERS = ("model", "plan", "values", "bandit")
+SHOWN_ENTRIES = 12  # of an observation that has no named entries
+
+
+class Skills(Protocol):
+    """What a planner can choose among."""
+
+    named: list[Named]
+
+    def values(self, obs: F32) -> F32 | None:
+        """(K,): what each is worth here, in deviations; None where none knows the state."""
+        ...
+
+    def act(self, skill: int, obs: F32) -> F32: ...
+
+    def observe(self, skill: int, transition: Transition) -> Metrics: ...
+
+    def state_dict(self) -> State: ...
+
+    def load_state_dict(self, state: State) -> None: ...
+
+
+class Plan:
+    """Holds a skill for as long as was planned, notes how far it got, and lets the planner choose again."""
+
+    def __init__(
+        self,
+        agent: Sac,
+        prior: Prior,
+        pretrainer: Pretrainer,
+        life_steps: int,
+        rng: np.random.Generator,
+        generator: torch.Generator,
+        device: torch.device,
+        skills: dict[str, Any],
+        inner: dict[str, Any],
+        planner: dict[str, Any] | None = None,
+        among: Literal["auto", "behaviours", "codes"] = "auto",
+        codes: int = 8,
+        names: tuple[str, ...] = (),
+        meanings: tuple[str, ...] = (),
+        entries: dict[str, Any] | None = None,
+        durations: tuple[int, ...] = (20, 50, 100),
+        memory: int = 20,
+        least_progress: float = 0.05,
+        temperature: float = 1.0,
+        exploration: float = 1.0,
+        classification_weight: float = 0.1,
+        regularisation_steps: int = 3000,
+        batch_size: int = 128,
+        abstain_quantile: float = 0.05,
+    ) -> None:
+        self.chat = Chat(**(planner or {}))
+        self.chat.check()
+        self._entries = _entries(entries or {}, prior)
+        self.skills: Skills
+        if among == "behaviours" or (among == "auto" and prior.behaviour is not None and len(np.unique(prior.behaviour)) > 1):
+            who = Behaviours(
+                prior, pretrainer, life_steps, rng, generator, device, inner,
+                classification_weight, regularisation_steps, batch_size, abstain_quantile,
+            )  # fmt: skip
+            self.skills = OfBehaviours(prior, who, names, meanings, self._entries)
+        else:
+            self.skills = OfCodes(prior, pretrainer, device, skills, codes, names, meanings, self._entries)
+        self._watch_value(agent, prior)
+        self._life_steps, self._durations, self._memory = life_steps, tuple(sorted(durations)), memory
+        self._least, self._temperature, self._exploration, self._rng = least_progress, temperature, exploration, rng
+        self._view: Callable[[], Image] | None = None
+        self.history: list[Try] = []
+        self.rest: list[Step] = []  # of the last plan
+        self.log: list[dict[str, Any]] = []  # every choice, with all that was exchanged for it
+        self.now, self.chosen_by = Step(0, 0), 0
+        self.lived = self.left = 0
+        self.began, self.earned = np.zeros(prior.obs.shape[1], np.float32), 0.0
+        self.before: Image | None = None  # what was seen at the last choice
+
+    def _watch_value(self, agent: Sac, prior: Prior) -> None:
+        """What progress is measured by: the pretrained value, and the prior's mean reward (if rewards differ at all)."""
+        self._value, self._device = agent.frozen_value(), agent.device
+        at = np.linspace(0, len(prior) - 1, min(len(prior), 4096)).astype(int)
+        with torch.no_grad():
+            values = self._value.v(torch.tensor(prior.obs[at], device=agent.device)).cpu().numpy()
+        self._known = np.sort(values)
+        self._spread = max(float(values.std()), 1e-6)
+        self._usual_reward = float(np.abs(prior.reward).mean()) if prior.reward.std() > 0 else np.inf
+
+    def watch(self, view: Callable[[], Image] | None) -> None:
+        """Look at the world through ``view`` from now on.
+
+        Raises:
+            BadInput: if pictures are wanted and there is no view.
+        """
+        if view is None and self.chat.pictures:
+            raise BadInput(
+                'the planner looks at pictures, and this world draws none: make it with render_mode="rgb_array", or set '
+                "planner.pictures=0."
+            )
+        self._view = view
+
+    def act(self, obs: F32) -> F32:
+        if self.left == 0:
+            self._choose(obs)
+        return self.skills.act(self.now.skill, obs)
+
+    def observe(self, transition: Transition) -> Metrics:
+        metrics = self.skills.observe(self.now.skill, transition)
+        self.lived, self.left, self.earned = self.lived + 1, self.left - 1, self.earned + transition.reward
+        if self.left == 0:
+            self.history = [*self.history, self._done(transition.next_obs)][-self._memory :]
+        own: dict[str, float] = {"skill": self.now.skill, "chosen_by": self.chosen_by}
+        own |= {"calls": self.chat.calls, "unanswered": self.chat.unanswered}
+        if self.history:
+            own["skill_progress"] = self.history[-1].progress
+        return {**metrics, **{f"adapter/{key}": float(value) for key, value in own.items()}}
+
+    def _choose(self, obs: F32) -> None:
+        question = self._question(obs)
+        answer = self.chat.plan(question, self._look())
+        if answer.plan:
+            self.now, *self.rest = answer.plan
+            self.chosen_by = CHOOSERS.index("model")
+            if self.history:
+                self.history[-1] = replace(self.history[-1], judged=answer.nearer)
+        else:
+            self.now, self.chosen_by = self._without_model(question)
+        self.left, self.began, self.earned = self.now.steps, obs.copy(), 0.0
+        name = self.skills.named[self.now.skill].name
+        self.log.append({
+            "lived": self.lived, "skill": name, "steps": self.now.steps, "chosen_by": CHOOSERS[self.chosen_by],
+            "then": [[self.skills.named[step.skill].name, step.steps] for step in self.rest], "obs": [float(x) for x in obs],
+            "exchanges": list(answer.exchanges),
+        })  # fmt: skip
+
+    def _without_model(self, question: Question) -> tuple[Step, int]:
+        """The next step, and whose choice it is."""
+        if self.rest and self.rest[0].skill not in question.failing:
+            return self.rest.pop(0), CHOOSERS.index("plan")
+        self.rest = []
+        if (step := by_values(question, self._temperature, self._rng)) is not None:
+            return step, CHOOSERS.index("values")
+        return by_bandit(question, self._exploration), CHOOSERS.index("bandit")
+
+    def _question(self, obs: F32) -> Question:
+        return Question(
+            lived=self.lived, life_steps=self._life_steps, skills=self.skills.named, durations=self._durations,
+            history=self.history, failing=failing(self.history, self._least), values=self.skills.values(obs),
+            obs=obs, state=self._in_words(obs), entries=list(self._entries),
+        )  # fmt: skip
+
+    def _in_words(self, obs: F32) -> str:
+        rank = 100 * float(np.searchsorted(self._known, self._v(obs))) / len(self._known)
+        words = [f"{name} {obs[i]:.3g}" for name, i in self._entries.items()]
+        if not words and len(obs) <= SHOWN_ENTRIES:
+            words = [f"observation [{', '.join(f'{x:.3g}' for x in obs)}]"]
+        return "; ".join([*words, f"worth more than {rank:.0f} % of the states in the demonstrations"])
+
+    @torch.no_grad()
+    def _v(self, obs: F32) -> float:
+        return float(self._value.v(torch.from_numpy(obs).to(self._device).unsqueeze(0))[0])
+
+    def _done(self, obs: F32) -> Try:
+        gained = (self._v(obs) - self._v(self.began)) / self._spread + self.earned / (self.now.steps * self._usual_reward)
+        moved = tuple(float(obs[i] - self.began[i]) for i in self._entries.values())
+        return Try(self.lived - self.now.steps, self.now.skill, self.now.steps, gained, moved)
+
+    def _look(self) -> list[Image]:
+        """Pictures of the last choice and of now, as far as there are any and somebody wants them."""
+        if not self.chat.pictures or self._view is None:
+            return []
+        try:
+            seen = self._view()
+        except BadInput as error:
+            if self.lived == 0:
+                raise
+            tqdm.write(f"slrl: the planner goes on without pictures: {error}", sys.stderr)
+            self._view = None
+            return []
+        frames = [seen] if self.before is None else [self.before, seen]
+        self.before = seen
+        return frames
+
+    def files(self) -> dict[str, str]:
+        """Every choice of the life with all that was exchanged for it: what ``planner.replay`` can answer from."""
+        return {"planner.jsonl": "".join(json.dumps(row) + "\n" for row in self.log)}
+
+    def state_dict(self) -> State:
+        own = {
+            "history": [asdict(item) for item in self.history], "rest": [asdict(step) for step in self.rest], "log": self.log,
+            "now": asdict(self.now), "chosen_by": self.chosen_by, "lived": self.lived, "left": self.left, "earned": self.earned,
+            "chat": self.chat.state(),
+        }  # fmt: skip
+        seen = {} if self.before is None else {"before": torch.from_numpy(self.before.copy())}
+        return nest(
+            skills=self.skills.state_dict(), rows=of_rng(self._rng),
+            plan={"own": of_text(json.dumps(own)), "began": torch.from_numpy(self.began.copy()), **seen},
+        )  # fmt: skip
+
+    def load_state_dict(self, state: State) -> None:
+        self.skills.load_state_dict(part(state, "skills"))
+        set_rng(self._rng, part(state, "rows"))
+        mine = part(state, "plan")
+        own = json.loads(text_of(mine["own"]))
+        self.history = [Try(**{**item, "moved": tuple(item["moved"])}) for item in own["history"]]
+        self.rest, self.log, self.now = [Step(**step) for step in own["rest"]], own["log"], Step(**own["now"])
+        self.chosen_by, self.lived, self.left, self.earned = (own[key] for key in ("chosen_by", "lived", "left", "earned"))
+        self.chat.set_state(own["chat"])
+        self.began = mine["began"].numpy().copy()
+        self.before = mine["before"].numpy().copy() if "before" in mine else None
+
+
+class OfBehaviours:
+    """The behaviours of a prior, each with its own agent."""
+
+    def __init__(
+        self, prior: Prior, who: Behaviours, names: tuple[str, ...], meanings: tuple[str, ...], entries: Mapping[str, int]
+    ) -> None:
+        self._who = who
+        parts = behaviours(prior)
+        joined = prior.name.split(" + ")  # of several priors, each of which is one behaviour
+        usual = joined if len(joined) == len(parts) else [str(part.name.rpartition(", ")[2]) for part in parts]
+        about = [_meaning(part.obs[firsts], part.next_obs[lasts], entries, "an episode") for part in parts
+                 for firsts, lasts in [_bounds(part)]]  # fmt: skip
+        self.named = _named(usual, about, names, meanings, f"prior {prior.name} has {len(parts)} behaviours")
+
+    def values(self, obs: F32) -> F32 | None:
+        found, unknown = self._who.values(obs)
+        values: F32 = found.cpu().numpy()
+        return None if unknown else values
+
+    def act(self, skill: int, obs: F32) -> F32:
+        return self._who.inner[skill].act(obs)
+
+    def observe(self, skill: int, transition: Transition) -> Metrics:
+        return self._who.inner[skill].observe(transition)
+
+    def state_dict(self) -> State:
+        return self._who.state_dict()
+
+    def load_state_dict(self, state: State) -> None:
+        self._who.load_state_dict(state)
+
+
+class OfCodes:
+    """Latent skills of the prior, frozen: the mean of each cluster of those that do alike to the named entries."""
+
+    def __init__(
+        self,
+        prior: Prior,
+        pretrainer: Pretrainer,
+        device: torch.device,
+        skills: dict[str, Any],
+        codes: int,
+        names: tuple[str, ...],
+        meanings: tuple[str, ...],
+        entries: Mapping[str, int],
+    ) -> None:
+        from scipy.cluster.vq import kmeans2
+
+        self.model = trained(prior, pretrainer, device, skills)
+        high = self.model.as_prior()
+        self._agent, self._device = pretrainer.agent(high), device
+        _, cluster = kmeans2(_effects(high, entries), codes, minit="++", seed=0)
+        order = [
+            int(code) for code in np.argsort(-np.bincount(cluster, minlength=codes), kind="stable") if (cluster == code).any()
+        ]
+        centres = np.stack([high.action[cluster == code].mean(0) for code in order])
+        self.codes = torch.tensor(centres, dtype=torch.float32, device=device)  # (K, Z) in [-1, 1]
+        about = [
+            _meaning(high.obs[cluster == code], high.next_obs[cluster == code], entries, f"{self.model.horizon} steps")
+            for code in order
+        ]
+        usual = [f"skill {i}" for i in range(len(order))]
+        self.named = _named(usual, about, names, meanings, f"there are {len(order)} codes")
+
+    @torch.no_grad()
+    def values(self, obs: F32) -> F32 | None:
+        x = self._agent.normaliser(torch.from_numpy(obs).to(self._device).expand(len(self.codes), -1))
+        found = self._agent.q(self._agent.critic, x, self.codes).mean(0)
+        values: F32 = ((found - found.mean()) / found.std().clamp(min=1e-6)).cpu().numpy()
+        return values
+
+    @torch.inference_mode()
+    def act(self, skill: int, obs: F32) -> F32:
+        row = torch.from_numpy(obs).to(self._device).unsqueeze(0)
+        action: F32 = self.model.decode(row, REACH * self.codes[skill : skill + 1])[0].cpu().numpy()
+        return action
+
+    def observe(self, skill: int, transition: Transition) -> Metrics:
+        return {}
+
+    def state_dict(self) -> State:
+        return nest(model=self.model.state_dict())
+
+    def load_state_dict(self, state: State) -> None:
+        self.model.load_state_dict(part(state, "model"))
+
+
+def _effects(high: Prior, entries: Mapping[str, int]) -> np.ndarray:
+    """What tells the skills of a prior apart: changes of the named entries, or, where none is named, the skills themselves."""
+    found = high.next_obs - high.obs
+    changing = [i for i in entries.values() if found[:, i].std() > 0]
+    chosen = found[:, changing] / found[:, changing].std(0) if changing else high.action
+    return chosen.astype(np.float64)
+
+
+def _named(usual: list[str], about: list[str], names: tuple[str, ...], meanings: tuple[str, ...], there_are: str) -> list[Named]:
+    """Names and meanings as given, and for what was not given the usual ones."""
+    for what, given in (("names", names), ("meanings", meanings)):
+        if given and len(given) != len(usual):
+            raise BadInput(f"adapter.{what} lists {len(given)}, but {there_are}; give as many, or none.")
+    if len({name.casefold() for name in names}) < len(names):
+        raise BadInput("adapter.names must all be different: a planner chooses by them.")
+    return [Named(name, meaning) for name, meaning in zip(names or usual, meanings or about, strict=True)]
+
+
+def _meaning(before: F32, after: F32, entries: Mapping[str, int], time: str) -> str:
+    """What happened in the prior, on average."""
+    if not entries:
+        return "a behaviour from the demonstrations"
+    moved = ", ".join(f"{name} {float((after[:, i] - before[:, i]).mean()):+.2g}" for name, i in entries.items())
+    return f"in the demonstrations, within {time}: {moved}"
+
+
+def _bounds(prior: Prior) -> tuple[np.ndarray, np.ndarray]:
+    """The first and the last row of each episode."""
+    ends = np.flatnonzero(np.append(prior.episode[1:] != prior.episode[:-1], True))
+    return np.concatenate([[0], ends[:-1] + 1]), ends
+
+
+def _entries(table: Mapping[str, Any], prior: Prior) -> dict[str, int]:
+    """Names of entries of the observation."""
+    size = prior.obs.shape[1]
+    for name, index in table.items():
+        if type(index) is not int or not 0 <= index < size:
+            raise BadInput(f"adapter.entries names {name!r} = {index!r}; it must be an index from 0 to {size - 1}.")
+    return dict(table)
+
+
+def check(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values, if anything."""
+    if not settings["durations"] or min(settings["durations"]) < 1:
+        return "durations must list one or more numbers of steps, each 1 or more"
+    for key, least in (("codes", 2), ("memory", 2), ("batch_size", 1)):
+        if settings[key] < least:
+            return f"{key} must be {least} or more, not {settings[key]}"
+    if settings["temperature"] <= 0 or settings["exploration"] < 0 or settings["regularisation_steps"] < 0:
+        return "temperature must be more than 0, exploration and regularisation_steps 0 or more"
+    if not 0 <= settings["classification_weight"] <= 1 or not 0 <= settings["abstain_quantile"] <= 1:
+        return "classification_weight and abstain_quantile must be between 0 and 1"
+    return None
+
+
+make = Plan
