@@ -1,0 +1,54 @@
+"""What `vlm_pc` can do with a planner that knows the way: the server of examples/planner_server.py, part of `make adapters`.
+
+    python benchmarks/planner.py --readme docs/adapters/vlm_pc.md
+
+It stands for the best that a language model could say, and shows what the named skills can be made to do.
+"""
+
+import argparse
+import sys
+import threading
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+
+import torch
+from compare import fill, table
+from tqdm import tqdm
+
+import slrl
+
+sys.path.append(str(Path(__file__).parents[1] / "examples"))
+from planner_server import Handler
+
+SCENARIO = "maze_blocked"
+
+
+def main() -> None:
+    """Live, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))))
+    parser.add_argument("--life-steps", type=int, default=10_000)
+    parser.add_argument("--runs", type=Path, default=Path("runs/planner"))
+    parser.add_argument("--readme", type=Path, default=None)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_port}/v1"
+    rows = []
+    for seed in tqdm([int(seed) for seed in arguments.seeds.split(",")], desc="lives", unit="life"):
+        for name, overrides in (("vlm_pc, a map", [("planner.url", url)]), ("vlm_pc, nobody to ask", [])):
+            result = slrl.adapt(
+                SCENARIO, adapter="vlm_pc", seed=seed, life_steps=arguments.life_steps, overrides=overrides,
+                out=arguments.runs / name.partition(", ")[2].replace(" ", "_"),
+            )  # fmt: skip
+            rows.append({**vars(result), "adapter": name})
+    server.shutdown()
+    text = table(rows)
+    print(text)
+    if arguments.readme:
+        fill(arguments.readme, "planner", text)
+
+
+if __name__ == "__main__":
+    main()
