@@ -38,7 +38,7 @@ def test_the_planner_with_a_map_goes_round(x: float, y: float, skill: str) -> No
     ]
     question = Question(
         lived=0, life_steps=100, skills=skills, durations=(20,), history=(), failing=frozenset(), values=None,
-        obs=np.zeros(2, np.float32), state=f"x (m) {x:.3g}; y (m) {y:.3g}; worth more than 3 % of all", entries=("x (m)", "y (m)"),
+        obs=np.zeros(2, np.float32), state=f"x (m) {x:.3g}; y (m) {y:.3g}; worth something", entries=("x (m)", "y (m)"),
     )  # fmt: skip
     answer = plan(prompt.instruction(question, "Go.", 4, pictures=True), prompt.situation(question, ""))
     found, _, _ = prompt.understood({"choices": [{"message": {"content": json.dumps(answer)}}]}, question, 4)
