@@ -28,7 +28,7 @@ from slrl.run import Settings, adapt_as, load_adapter
 
 COLUMNS = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "censored", "wall_clock_s", "steps_per_s",
            "progress", "prior_sha256", "settings_sha256", "git_revision", "torch")  # fmt: skip
-ADAPTERS = "frozen,finetune,gail_s,gail_sa,rnd,rlpd,qwale"
+ADAPTERS = "frozen,finetune,gail_s,gail_sa,rnd,rlpd,qwale,rma,switch,vlm_pc"
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from slrl import __version__, content
+from slrl.content import DEFAULT_ADAPTER
 from slrl.errors import BadInput
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def _add_adapt(commands: Any) -> None:
         "--prior", metavar="P", action="append",
         help="recipe, Minari id, Minari directory or HDF5 file (default: the scenario's own); again for each further behaviour",
     )  # fmt: skip
-    adapt.add_argument("--adapter", metavar="A", help="name or .toml file (default: qwale; see `slrl list adapters`)")
+    adapt.add_argument(
+        "--adapter", metavar="A", help=f"name or .toml file (default: {DEFAULT_ADAPTER}; see `slrl list adapters`)"
+    )
     adapt.add_argument("--seed", metavar="N", type=int, help="the life's only seed (default: 0)")
     adapt.add_argument("--life-steps", metavar="N", type=int, help="budget in environment steps (default: the scenario's)")
     adapt.add_argument(
@@ -104,7 +107,7 @@ def _add_pretrain(commands: Any) -> None:
     pretrain = commands.add_parser("pretrain", help="learn from a prior before the life, and keep the agent in the cache")
     pretrain.add_argument("--scenario", metavar="S", required=True, help="name or .toml file")
     pretrain.add_argument("--prior", metavar="P", action="append", help="as for adapt (default: the scenario's own)")
-    pretrain.add_argument("--adapter", metavar="A", default="qwale", help="whose agent (default: qwale)")
+    pretrain.add_argument("--adapter", metavar="A", default=DEFAULT_ADAPTER, help=f"whose agent (default: {DEFAULT_ADAPTER})")
     pretrain.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="adapter settings")
     pretrain.add_argument("--device", metavar="D", default="cpu", help="cpu or cuda (default: cpu)")
     pretrain.add_argument("--threads", metavar="N", type=int, default=1, help="threads of torch (default: 1)")
@@ -166,7 +169,7 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
         raise BadInput(f"--from repeats a life exactly and takes no {clash[0]}; leave one of them out.")
     if not arguments.settings and not arguments.scenario:
         raise BadInput(f"--scenario is needed; choose from {', '.join(content.names('scenarios'))}.")
-    adapter, overrides = arguments.adapter or "qwale", [parse_setting(text) for text in arguments.set]
+    adapter, overrides = arguments.adapter or DEFAULT_ADAPTER, [parse_setting(text) for text in arguments.set]
     if not arguments.settings:  # names are checked before torch is imported, which takes seconds
         content.read("scenarios", arguments.scenario)
         content.read("adapters", adapter)

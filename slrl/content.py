@@ -8,6 +8,7 @@ from slrl.errors import BadInput, unknown
 
 Kind = Literal["priors", "adapters", "scenarios", "eval"]
 SCHEMA = 1
+DEFAULT_ADAPTER = "switch"  # of a life for which none is named
 _PACKAGE = Path(__file__).parent
 
 

@@ -83,7 +83,7 @@ def adapt(
     scenario: str,
     *,
     prior: str | None = None,
-    adapter: str = "qwale",
+    adapter: str = content.DEFAULT_ADAPTER,
     seed: int = 0,
     life_steps: int | None = None,
     overrides: Sequence[tuple[str, Any]] = (),

@@ -14,6 +14,7 @@ from .conftest import TINY_ADAPTER, rows_of, write_d4rl, write_minari, write_rob
 
 Command = Callable[..., tuple[int, str, str]]
 WINDY = ("adapt", "--scenario", "windy_pointmass")
+QWALE = (*WINDY, "--adapter", "qwale")
 
 
 @pytest.fixture
@@ -133,14 +134,14 @@ def test_a_bad_file(refused: Callable[..., str], tmp_path: Path, case: str) -> N
         ((*WINDY, "--prior", "pointmas"), "unknown prior 'pointmas'; did you mean 'pointmass'?"),
         ((*WINDY, "--prior", "D4RL/door/human-v2"), "`minari download D4RL/door/human-v2`"),
         ((*WINDY, "--prior", "here/is/nothing.hdf5"), "there is no file"),
-        ((*WINDY, "--set", "agent.hiden=[8]"), "unknown setting in [agent] of 'qwale': 'hiden'; did you mean 'hidden'?"),
-        ((*WINDY, "--set", "adapter.guidance.mixap=1"), "did you mean 'mixup'?"),
+        ((*QWALE, "--set", "agent.hiden=[8]"), "unknown setting in [agent] of 'qwale': 'hiden'; did you mean 'hidden'?"),
+        ((*QWALE, "--set", "adapter.guidance.mixap=1"), "did you mean 'mixup'?"),
         ((*WINDY, "--set", "pretrain.objective.expectil=0.5"), "did you mean 'expectile'?"),
         ((*WINDY, "--set", "agent.hidden=64"), "must be a list of which each is a whole number, not 64."),
-        ((*WINDY, "--set", "agent.discount=high"), "'discount' in [agent] of 'qwale' must be a number, not 'high'."),
+        ((*QWALE, "--set", "agent.discount=high"), "'discount' in [agent] of 'qwale' must be a number, not 'high'."),
         ((*WINDY, "--set", "agent.name=sacc"), "unknown agent 'sacc'; did you mean 'sac'?"),
         ((*WINDY, "--set", "agent.precision=float16"), "must be one of 'float32', 'bfloat16'"),
-        ((*WINDY, "--set", "adapter.prior_fraction=2.0"), "prior_fraction must be 'proportional' or between 0 and 1"),
+        ((*QWALE, "--set", "adapter.prior_fraction=2.0"), "prior_fraction must be 'proportional' or between 0 and 1"),
         ((*WINDY, "--set", "agent"), "write key=value"),
         ((*WINDY, "--set", "summary.x=1"), "'summary' is a value, not a table"),
         ((*WINDY, "--life-steps", "-5"), "life_steps must be 1 or more"),

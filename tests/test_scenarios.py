@@ -226,7 +226,9 @@ def test_settings_that_a_scenario_suggests_come_before_the_users(command: Comman
     from slrl import adapters
 
     tabletop = scenarios.load("tabletop_displaced")
-    assert tabletop.overrides() == [("agent.hidden", [128, 128])]
+    assert ("agent.hidden", [128, 128]) in tabletop.overrides()
+    assert ("planner.task", "Carry the mug to its goal on the table.") in tabletop.overrides()
+    assert adapters.load("frozen", suggested=tabletop.overrides()).planner is None  # it asks nobody, and is not told
     assert adapters.load("frozen", suggested=tabletop.overrides()).agent["hidden"] == (128, 128)
     assert adapters.load("frozen", [("agent.hidden", [8])], suggested=tabletop.overrides()).agent["hidden"] == (8,)
     assert adapters.load("rlpd", suggested=[("pretrain.steps", 7)]).pretrain is None  # it does not pretrain, and still does not
