@@ -1,7 +1,8 @@
 """The gallery of scenarios: does each of them test something, and what does it look like? `make gallery`.
 
 A scenario tests something if the frozen policy, pretrained on its prior, succeeds where the prior comes from and fails where
-the life takes place. This lives 20 lives of it in each, one life of qwale besides, draws a still, and writes docs/scenarios.md.
+the life takes place. This lives 20 lives of it in each, one life of qwale and of switch besides, draws a still, and writes
+docs/scenarios.md.
 What is in the CSV already is not lived again.
 """
 
@@ -28,6 +29,7 @@ from slrl.run import load_adapter
 COLUMNS = ("scenario", "world", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior_sha256",
            "git_revision", "torch", "mujoco")  # fmt: skip
 SEEDS = range(1000, 1020)  # nothing was chosen on them
+ADAPTING = ("switch", "qwale")  # one life of each
 CSV = Path("eval/reference/gallery.csv")
 PAGE = Path("docs/scenarios.md")
 STILLS = Path("docs/scenarios")
@@ -39,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenarios", default=",".join(content.names("scenarios")), help="default: all")
     parser.add_argument("--most-steps", type=int, default=10_000, help="lives of frozen are cut here (default: 10000)")
-    parser.add_argument("--qwale-steps", type=int, default=5_000, help="the budget of the one life of qwale (default: 5000)")
+    parser.add_argument("--adapting-steps", type=int, default=5_000, help="the budget of those that adapt (default: 5000)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--redraw", action="store_true", help="draw all stills anew")
     parser.add_argument("--report-only", action="store_true", help="live and draw nothing; write down what is there")
@@ -56,7 +58,8 @@ def main() -> None:
             tqdm(total=len(todo), desc="scenarios", unit="scenario") as bar,
         ):
             jobs = {
-                pool.submit(lives, name, missing(rows, name), arguments.most_steps, arguments.qwale_steps): name for name in todo
+                pool.submit(lives, name, missing(rows, name), arguments.most_steps, arguments.adapting_steps): name
+                for name in todo
             }
             for job in as_completed(jobs):
                 bar.update()
@@ -75,18 +78,19 @@ def main() -> None:
 
 def missing(rows: list[dict[str, Any]], name: str) -> list[tuple[str, str, int]]:
     """World, adapter and seed of the lives of a scenario that are not in the CSV."""
-    wanted = [(world, "frozen", seed) for world in ("source", "target") for seed in SEEDS] + [("target", "qwale", SEEDS[0])]
+    wanted = [(world, "frozen", seed) for world in ("source", "target") for seed in SEEDS]
+    wanted += [("target", adapter, SEEDS[0]) for adapter in ADAPTING]
     there = {(row["world"], row["adapter"], int(row["seed"])) for row in rows if row["scenario"] == name}
     return [life for life in wanted if life not in there]
 
 
-def lives(name: str, wanted: list[tuple[str, str, int]], most_steps: int, qwale_steps: int) -> list[dict[str, Any]]:
+def lives(name: str, wanted: list[tuple[str, str, int]], most_steps: int, adapting_steps: int) -> list[dict[str, Any]]:
     """Live them, in a worker."""
     scenario = scenarios.load(name)
     prior = load_prior(scenario.prior, quiet=True)
     rows = []
     for world, adapter, seed in wanted:
-        steps = min(scenario.life_steps, qwale_steps if adapter == "qwale" else most_steps)
+        steps = min(scenario.life_steps, adapting_steps if adapter in ADAPTING else most_steps)
         build = envs.make_source if world == "source" else envs.make
         env = build(scenario, life_steps=steps)
         life = live(env, load_adapter(adapter, prior, scenario, seed=seed, life_steps=steps), seed)
@@ -143,8 +147,10 @@ def summary(rows: list[dict[str, Any]], name: str) -> str:
 def table(rows: list[dict[str, Any]]) -> str:
     """A line per scenario."""
     lines = [
-        "| scenario | what is new | budget | optimum | frozen in the source | frozen in the target | one life of `qwale` |",
-        "|---|---|---|---|---|---|---|",
+        "| scenario | what is new | budget | optimum | frozen in the source | frozen in the target | "
+        + " | ".join(f"one life of `{adapter}`" for adapter in ADAPTING)
+        + " |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name in content.names("scenarios"):
         scenario = scenarios.load(name)
@@ -152,14 +158,14 @@ def table(rows: list[dict[str, Any]]) -> str:
         optimum = f"{scenario.optimum_steps:,}{' (trained)' if trained else ''}" if scenario.optimum_steps else "not known"
         frozen = f"{successes(rows, name, 'source')} | {successes(rows, name, 'target')}"
         about = f"[`{name}`](#{name}) | {scenario.novelty} | {scenario.life_steps:,} | {optimum}"
-        lines.append(f"| {about} | {frozen} | {one_life(rows, name)} |")
+        lines.append(f"| {about} | {frozen} | {' | '.join(one_life(rows, name, adapter) for adapter in ADAPTING)} |")
     return "\n".join(lines)
 
 
-def one_life(rows: list[dict[str, Any]], name: str) -> str:
-    """How far the one life of qwale got, and how fast."""
+def one_life(rows: list[dict[str, Any]], name: str, adapter: str) -> str:
+    """How far the one life of an adapter got, and how fast."""
     for row in rows:
-        if (row["scenario"], row["adapter"]) == (name, "qwale"):
+        if (row["scenario"], row["adapter"]) == (name, adapter):
             steps = f"{int(row['steps']):,}"
             came = steps if row["outcome"] == "success" else f"> {steps}"
             return f"{came} steps ({float(row['steps_per_s']):.0f}/s)"
@@ -175,8 +181,9 @@ def page(rows: list[dict[str, Any]]) -> str:
 
 A scenario tests something if the policy that was pretrained on its prior succeeds where the prior comes from (the source) and
 fails where the life takes place (the target). Below: lives of `frozen`, seeds {SEEDS[0]} to {SEEDS[-1]}, cut after the scenario's
-budget or {cut:,} steps, whichever is less; and one life of `qwale`, seed {SEEDS[0]}, with its budget lowered (its settings were
-chosen on `windy_pointmass`; nothing was chosen here). Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
+budget or {cut:,} steps, whichever is less; and one life each of `switch`, the default, and of `qwale`, seed {SEEDS[0]}, with its
+budget lowered. Their settings were chosen on the point mass, those of `switch` in the maze too, and none on these lives.
+Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
 `slrl check NAME` tests the contract of each; `slrl render NAME` draws an animation.
 
 {table(rows)}
