@@ -1,0 +1,191 @@
+"""Statistics against numbers worked out by hand, against lifelines, and the coverage of the intervals by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats as sp
+
+from slrl import stats
+from slrl.stats import Lives
+
+
+def lives(text: str, budget: float = 10.0, optimum: float = 0.0) -> Lives:
+    """ "2 3+ 5" are lives that succeeded after 2 and 5 steps, and one that had not after 3."""
+    items = text.split()
+    time = np.array([float(item.rstrip("+")) for item in items])
+    return Lives(time, np.array([not item.endswith("+") for item in items]), budget, optimum)
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+def test_kaplan_meier_by_hand() -> None:
+    """Five lives: 4/5 after 2; one leaves at 3; of three, two succeed at 5: 4/5 · 1/3; the last leaves at 8.
+
+    Area up to 8: 2 · 1 + 3 · 4/5 + 3 · 4/15 = 5.2.
+    """
+    five = lives("2 3+ 5 5 8+", budget=8)
+    curve = stats.kaplan_meier(five)
+    assert curve.steps.tolist() == [2, 3, 5, 8]
+    np.testing.assert_allclose(curve.at, [4 / 5, 4 / 5, 4 / 15, 4 / 15])
+    assert stats.restricted_mean(five, rng()).estimate == pytest.approx(5.2)
+    middle = stats.median_steps(five)
+    assert middle is not None
+    assert middle.estimate == 5
+    assert middle.high == np.inf
+
+
+def test_a_median_exists_where_half_succeeded() -> None:
+    assert stats.median_steps(lives("1 2 10+ 10+ 10+")) is None
+    two = stats.median_steps(lives("1 2 10+ 10+"))
+    assert two is not None
+    assert two.estimate == 2
+
+
+def test_rates_by_hand() -> None:
+    """None of ten: 1 - 0.025^(1/10); all of ten: the mirror image. A life that was cut short is not among them."""
+    limit = 1 - 0.025**0.1
+    none, every = stats.success_rate(lives("10+ " * 10)), stats.success_rate(lives("4 " * 10))
+    assert none == pytest.approx((0, 0, limit))
+    assert every == pytest.approx((1, 1 - limit, 1))
+    assert stats.success_rate(lives("4 10+ 3+ 2+")).estimate == 0.5
+
+
+def test_restricted_means_by_hand() -> None:
+    assert stats.restricted_mean(lives("4 6 10+ 12"), rng()).estimate == pytest.approx((4 + 6 + 10 + 10) / 4)
+    same = stats.restricted_mean(lives("4 4 4"), rng())
+    assert same == pytest.approx((4, 4, 4))
+    alone = stats.restricted_mean(lives("4"), rng())
+    assert alone.estimate == 4
+
+
+def test_scores_and_their_interquartile_mean_by_hand() -> None:
+    """Budget 10, optimum 2: 2 steps are 1, 6 are 1/2, no success is 0. The middle half of 0, 1/2, 1, 1 is 3/4."""
+    found = lives("2 6 10+ 1", optimum=2)
+    assert found.scores().tolist() == [1, 0.5, 0, 1]
+    assert stats.interquartile_mean([found], rng()).estimate == 0.75
+    other = lives("20 60 100+ 10", budget=100, optimum=20)
+    assert stats.interquartile_mean([found, other], rng()).estimate == 0.75
+
+
+def test_the_profile_by_hand() -> None:
+    """Scenarios weigh alike: 1/2 of two lives and 1 of one reach a score of 1/2."""
+    profile = stats.performance_profile([lives("0 10+"), lives("5")], rng(), points=3)
+    assert profile.score.tolist() == [0, 0.5, 1]
+    assert profile.share.tolist() == [1, 0.75, 0.25]
+
+
+def test_log_rank_by_hand() -> None:
+    """Successes at 1, 3 against 2, 4. At risk 2 of 4, 1 of 3, 1 of 2, 0 of 1.
+
+    O - E = 2 - (1/2 + 1/3 + 1/2) = 2/3; V = 1/4 + 2/9 + 1/4 = 13/18; χ² = (4/9) / (13/18) = 8/13. Twice the same stratum: 16/13.
+    """
+    pair = (lives("1 3"), lives("2 4"))
+    assert stats.log_rank([pair])[0] == pytest.approx(8 / 13)
+    assert stats.log_rank([pair, pair])[0] == pytest.approx(16 / 13)
+    assert stats.log_rank([pair])[1] == pytest.approx(math.erfc(math.sqrt(8 / 13 / 2)))
+    assert stats.log_rank([(lives("10+"), lives("10+"))]) == (0.0, 1.0)
+
+
+def test_improvement_by_hand() -> None:
+    """1 beats 2, ∞, ∞; 3 beats ∞, ∞; ∞ ties with ∞, ∞: (3 + 2 + 1) / 9. The mean with a scenario in which it never wins: 1/3."""
+    pair = (lives("1 3 10+"), lives("2 10+ 10+"))
+    assert stats.probability_of_improvement([pair], rng()).estimate == pytest.approx(6 / 9)
+    assert stats.probability_of_improvement([pair, (lives("5 5"), lives("4 4"))], rng()).estimate == pytest.approx(1 / 3)
+
+
+def test_differences_are_paired() -> None:
+    """The second is always 1 faster, whatever the seed: an interval without width, where unpaired lives would tell nothing."""
+    one, two = lives("2 5 9"), lives("1 4 8")
+    assert stats.mean_difference([(one, two)], rng()) == pytest.approx((1, 1, 1))
+    assert stats.mean_difference([(one, two), (one, two)], rng()) == pytest.approx((0.1, 0.1, 0.1))
+
+
+def test_seeds_needed_by_hand() -> None:
+    """Differences -30, 10, -30, 10 have mean -10 and deviation 23.09: ((1.960 + 0.842) · 2.309)² = 41.9."""
+    one, two = lives("10 50 10 50", budget=100), lives("40 40 40 40", budget=100)
+    assert stats.seeds_needed((one, two)) == 42
+    assert stats.seeds_needed((one, one)) is None
+
+
+def test_holm_by_hand() -> None:
+    assert stats.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert stats.holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+def test_the_same_seed_gives_the_same_intervals() -> None:
+    some = lives("1 2 4 8 10+ 10+")
+    for statistic in (stats.restricted_mean, lambda x, r: stats.interquartile_mean([x], r)):
+        assert statistic(some, rng()) == statistic(some, rng())
+    assert stats.restricted_mean(some, rng()) != stats.restricted_mean(some, np.random.default_rng(1))
+
+
+# --- coverage ----------------------------------------------------------------------------------------------------------------
+
+
+def test_success_rates_are_covered() -> None:
+    """Exactly, by summing the binomial: at least 95 % for every rate, and 97.2 % on average from 0.2 to 0.8 (n = 20).
+
+    The interval is conservative by definition; it cannot be within 95 ± 2 % everywhere.
+    """
+    n, counts = 20, np.arange(21)
+    bounds = [stats.success_rate(lives("1 " * k + "10+ " * (n - k))) for k in counts]
+    rates = np.linspace(0.01, 0.99, 99)
+    inside = np.array([[found.low <= p <= found.high for found in bounds] for p in rates])
+    coverage = (sp.binom.pmf(counts, n, rates[:, None]) * inside).sum(1)
+    assert coverage.min() >= 0.95
+    assert coverage[(rates > 0.2) & (rates < 0.8)].mean() == pytest.approx(0.972, abs=0.002)
+
+
+TIMES = {  # steps-to-completion; the budget is 200
+    "exponential": lambda r, size: r.exponential(100, size),
+    "log-normal, a third censored": lambda r, size: np.exp(r.normal(4.6, 1.2, size)),
+    "normal": lambda r, size: r.normal(100, 20, size),
+    "soon or never": lambda r, size: np.where(r.random(size) < 0.6, r.normal(40, 10, size), np.inf),
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_restricted_means_are_covered(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """95 ± 2 % of the intervals of 20 lives hold the true mean."""
+    monkeypatch.setattr(stats, "RESAMPLES", 1000)
+    r, budget, trials = np.random.default_rng(1), 200.0, 2000
+    truth = np.clip(TIMES[name](r, 2_000_000), 0, budget).mean()
+    inside = 0
+    for _ in range(trials):
+        time = np.clip(TIMES[name](r, 20), 0, budget)
+        found = stats.restricted_mean(Lives(time, time < budget, budget), r)
+        inside += found.low <= truth <= found.high
+    assert 0.93 <= inside / trials <= 0.97
+
+
+# --- lifelines ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_lifelines(seed: int) -> None:
+    lifelines = pytest.importorskip("lifelines")
+    from lifelines.statistics import logrank_test
+    from lifelines.utils import restricted_mean_survival_time
+
+    r = np.random.default_rng(seed)
+    groups = []
+    for scale in (80, 120):
+        time, cut = np.ceil(r.exponential(scale, 30)), np.where(r.random(30) < 0.2, r.integers(1, 200, 30), 200)
+        groups.append(Lives(np.minimum(time, cut), time <= cut, 200.0))
+    for found in groups:
+        fitter = lifelines.KaplanMeierFitter().fit(found.time, found.success)
+        curve = stats.kaplan_meier(found)
+        theirs = fitter.survival_function_at_times(curve.steps).to_numpy()
+        np.testing.assert_allclose(curve.at, theirs, atol=1e-9)
+        band = fitter.confidence_interval_survival_function_.loc[curve.steps].to_numpy()
+        inner = (curve.at > 0) & (curve.at < 1)
+        np.testing.assert_allclose(np.stack([curve.low, curve.high], 1)[inner], band[inner], atol=1e-9)
+        middle = stats.median_steps(found)
+        assert (np.inf if middle is None else middle.estimate) == fitter.median_survival_time_
+        mean = restricted_mean_survival_time(fitter, t=200)
+        assert stats.restricted_mean(found, r).estimate == pytest.approx(mean, abs=1e-9)
+    test = logrank_test(groups[0].time, groups[1].time, groups[0].success, groups[1].success)
+    assert stats.log_rank([(groups[0], groups[1])]) == pytest.approx((test.test_statistic, test.p_value), abs=1e-9)
