@@ -50,6 +50,8 @@ def _parser() -> Parser:
     _add_pretrain(commands)
     _add_check(commands)
     _add_render(commands)
+    _add_results(commands)
+    _add_compare(commands)
     doctor = commands.add_parser("doctor", help="versions, known-bad combinations, devices, folders")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -140,6 +142,32 @@ def _add_render(commands: Any) -> None:
     render.add_argument("--frames", metavar="N", type=int, default=60, help="how many of the steps are drawn (default: 60)")
     render.add_argument("--quiet", action="store_true", help="no progress bars")
     render.set_defaults(run=_render)
+
+
+def _add_results(commands: Any) -> None:
+    results = commands.add_parser(
+        "results",
+        help="list the lives in a folder",
+        description="List the lives in a folder, and keep an SQLite index of them there.",
+    )
+    results.add_argument("runs", metavar="RUNS", help="folder of lives, as `slrl adapt --out` writes it")
+    results.add_argument("--where", metavar="SQL", default="", help="""a condition, as "adapter = 'qwale' and steps < 500\"""")
+    results.add_argument("--sort", metavar="SQL", default="scenario, adapter, seed", help='an order, as "steps desc"')
+    results.add_argument("--format", choices=("table", "csv", "json"), default="table", help="how to print (default: table)")
+    results.set_defaults(run=_results)
+
+
+def _add_compare(commands: Any) -> None:
+    compare = commands.add_parser(
+        "compare",
+        help="which adapter is faster, and how sure that is",
+        description="Compare adapters by their lives with the same scenarios and seeds: intervals and tests for censored times.",
+    )
+    compare.add_argument("runs", metavar="RUNS", help="folder of lives")
+    compare.add_argument("--adapters", metavar="A,B", default="", help="two or more (default: all that are there)")
+    compare.add_argument("--scenarios", metavar="S,T", default="", help="those to count (default: all that are there)")
+    compare.add_argument("--seed", metavar="N", type=int, default=0, help="of the resampling (default: 0)")
+    compare.set_defaults(run=_compare)
 
 
 def _adapt(arguments: argparse.Namespace) -> None:
@@ -251,6 +279,29 @@ def _render(arguments: argparse.Namespace) -> None:
         quiet=arguments.quiet,
     )  # fmt: skip
     print(f"{out}: source and target under {arguments.adapter}")
+
+
+def _results(arguments: argparse.Namespace) -> None:
+    from slrl import store
+
+    runs = Path(arguments.runs).expanduser()
+    found = store.scan(runs)
+    base = store.index(found)
+    rows = store.select(base, where=arguments.where, sort=arguments.sort)
+    store.write_index(runs, base)
+    print(store.printed(rows, arguments.format))
+    for problem in found.problems:
+        print(f"slrl: {problem}", file=sys.stderr)
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from slrl import verdict
+
+    names, scenarios = ([name for name in text.split(",") if name] for text in (arguments.adapters, arguments.scenarios))
+    if arguments.seed < 0:
+        raise BadInput(f"--seed must be 0 or more, not {arguments.seed}.")
+    for line in verdict.compare(Path(arguments.runs).expanduser(), names, scenarios, arguments.seed):
+        print(line)
 
 
 def _prior_build(arguments: argparse.Namespace) -> None:

@@ -1,0 +1,222 @@
+"""Folders of lives: what is read, what is said of the rest, the index, and the verdict on adapters."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+
+import slrl
+from slrl import store, verdict
+from slrl.stats import Lives
+
+Command = Callable[..., tuple[int, str, str]]
+
+
+def write_life(runs: Path, adapter: str, seed: int, steps: int, *, outcome: str = "success", **more: Any) -> Path:
+    """A folder as `slrl adapt` leaves it, but for the files that nobody reads here."""
+    scenario, budget = more.pop("scenario", "windy"), more.pop("life_steps", 1000)
+    folder: Path = runs / scenario / adapter / more.pop("folder", f"seed-{seed}")
+    folder.mkdir(parents=True)
+    settings = {
+        "schema": 1,
+        "seed": seed,
+        "life_steps": budget,
+        "scenario": {"optimum_steps": 100},
+        "adapter": {"lr": more.pop("lr", 1e-3)},
+    }
+    (folder / "settings.toml").write_text(tomli_w.dumps(settings))
+    result = {
+        "schema": 1, "scenario": scenario, "adapter": adapter, "seed": seed, "outcome": outcome, "steps": steps,
+        "life_steps": budget, "censored": outcome != "success", "wall_clock_s": 1.5, "steps_per_s": 200, "prior": "calm", "prior_sha256": "ab",
+        "versions": {"mujoco": "3.3.0", "torch": "2.13.0", "slrl": "0.1.0"}, "git_revision": None, "folder": str(folder),
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps({**result, **more}))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    """Ten lives of three adapters each; "slow" takes twice as long as "quick", "lost" comes home in two of ten."""
+    folder = tmp_path / "runs"
+    rng = np.random.default_rng(0)
+    for seed in range(10):
+        steps = int(rng.integers(120, 300))
+        write_life(folder, "quick", seed, steps)
+        write_life(folder, "slow", seed, 2 * steps)
+        write_life(folder, "lost", seed, 900 if seed < 2 else 1000, outcome="success" if seed < 2 else "timeout")
+    return folder
+
+
+def test_lives_are_found_and_listed(runs: Path, command: Command) -> None:
+    found = store.scan(runs)
+    assert len(found.rows) == 30
+    assert found.problems == []
+    code, out, err = command("results", runs, "--where", "adapter = 'quick' and steps < 200", "--sort", "steps desc")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].split() == list(store.SHOWN)
+    steps = [int(line.split()[4]) for line in lines[1:-1]]
+    assert steps == sorted((row.steps for row in found.rows if row.adapter == "quick" and row.steps < 200), reverse=True)
+    assert lines[-1] == f"{len(steps)} lives"
+
+
+def test_formats_hold_everything(runs: Path, command: Command) -> None:
+    _, out, _ = command("results", runs, "--format", "json")
+    tables = json.loads(out)
+    assert len(tables) == 30
+    assert set(tables[0]) == set(store.COLUMNS)
+    _, out, _ = command("results", runs, "--format", "csv")
+    assert out.splitlines()[0] == ",".join(store.COLUMNS)
+    assert len(out.splitlines()) == 31
+    with sqlite3.connect(runs / store.INDEX) as base:
+        assert base.execute("SELECT count(*) FROM lives WHERE outcome = 'timeout'").fetchone() == (8,)
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_there(runs: Path, command: Command) -> None:
+    damaged = {
+        "quick": ("{", "is no JSON"), "slow": ("[]", "is no table"), "lost": ('{"schema": 2}', "has schema 2"),
+    }  # fmt: skip
+    for adapter, (text, _) in damaged.items():
+        (runs / "windy" / adapter / "seed-3" / "result.json").write_text(text)
+    (runs / "windy" / "quick" / "seed-4" / "result.json").unlink()
+    (runs / "windy" / "quick" / "seed-5" / "settings.toml").unlink()
+    write_life(runs, "odd", 0, 5000)
+    write_life(runs, "odd", 1, 5, outcome="glory")
+    write_life(runs, "odd", 2, 5, steps_per_s="fast")
+    write_life(runs, "new", 0, 5, versions={"mujoco": "3.9.0"})
+    code, out, err = command("results", runs)
+    assert code == 0
+    assert out.splitlines()[-1] == "26 lives"
+    assert err.count("\n") == 9
+    for says in (*(says for _, says in damaged.values()), "seed-4 has no result.json", "its settings.toml is missing",
+                 "5000 steps of 1000", "'outcome' is 'glory'", "'steps_per_s' is 'fast'", "MuJoCo 3.3.0 and 3.9.0"):  # fmt: skip
+        assert says in err
+    with sqlite3.connect(runs / store.INDEX) as base:
+        assert base.execute("SELECT count(*) FROM problems").fetchone() == (9,)
+
+
+def test_an_empty_folder_is_no_error_and_none_is(tmp_path: Path, command: Command) -> None:
+    assert command("results", tmp_path)[:2] == (
+        0,
+        "scenario  adapter  seed  outcome  steps  life_steps  steps_per_s  prior  folder\n0 lives\n",
+    )
+    code, out, err = command("results", tmp_path / "nowhere")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "there is no folder" in err
+
+
+@pytest.mark.parametrize("wrong", ["nonsense = 3", "steps <", "1); DROP TABLE lives; --", "(SELECT"])
+def test_a_wrong_condition_is_one_sentence(wrong: str, runs: Path, command: Command) -> None:
+    code, out, err = command("results", runs, "--where", wrong)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "columns are scenario, adapter, seed" in err
+
+
+def test_ten_thousand_lives_are_indexed_in_ten_seconds(tmp_path: Path) -> None:
+    """A tenth of them in a tenth of the time."""
+    for seed in range(1000):
+        write_life(tmp_path, "quick", seed, 500)
+    began = time.perf_counter()
+    store.write_index(tmp_path, store.index(store.scan(tmp_path)))
+    assert time.perf_counter() - began < 1.0
+
+
+def test_only_lives_that_may_be_compared_are(runs: Path) -> None:
+    write_life(runs, "quick", 11, 5, lr=0.1)  # other settings
+    write_life(runs, "quick", 3, 5, folder="seed-3.1")  # another life took its place
+    write_life(runs, "brief", 0, 5, life_steps=50)  # another budget
+    groups, left_out = store.comparable(store.scan(runs))
+    assert {key: len(rows) for key, rows in groups.items()} == {("windy", name): 10 for name in ("lost", "quick", "slow")}
+    assert left_out == [
+        "1 lives of quick in windy have other settings and are left out.",
+        "brief in windy has a budget of 50 and not 1,000, and is left out.",
+    ]
+
+
+def test_how_a_life_ended_says_what_is_known_of_it(tmp_path: Path) -> None:
+    """Somebody who failed will never come home; somebody who was interrupted might have."""
+    for seed, outcome in enumerate(("success", "failure", "timeout", "interrupted")):
+        write_life(tmp_path, "any", seed, 1000 if outcome == "timeout" else 40, outcome=outcome)
+    rows = store.scan(tmp_path).rows
+    lives = store.lives_of(rows, store.optimum_of(tmp_path, rows[0]))
+    assert lives.time.tolist() == [40, 1000, 1000, 40]
+    assert lives.success.tolist() == [True, False, False, False]
+    assert lives.known.tolist() == [True, True, True, False]
+    assert (lives.budget, lives.optimum) == (1000, 100)
+
+
+# --- verdicts ----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_clear_case_is_called_clear(runs: Path, command: Command) -> None:
+    code, out, err = command("compare", runs, "--adapters", "slow,quick")
+    assert (code, err) == (0, "")
+    assert "quick in windy: 10 of 10 came home (100 %, 95 % interval: 69 to 100 %)" in out
+    assert "  quick was faster than slow, by" in out
+    assert "When" not in out
+    assert "they differ (log-rank test: p" in out
+    assert out == command("compare", runs, "--adapters", "slow,quick")[1]
+
+
+def test_an_unclear_case_is_called_unclear_and_names_the_seeds_it_takes(tmp_path: Path, command: Command) -> None:
+    rng = np.random.default_rng(1)
+    for seed in range(12):
+        write_life(tmp_path, "one", seed, int(rng.integers(100, 900)))
+        write_life(tmp_path, "two", seed, int(rng.integers(120, 920)))
+    _, out, _ = command("compare", tmp_path)
+    assert "These lives do not tell them apart: the restricted means differ by" in out
+    assert "are not shown to differ" in out
+    assert "seeds tell them apart (power 80 %)" in out
+    assert "was faster" not in out
+
+
+def test_contests_are_adjusted_for_their_number(runs: Path) -> None:
+    lives = {
+        ("windy", name): Lives(np.arange(1.0, 9) + shift, np.ones(8, bool), 1000.0)
+        for name, shift in (("a", 0), ("b", 3), ("c", 9))
+    }
+    seeds = {key: list(range(8)) for key in lives}
+    found = verdict.contests(lives, seeds, ("a", "b", "c"), np.random.default_rng(0))
+    assert [(contest.one, contest.two) for contest in found] == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert found[1].adjusted == pytest.approx(3 * found[1].p_value)
+    assert all(contest.adjusted >= contest.p_value for contest in found)
+
+
+def test_seeds_are_paired_and_the_others_left_aside(runs: Path) -> None:
+    lives = {
+        ("w", "a"): Lives(np.array([1.0, 2, 3]), np.ones(3, bool), 10.0),
+        ("w", "b"): Lives(np.array([5.0, 2, 1]), np.ones(3, bool), 10.0),
+    }
+    seeds = {("w", "a"): [1, 2, 3], ("w", "b"): [9, 3, 1]}
+    (contest,) = verdict.contests(lives, seeds, ("a", "b"), np.random.default_rng(0))
+    one, two = contest.pairs[0]
+    assert one.time.tolist() == [1, 3]
+    assert two.time.tolist() == [1, 2]
+    assert "\n".join(verdict.verdict(contest)).count("With 2 pairs in a scenario no interval is to be relied on") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--adapters", "quick,slo"), "unknown adapter 'slo'; did you mean 'slow'?"),
+        (("--scenarios", "wind"), "unknown scenario 'wind'; did you mean 'windy'?"),
+        (("--adapters", "quick"), "a comparison takes two adapters"),
+        (("--seed", "-1"), "--seed must be 0 or more"),
+    ],
+)
+def test_wrong_comparisons(arguments: tuple[str, ...], says: str, runs: Path, command: Command) -> None:
+    code, _, err = command("compare", runs, *arguments)
+    assert (code, err.count("\n")) == (2, 1)
+    assert says in err
+
+
+def test_adapters_that_never_met_are_not_compared(runs: Path) -> None:
+    write_life(runs, "elsewhere", 0, 5, scenario="calm")
+    with pytest.raises(slrl.BadInput, match="have no scenario and seed in common"):
+        list(verdict.compare(runs, ["quick", "elsewhere"]))
