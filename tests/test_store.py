@@ -33,7 +33,8 @@ def write_life(runs: Path, adapter: str, seed: int, steps: int, *, outcome: str 
     (folder / "settings.toml").write_text(tomli_w.dumps(settings))
     result = {
         "schema": 1, "scenario": scenario, "adapter": adapter, "seed": seed, "outcome": outcome, "steps": steps,
-        "life_steps": budget, "censored": outcome != "success", "wall_clock_s": 1.5, "steps_per_s": 200, "prior": "calm", "prior_sha256": "ab",
+        "life_steps": budget, "censored": outcome != "success",
+        "wall_clock_s": 1.5, "steps_per_s": 200, "prior": "calm", "prior_sha256": "ab",
         "versions": {"mujoco": "3.3.0", "torch": "2.13.0", "slrl": "0.1.0"}, "git_revision": None, "folder": str(folder),
     }  # fmt: skip
     (folder / "result.json").write_text(json.dumps({**result, **more}))
