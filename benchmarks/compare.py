@@ -42,9 +42,10 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"))
     parser.add_argument(
-        "--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv; lives of other scenarios in it are kept"
+        "--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv; other lives in it are kept"
     )
     parser.add_argument("--readme", type=Path, default=None, help="also put the table between its markers in this file")
+    parser.add_argument("--table", default=None, help="name of these markers (default: the scenario's)")
     parser.add_argument("--distance", action="store_true", help="the table is of the progress at the end, more is better")
     parser.add_argument("--report-only", action="store_true", help="live nothing; write down what is there")
     arguments = parser.parse_args()
@@ -71,11 +72,17 @@ def main() -> None:
             bar.update()
 
     rows = [row for settings in lives if (row := find(arguments.runs, known, settings)) is not None]
-    write_csv(path, [row for row in known if row["scenario"] != arguments.scenario] + rows)
+    present = {identity(row) for row in rows}
+    write_csv(path, [row for row in known if identity(row) not in present] + rows)
     text = distances(rows) if arguments.distance else table(rows)
     print(text)
     if arguments.readme:
-        fill(arguments.readme, arguments.scenario, text)
+        fill(arguments.readme, arguments.table or arguments.scenario, text)
+
+
+def identity(row: dict[str, Any]) -> tuple[str, str, int]:
+    """Which life it is."""
+    return row["scenario"], row["adapter"], row["seed"]
 
 
 def prepare_once(scenario_name: str, prior_spec: str | None, names: list[str]) -> None:

@@ -193,6 +193,17 @@ def test_a_residual_that_no_latent_mends_is_for_the_skills_unless_values_rise() 
     assert set(live(switch, 100, "residual")) == {LATENT}
 
 
+def test_a_relapse_through_the_latent_is_one_too_and_the_latent_is_given_half_as_long() -> None:
+    switch = dictated(patience=1000)
+    for waited, settled in ((40, 10), (20, 20), (10, 40)):
+        switch.monitor.gaining = lambda: False
+        live(switch, 3, "residual")
+        assert live(switch, waited, "residual") == [LATENT] * (waited - 1) + [SKILL]
+        switch.monitor.gaining = lambda: True
+        switch.since_best = -settled
+        assert live(switch, settled) == [SKILL] * (settled - 1) + [NOMINAL]
+
+
 def test_a_stall_needs_no_change_of_dynamics() -> None:
     switch = dictated()
     assert live(switch, 5, "stall") == [NOMINAL] * 4 + [SKILL]

@@ -37,7 +37,7 @@ class Switch:
     * nominal → latent: the residual is raised for ``residual_steps`` steps in a row.
     * latent → nominal: it has been clear for ``clear_steps``.
     * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar; after ``unmended_steps``,
-      a residual that no latent has mended, unless values rise as usual.
+      half as many after each time in skills, a residual that no latent has mended, unless values rise as usual.
     * nominal → skill: a stall for ``stall_steps`` in a row, or a stall where nothing is familiar.
     * skill → nominal: values are better than ever before, rise as usual, and all has been familiar for ``settled_steps``; twice
       as long after each relapse.
@@ -142,7 +142,8 @@ class Switch:
         if self.mode == LATENT:
             if self.clear[RESIDUAL] >= self._clear_steps:
                 return NOMINAL
-            unmended = self.since >= self._unmended_steps and bool(raised[RESIDUAL]) and not self.monitor.gaining()
+            patience = self._unmended_steps // 2 ** max(self.relapses + 1, 0)  # less each time that it has not helped before
+            unmended = self.since >= patience and bool(raised[RESIDUAL]) and not self.monitor.gaining()
             worse = self.since >= self._latent_steps and bool(raised[STALL] or dropping)
             return above if worse or unmended else LATENT
         if self.mode == SKILL and self.since % self._hold == 0:
@@ -156,7 +157,7 @@ class Switch:
         return self.mode
 
     def _enter(self, before: int) -> None:
-        self.relapses += before == NOMINAL and self.mode == SKILL
+        self.relapses += self.mode == SKILL
         self.since, self.since_best = 0, self._hold  # not better than ever, but not long ago
         self.rows[:], self.clear[:] = 0, 0
         if self.latent is not None:
