@@ -1,6 +1,7 @@
 """The command line: adapt, list, prior, pretrain, check, render, doctor. Heavy imports happen inside the commands."""
 
 import argparse
+import os
 import signal
 import sys
 import tomllib
@@ -50,6 +51,7 @@ def _parser() -> Parser:
     _add_pretrain(commands)
     _add_check(commands)
     _add_render(commands)
+    _add_eval(commands)
     _add_results(commands)
     _add_compare(commands)
     doctor = commands.add_parser("doctor", help="versions, known-bad combinations, devices, folders")
@@ -86,8 +88,8 @@ def _add_adapt(commands: Any) -> None:
 
 
 def _add_list(commands: Any) -> None:
-    listing = commands.add_parser("list", help="what can be named: scenarios, adapters, priors")
-    listing.add_argument("kind", choices=("scenarios", "adapters", "priors"))
+    listing = commands.add_parser("list", help="what can be named: scenarios, adapters, priors, suites")
+    listing.add_argument("kind", choices=("scenarios", "adapters", "priors", "suites"))
     listing.set_defaults(run=_list)
 
 
@@ -142,6 +144,22 @@ def _add_render(commands: Any) -> None:
     render.add_argument("--frames", metavar="N", type=int, default=60, help="how many of the steps are drawn (default: 60)")
     render.add_argument("--quiet", action="store_true", help="no progress bars")
     render.set_defaults(run=_render)
+
+
+def _add_eval(commands: Any) -> None:
+    evaluation = commands.add_parser(
+        "eval",
+        help="live the lives of a suite in parallel, and go on where it was stopped",
+        description="Live the lives of a suite in parallel processes. What is there already is not lived again.",
+    )
+    evaluation.add_argument("suite", help="name or .toml file (see `slrl list suites`)")
+    evaluation.add_argument("--out", metavar="DIR", help="folder of the lives (default: runs/SUITE)")
+    evaluation.add_argument(
+        "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)"
+    )
+    evaluation.add_argument("--retry", action="store_true", help="live again what crashed before")
+    evaluation.add_argument("--quiet", action="store_true", help="no progress bar")
+    evaluation.set_defaults(run=_eval)
 
 
 def _add_results(commands: Any) -> None:
@@ -279,6 +297,23 @@ def _render(arguments: argparse.Namespace) -> None:
         quiet=arguments.quiet,
     )  # fmt: skip
     print(f"{out}: source and target under {arguments.adapter}")
+
+
+def _eval(arguments: argparse.Namespace) -> None:
+    content.read("suites", arguments.suite)
+    _show_waiting(arguments.quiet)
+    from slrl import evaluate, suites, verdict
+
+    suite = suites.load(arguments.suite)
+    runs = Path(arguments.out or f"runs/{suite.name}").expanduser()
+    report = evaluate.evaluate(suite, runs, jobs=arguments.jobs, retry=arguments.retry, quiet=arguments.quiet)
+    print(verdict.summary(runs))
+    print(f"{len(suite.lives):,} lives of suite {suite.name} in {runs}, {report.lived:,} of them lived now")
+    if report.errors:
+        for folder, sentence in report.errors.items():
+            print(f"slrl: {folder}: {sentence}", file=sys.stderr)
+        print(f"slrl: {len(report.errors)} lives crashed; --retry lives them again.", file=sys.stderr)
+        raise SystemExit(1)
 
 
 def _results(arguments: argparse.Namespace) -> None:

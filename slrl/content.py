@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from slrl.errors import BadInput, unknown
 
-Kind = Literal["priors", "adapters", "scenarios", "eval"]
+Kind = Literal["priors", "adapters", "scenarios", "suites"]
+_PLACES = {"suites": "eval/suites"}  # of the kinds that do not have a folder of their name
 SCHEMA = 1
 DEFAULT_ADAPTER = "switch"  # of a life for which none is named
 _PACKAGE = Path(__file__).parent
@@ -14,8 +15,9 @@ _PACKAGE = Path(__file__).parent
 
 def folder(kind: Kind) -> Path:
     """The folder that holds the files of one kind."""
-    shipped = _PACKAGE / "_content" / kind
-    return shipped if shipped.is_dir() else _PACKAGE.parent / kind
+    place = _PLACES.get(kind, kind)
+    shipped = _PACKAGE / "_content" / place
+    return shipped if shipped.is_dir() else _PACKAGE.parent / place
 
 
 def names(kind: Kind) -> list[str]:

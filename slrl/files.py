@@ -37,6 +37,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Wait until no other process is in a block with the same ``path``, and let others wait until this one ends, or dies."""
+    try:
+        import fcntl
+    except ModuleNotFoundError:  # Windows: processes may do the same work twice, and the last one's file stays
+        yield
+        return
+    with path.with_name(f".{path.name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a small text file at once."""
     with replacing(path) as temporary:

@@ -16,7 +16,7 @@ from slrl import plugins
 from slrl.agents.sac import Sac
 from slrl.buffer import Buffer
 from slrl.errors import BadInput
-from slrl.files import cache_folder, replacing
+from slrl.files import alone, cache_folder, replacing
 from slrl.offline import Objective
 from slrl.priors import Prior
 from slrl.types import RandomisedWorld, Trainable
@@ -68,6 +68,12 @@ class School:
         path = cache_folder("pretrained") / f"{name}-{_digest(name, *on)}.safetensors"
         if _load(what, path):
             return
+        with alone(path):  # lives that begin together need the same
+            if not _load(what, path):
+                self._learn(what, name)
+                _save(what, path)
+
+    def _learn(self, what: Trainable, name: str) -> None:
         with tqdm(total=what.steps, desc=f"pretraining ({name})", unit="step", disable=self.quiet, mininterval=1) as bar:
             for step, metrics in enumerate(what.learn(), 1):
                 if step % 200 == 0 or step == what.steps:
@@ -75,7 +81,6 @@ class School:
                     bar.set_postfix({key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()})
         if not all(bool(torch.isfinite(t).all()) for t in what.state_dict().values() if t.is_floating_point()):
             raise BadInput(f"pretraining of the {name} diverged: weights became infinite; choose a smaller learning rate.")
-        _save(what, path)
 
     def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None) -> "School":
         """The same for another method."""
@@ -109,8 +114,10 @@ def prepare(
     if plan is not None:
         path = cache_folder("pretrained") / f"{_key(prior, plan, agent, on)}.safetensors"
         if not _load(made, path):
-            _learn(made, prior, plan, parts, quiet=quiet)
-            _save(made, path)
+            with alone(path):
+                if not _load(made, path):
+                    _learn(made, prior, plan, parts, quiet=quiet)
+                    _save(made, path)
         made.reseed(seed)
     return made
 

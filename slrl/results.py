@@ -114,11 +114,12 @@ def free_folder(
 ) -> Path:
     """``out/scenario/adapter/seed-N``, free to be written: a life that is there moves to ``seed-N.1``, if it is another one.
 
-    That is one with other settings, or other files of its adapter (``more``): a planner may have answered otherwise.
+    That is one with other settings, or other files of its adapter (``more``): a planner may have answered otherwise. What is left
+    of a life without a result is written over.
     """
     folder = made_folder(out / scenario / adapter) / f"seed-{seed}"
     wanted = {"settings.toml": tomli_w.dumps(settings), **more}
-    if folder.exists() and not all(
+    if (folder / "result.json").is_file() and not all(
         (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") == text for name, text in wanted.items()
     ):
         number = next(n for n in range(1, 10**6) if not folder.with_name(f"{folder.name}.{n}").exists())

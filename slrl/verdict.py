@@ -68,6 +68,22 @@ def compare(runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] =
     yield from (f"Note: {text}" for text in (*left_out, *found.problems))
 
 
+def summary(runs: Path, seed: int = 0) -> str:
+    """A line per scenario and adapter."""
+    groups, left_out = store.comparable(store.scan(runs))
+    rng = np.random.default_rng(seed)
+    lines = [("scenario", "adapter", "came home", "median steps", "restricted mean steps", "95 % interval")]
+    for (scenario, adapter), rows in sorted(groups.items()):
+        lives = store.lives_of(rows, None)
+        middle, mean = stats.median_steps(lives), stats.restricted_mean(lives, rng)
+        home = f"{int(lives.success.sum())} of {len(lives)}"
+        median = "not reached" if middle is None else f"{middle.estimate:,.0f}"
+        lines.append((scenario, adapter, home, median, f"{mean.estimate:,.0f}", f"{mean.low:,.0f} to {mean.high:,.0f}"))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*table, *(f"Note: {text}" for text in left_out)])
+
+
 def alone(lives: Lives, rng: np.random.Generator) -> str:
     """One adapter in one scenario."""
     rate, mean = stats.success_rate(lives), stats.restricted_mean(lives, rng)

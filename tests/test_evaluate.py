@@ -1,0 +1,263 @@
+"""Suites: what they consist of, and that interruptions, crashes and damage cost at most the lives they hit."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import slrl
+from slrl import evaluate, files, store, suites
+
+Command = Callable[..., tuple[int, str, str]]
+
+WORLDS = '''
+import os, time
+import numpy as np
+from pathlib import Path
+from slrl.envs.pointmass import Pointmass
+
+class Crash(Pointmass):
+    """Fails at its tenth step, as long as there is no file ``mended``."""
+    steps = 0
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 10 and not (Path(__file__).parent / "mended").exists():
+            raise RuntimeError("the motor burned out")
+        return super().step(action)
+
+class Die(Pointmass):
+    """Takes its process with it, in lives and not in the step that tries the world."""
+    steps = 0
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 10:
+            os._exit(9)
+        return super().step(action)
+
+class Sleep(Pointmass):
+    """Never ends."""
+    steps = 0
+    def step(self, action):
+        self.steps += 1
+        if self.steps == 10:
+            (Path(__file__).parent / f"{os.getpid()}.pid").touch()
+            time.sleep(600)
+        return super().step(action)
+'''
+
+
+def scenario(folder: Path, name: str, env: str = "slrl/Pointmass-v0") -> str:
+    path = folder / f"{name}.toml"
+    path.write_text(f"""
+schema = 1
+summary = "Calm."
+prior = "pointmass_breezy"
+life_steps = 1000
+progress_info = "distance"
+[source]
+env = "slrl/Pointmass-v0"
+[target]
+env = "{env}"
+""")
+    return str(path)
+
+
+def suite(folder: Path, adapter: str, scenarios: list[str], seeds: int = 2, steps: int = 40) -> str:
+    path = folder / "some.toml"
+    path.write_text(f"""
+schema = 1
+summary = "Lives."
+[[lives]]
+scenarios = {json.dumps(scenarios)}
+adapters = {json.dumps([adapter])}
+seeds = "0-{seeds - 1}"
+life_steps = {steps}
+""")
+    return str(path)
+
+
+@pytest.fixture
+def worlds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "worlds.py").write_text(WORLDS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return tmp_path
+
+
+def lives(runs: Path) -> dict[str, bytes]:
+    """Everything that was lived, without how long it took."""
+    found = {}
+    for path in runs.rglob("life.npz"):
+        with np.load(path) as life:
+            found[str(path.parent.relative_to(runs))] = b"".join(life[key].tobytes() for key in ("obs", "action", "reward"))
+    return found
+
+
+def test_a_suite_is_lived_as_its_lives_are_and_a_finished_one_does_nothing(tiny_adapter: str, worlds: Path) -> None:
+    found = suites.load(suite(worlds, tiny_adapter, [scenario(worlds, "calm"), "windy_pointmass"]))
+    assert [(life.scenario.name, life.seed) for life in found.lives] == [
+        ("calm", 0), ("windy_pointmass", 0), ("calm", 1), ("windy_pointmass", 1),
+    ]  # fmt: skip
+    report = evaluate.evaluate(found, worlds / "runs", jobs=2, quiet=True)
+    assert (report.lived, report.outcomes["timeout"], report.errors) == (4, 4, {})
+    for life in found.lives:
+        slrl.run.adapt_as(life, out=worlds / "single")
+    assert lives(worlds / "runs") == lives(worlds / "single")
+    assert len(lives(worlds / "runs")) == 4
+    again = evaluate.evaluate(found, worlds / "runs", jobs=2, quiet=True)
+    assert (again.lived, again.outcomes["timeout"]) == (0, 4)
+
+
+def test_what_is_damaged_or_has_other_settings_is_lived_again(tiny_adapter: str, worlds: Path) -> None:
+    path = suite(worlds, tiny_adapter, ["windy_pointmass"], seeds=3)
+    evaluate.evaluate(suites.load(path), worlds / "runs", quiet=True)
+    before = lives(worlds / "runs")
+    folders = sorted(path.parent for path in (worlds / "runs").rglob("result.json"))
+    (folders[0] / "result.json").write_text("{")
+    (folders[1] / "result.json").unlink()
+    assert evaluate.evaluate(suites.load(path), worlds / "runs", quiet=True).lived == 2
+    assert lives(worlds / "runs") == before
+    longer = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"], seeds=3, steps=50))
+    assert evaluate.evaluate(longer, worlds / "runs", quiet=True).lived == 3
+    assert sum(row.replaced for row in store.scan(worlds / "runs").rows) == 3
+
+
+def test_a_life_that_crashes_is_recorded_and_the_others_go_on(tiny_adapter: str, worlds: Path, command: Command) -> None:
+    path = suite(
+        worlds,
+        tiny_adapter,
+        [scenario(worlds, "crash", "worlds:Crash"), scenario(worlds, "die", "worlds:Die"), "windy_pointmass"],
+    )
+    arguments = ("eval", path, "--out", worlds / "runs", "--jobs", 2, "--quiet")
+    code, out, err = command(*arguments)
+    assert code == 1
+    assert "6 lives of suite some" in out
+    assert err.count("RuntimeError: the motor burned out") == 2
+    assert err.count("the process of the life died (exit code 9)") == 2
+    crashed = worlds / "runs" / "crash" / "tiny" / "seed-0"
+    assert "Traceback" in (crashed / "error.txt").read_text()
+    assert "in step" in (crashed / "error.txt").read_text()
+    assert len(lives(worlds / "runs")) == 2
+    (worlds / "mended").touch()
+    code, out, err = command(*arguments)
+    assert "0 of them lived now" in out
+    assert err.count("the motor burned out") == 2
+    code, out, err = command(*arguments, "--retry")
+    assert code == 1
+    assert "4 of them lived now" in out
+    assert "burned out" not in err
+    assert len(lives(worlds / "runs")) == 4
+    assert not (crashed / "error.txt").exists()
+
+
+def start(path: str, runs: Path, cwd: Path) -> "subprocess.Popen[bytes]":
+    environment = {**os.environ, "PYTHONPATH": str(Path(slrl.__file__).parents[1])}
+    command = [sys.executable, "-m", "slrl", "eval", path, "--out", str(runs), "--jobs", "2", "--quiet"]
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_nobody_lives_on_when_the_evaluation_is_killed(tiny_adapter: str, worlds: Path) -> None:
+    path = suite(worlds, tiny_adapter, [scenario(worlds, "sleep", "worlds:Sleep")])
+    process = start(path, worlds / "runs", worlds)
+    until = time.monotonic() + 60
+    while len(list(worlds.glob("*.pid"))) < 2 and time.monotonic() < until:
+        time.sleep(0.1)
+    pids = [int(path.stem) for path in worlds.glob("*.pid")]
+    assert len(pids) == 2
+    process.kill()
+    process.wait()
+    until = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() or not _gone(pid) for pid in pids) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert all(_gone(pid) for pid in pids)
+
+
+def _gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_lived_twice(kills: int, tiny_adapter: str, worlds: Path) -> None:
+    path = suite(worlds, tiny_adapter, ["windy_pointmass"], seeds=4 * kills, steps=200)
+    rng = random.Random(kills)
+    killed = 0
+    while killed < kills:
+        process = start(path, worlds / "runs", worlds)
+        try:
+            process.wait(rng.uniform(2.5, 6.0))
+            break  # it was through before it could be killed again
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed >= 1
+    report = evaluate.evaluate(suites.load(path), worlds / "runs", quiet=True)
+    assert report.outcomes["timeout"] == 4 * kills
+    found = store.scan(worlds / "runs")
+    assert sorted(row.seed for row in found.rows) == list(range(4 * kills))
+    assert (found.problems, [row for row in found.rows if row.replaced]) == ([], [])
+    evaluate.evaluate(suites.load(path), worlds / "undisturbed", quiet=True)
+    assert lives(worlds / "runs") == lives(worlds / "undisturbed")
+
+
+def test_who_comes_second_waits(tmp_path: Path) -> None:
+    """So that two lives that begin together do not both learn what both need."""
+    order = []
+
+    def second() -> None:
+        with files.alone(tmp_path / "weights"):
+            order.append("second")
+
+    with files.alone(tmp_path / "weights"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        time.sleep(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_every_suite_that_ships_can_be_read() -> None:
+    from slrl import content
+
+    assert content.names("suites") == ["gallery", "paper", "quick", "smoke"]
+    sizes = {name: len(suites.load(name).lives) for name in content.names("suites")}
+    assert sizes["smoke"] == 18
+    assert sizes["paper"] == 4 * 8 * 10
+    assert sizes["gallery"] == len(content.names("scenarios")) * 14 * 5
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("seeds", '"0..3"'), "must be a list, or a range as"),
+        (("seeds", "[-1]"), "'seeds' of"),
+        (("scenarios", '"each"'), 'must be a list, or "all"'),
+        (("scenarios", '["windy"]'), "did you mean 'windy_pointmass'?"),
+        (("scenarios", '["windy_pointmass", "windy_pointmass"]'), "two lives of frozen in windy_pointmass with seed 0"),
+        (("adapters", '["frosen"]'), "did you mean 'frozen'?"),
+        (("life_steps", "0"), "'life_steps' of"),
+        (("set", '{ "agent.hiden" = [8] }'), "did you mean 'hidden'?"),
+        (("lifesteps", "5"), "did you mean 'life_steps'?"),
+    ],
+)
+def test_wrong_suites_are_one_sentence(change: tuple[str, str], says: str, tmp_path: Path, command: Command) -> None:
+    table = {"scenarios": '["windy_pointmass"]', "adapters": '["frozen"]', "seeds": "[0]"} | dict([change])
+    path = tmp_path / "wrong.toml"
+    path.write_text('schema = 1\nsummary = "Wrong."\n[[lives]]\n' + "".join(f"{key} = {value}\n" for key, value in table.items()))
+    code, out, err = command("eval", path, "--out", tmp_path / "runs")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
+    assert not (tmp_path / "runs").exists()
