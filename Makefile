@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo test test-slow check bench reference adapters gallery build clean
+.PHONY: setup demo smoke test test-slow check bench reference adapters gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -17,6 +17,9 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup  ## the main job: one life in a wind that the prior never met
 	$(BIN)/slrl adapt --scenario windy_pointmass
+
+smoke: setup  ## eighteen short lives in parallel
+	$(BIN)/slrl eval smoke
 
 test: setup  ## all tests that take seconds
 	$(BIN)/pytest -n 2

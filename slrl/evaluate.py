@@ -33,6 +33,7 @@ from slrl.results import check_folder
 from slrl.run import Settings, adapt_as
 from slrl.suites import Suite
 
+PRELOADED = ("matplotlib.figure", "matplotlib.backends.backend_agg", "safetensors.torch")  # else every life imports them anew
 ERROR = "error.txt"  # in the folder of a life that crashed: its settings are beside it, and no result
 
 
@@ -154,7 +155,7 @@ def _context() -> BaseContext:
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["slrl.evaluate"])
+    context.set_forkserver_preload(["slrl.evaluate", *PRELOADED])
     return context
 
 
