@@ -80,7 +80,7 @@ class SkillModel:
 
     def learn(self) -> Iterator[Metrics]:
         """mean ½ (a - â)² + β KL(q(u|course) ‖ N(0, 1)), each a mean over its elements."""
-        params = [*self.lstm, *self.head, *self.decoder]
+        params = self.weights()
         for _ in range(self.steps):
             obs, action, there = self.courses(self._rng.integers(len(self.prior), size=self._batch_size))
             mean, log_std = self.encode(obs, action, there)
@@ -93,23 +93,35 @@ class SkillModel:
             self._optimiser.step(torch.autograd.grad(loss, params))
             yield {"pretrain/reconstruction": rebuilt.detach(), "pretrain/divergence": divergence.detach()}
 
+    def chains(self) -> list[np.ndarray]:
+        """Rows of the prior at which skills begin: H chains an episode, one for each of its first H steps."""
+        first = np.flatnonzero(np.diff(self.prior.episode, prepend=self.prior.episode[0] - 1))
+        counts = np.diff([*first, len(self.prior)])
+        return [
+            np.arange(begin + offset, begin + count, self.horizon)
+            for begin, count in zip(first, counts, strict=True)
+            for offset in range(min(self.horizon, count))
+        ]
+
     @torch.no_grad()
-    def as_prior(self) -> Prior:
+    def encoded(self) -> Tensor:
+        """z / 2 in [-1, 1] of each row of :meth:`chains` (N, Z): which skill the prior took there."""
+        rows = np.concatenate(self.chains())
+        means = [self.encode(*self.courses(chunk))[0] for chunk in np.array_split(rows, max(1, len(rows) // 2048))]
+        return torch.tanh(torch.cat(means))
+
+    def weights(self) -> list[Tensor]:
+        """What skills depend on."""
+        return [*self.lstm, *self.head, *self.decoder]
+
+    def as_prior(self, encoded: Tensor) -> Prior:
         """The prior in skills: each row is one skill held for H steps, or until the episode ended.
 
-        The rows of an episode are in chains, one for each of the first H steps, and every chain is an episode: what follows a row
-        is the skill that began where it ended. Actions are z / 2, in [-1, 1]; rewards are sums.
+        Every chain is an episode: what follows a row is the skill that began where it ended. Actions are z / 2, as ``encoded``;
+        rewards are sums.
         """
-        prior, horizon = self.prior, self.horizon
-        first = np.flatnonzero(np.diff(prior.episode, prepend=prior.episode[0] - 1))
-        counts = np.diff([*first, len(prior)])
-        chains = [
-            np.arange(begin + offset, begin + count, horizon)
-            for begin, count in zip(first, counts, strict=True)
-            for offset in range(min(horizon, count))
-        ]
+        prior, chains = self.prior, self.chains()
         rows = np.concatenate(chains)
-        means = [self.encode(*self.courses(chunk))[0] for chunk in np.array_split(rows, max(1, len(rows) // 2048))]
         last = rows + self.length[rows] - 1
         total = np.concatenate([[0.0], np.cumsum(prior.reward, dtype=np.float64)])
         ends = np.cumsum([len(chain) for chain in chains]) - 1
@@ -117,7 +129,7 @@ class SkillModel:
         cut[ends] = True
         return replace(
             prior,
-            obs=prior.obs[rows], action=torch.tanh(torch.cat(means)).cpu().numpy(), next_obs=prior.next_obs[last],
+            obs=prior.obs[rows], action=encoded.cpu().numpy(), next_obs=prior.next_obs[last],
             reward=(total[last + 1] - total[rows]).astype(np.float32), terminated=prior.terminated[last],
             truncated=cut & ~prior.terminated[last],
             episode=np.repeat(np.arange(len(chains), dtype=np.int32), [len(chain) for chain in chains]),

@@ -44,7 +44,7 @@ def test_the_prior_in_skills_by_hand() -> None:
     rows = rows_of([7, 4])
     prior = prior_of(rows._replace(reward=np.arange(11, dtype=np.float32)))
     model = SkillModel(prior, CPU, horizon=3, size=2)
-    skills = model.as_prior()
+    skills = model.as_prior(model.encoded())
     starts = [0, 3, 6, 1, 4, 2, 5, 7, 10, 8, 9]
     np.testing.assert_array_equal(skills.obs, prior.obs[starts])
     np.testing.assert_array_equal(skills.next_obs, prior.next_obs[[2, 5, 6, 3, 6, 4, 6, 9, 10, 10, 10]])

@@ -1,7 +1,7 @@
 """Adapters: ways of acting and learning during a life, one file each; adapters/<name>.toml says which, and with what."""
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +18,7 @@ from slrl.monitor import Monitor
 from slrl.priors import Prior
 from slrl.seeds import seed_of
 from slrl.skill_model import SkillModel
-from slrl.types import Adapter, RandomisedWorld, Trainable
+from slrl.types import Adapter, Metrics, RandomisedWorld, State, Trainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,32 @@ class Pretrainer(Protocol):
     def world(self) -> RandomisedWorld | None:
         """The world of the prior, if there is a recipe that draws its parameters anew for every episode."""
         ...
+
+
+class _Computed:
+    """A tensor that takes long to compute, as something that is learned in one step and kept like all that is learned."""
+
+    steps = 1
+
+    def __init__(self, compute: Callable[[], torch.Tensor]) -> None:
+        self._compute, self.tensor = compute, torch.empty(0)
+
+    def learn(self) -> Iterator[Metrics]:
+        self.tensor = self._compute()
+        yield {}
+
+    def state_dict(self) -> State:
+        return {"tensor": self.tensor}
+
+    def load_state_dict(self, state: State) -> None:
+        self.tensor = state["tensor"]
+
+
+def computed(pretrainer: Pretrainer, name: str, compute: Callable[[], torch.Tensor], *on: object) -> torch.Tensor:
+    """What ``compute`` gives, once for all lives; ``on`` names all that it depends on."""
+    found = _Computed(compute)
+    pretrainer.once(found, name, *on)
+    return found.tensor
 
 
 def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Sequence[tuple[str, Any]] = ()) -> Method:

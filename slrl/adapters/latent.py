@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slrl import plugins
-from slrl.adapters import Pretrainer
+from slrl.adapters import Pretrainer, computed
 from slrl.agents.sac import Sac
 from slrl.errors import BadInput
 from slrl.extrinsics import Extrinsics
@@ -52,7 +52,11 @@ class Latent:
         self.extrinsics = Extrinsics(prior, device, **extrinsics)
         on: list[object] = [prior.sha256, extrinsics]
         pretrainer.once(self.extrinsics, "extrinsics", *on)
-        seen = conditioned(prior, self.extrinsics.latents().cpu().numpy()) if told else prior
+        seen = prior
+        if told:
+            weights = fingerprint([*self.extrinsics.phi, *self.extrinsics.mu, *self.extrinsics.mu_linear])
+            latents = computed(pretrainer, "latents", self.extrinsics.latents, *on, weights)
+            seen = conditioned(prior, latents.cpu().numpy())
         agent = pretrainer.agent(seen, *on, latents=self.extrinsics)
         world = pretrainer.world() if self.extrinsics.privileged and told and student_steps and rollout_episodes else None
         if world is not None:

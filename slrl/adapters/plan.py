@@ -284,8 +284,7 @@ class OfCodes:
     ) -> None:
         from scipy.cluster.vq import kmeans2
 
-        self.model = trained(prior, pretrainer, device, skills)
-        high = self.model.as_prior()
+        self.model, high = trained(prior, pretrainer, device, skills)
         self._agent, self._device = pretrainer.agent(high), device
         _, cluster = kmeans2(_effects(high, entries), codes, minit="++", seed=0)
         order = [

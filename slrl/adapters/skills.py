@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from slrl import plugins
-from slrl.adapters import Pretrainer
+from slrl.adapters import Pretrainer, computed
 from slrl.errors import BadInput
 from slrl.priors import Prior
 from slrl.skill_model import REACH, SkillModel
-from slrl.state import nest, part
+from slrl.state import fingerprint, nest, part
 from slrl.types import F32, Adapter, Metrics, State, Transition
 
 
@@ -33,8 +33,7 @@ class Skills:
         skills: dict[str, Any],
         inner: dict[str, Any],
     ) -> None:
-        self.model = trained(prior, pretrainer, device, skills)
-        high = self.model.as_prior()
+        self.model, high = trained(prior, pretrainer, device, skills)
         agent = pretrainer.agent(high)
         name, settings = plugins.split(inner, "[adapter.inner]")
         self.inner: Adapter = plugins.make(
@@ -80,8 +79,8 @@ class Skills:
         self.held, self.earned = int(own["held"]), float(own["earned"])
 
 
-def trained(prior: Prior, pretrainer: Pretrainer, device: torch.device, settings: dict[str, Any]) -> SkillModel:
-    """The skills of a prior, learned or loaded."""
+def trained(prior: Prior, pretrainer: Pretrainer, device: torch.device, settings: dict[str, Any]) -> tuple[SkillModel, Prior]:
+    """The skills of a prior, learned or loaded, and the prior in skills."""
     model = SkillModel(prior, device, **settings)
     longest = int(np.bincount(prior.episode).max())
     if longest < model.horizon:
@@ -90,7 +89,8 @@ def trained(prior: Prior, pretrainer: Pretrainer, device: torch.device, settings
             f"{longest}; choose a shorter skills.horizon."
         )
     pretrainer.once(model, "skills", prior.sha256, settings)
-    return model
+    encoded = computed(pretrainer, "encoded", model.encoded, prior.sha256, settings, fingerprint(model.weights()))
+    return model, model.as_prior(encoded)
 
 
 def check(settings: Mapping[str, Any]) -> str | None:
