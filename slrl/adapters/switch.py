@@ -58,7 +58,7 @@ class Switch:
         residual_steps: int = 5,
         clear_steps: int = 20,
         latent_steps: int = 100,
-        unmended_steps: int = 200,
+        unmended_steps: int = 100,
         stall_steps: int = 50,
         settled_steps: int = 100,
         hold_steps: int = 10,
