@@ -172,6 +172,9 @@ def _add_results(commands: Any) -> None:
     results.add_argument("--where", metavar="SQL", default="", help="""a condition, as "adapter = 'qwale' and steps < 500\"""")
     results.add_argument("--sort", metavar="SQL", default="scenario, adapter, seed", help='an order, as "steps desc"')
     results.add_argument("--format", choices=("table", "csv", "json"), default="table", help="how to print (default: table)")
+    results.add_argument(
+        "--tensorboard", metavar="DIR", help="also write the metrics of these lives as TensorBoard's event files"
+    )
     results.set_defaults(run=_results)
 
 
@@ -324,8 +327,14 @@ def _results(arguments: argparse.Namespace) -> None:
     base = store.index(found)
     rows = store.select(base, where=arguments.where, sort=arguments.sort)
     store.write_index(runs, base)
+    problems = found.problems
+    if arguments.tensorboard:
+        from slrl import tensorboard
+
+        folders = [row[store.COLUMNS.index("folder")] for row in rows]
+        problems = [*problems, *tensorboard.export(runs, folders, Path(arguments.tensorboard).expanduser())]
     print(store.printed(rows, arguments.format))
-    for problem in found.problems:
+    for problem in problems:
         print(f"slrl: {problem}", file=sys.stderr)
 
 

@@ -152,6 +152,30 @@ def test_how_a_life_ended_says_what_is_known_of_it(tmp_path: Path) -> None:
     assert (lives.budget, lives.optimum) == (1000, 100)
 
 
+def test_metrics_go_to_tensorboard(runs: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.proto import event_pb2
+
+    for seed, text in ((0, "life/step,life/reward\n100,0.5\n200,\n"), (1, "life/step,life/reward\nsoon,much\n")):
+        (runs / "windy" / "quick" / f"seed-{seed}" / "metrics.csv").write_text(text)
+    arguments = ("results", runs, "--where", "adapter = 'quick' and seed < 3", "--tensorboard", tmp_path / "events")
+    code, out, err = command(*arguments)
+    assert (code, out.splitlines()[-1]) == (0, "3 lives")
+    assert err.count("has no metrics.csv that can be read") == 2
+    (file,) = (tmp_path / "events" / "windy" / "quick" / "seed-0").iterdir()
+    data, events = file.read_bytes(), []
+    while data:  # length (8), its checksum (4), the event, its checksum (4)
+        size = int.from_bytes(data[:8], "little")
+        events.append(event_pb2.Event.FromString(data[12 : 12 + size]))
+        data = data[16 + size :]
+    scalars = [(event.step, value.tag, value.simple_value) for event in events for value in event.summary.value]
+    assert scalars == [(100, "life/reward", 0.5)]
+    monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
+    code, _, err = command(*arguments)
+    assert code == 2
+    assert "slrl[tensorboard]" in err
+
+
 # --- verdicts ----------------------------------------------------------------------------------------------------------------
 
 
