@@ -155,7 +155,11 @@ def _add_eval(commands: Any) -> None:
     evaluation.add_argument("suite", help="name or .toml file (see `slrl list suites`)")
     evaluation.add_argument("--out", metavar="DIR", help="folder of the lives (default: runs/SUITE)")
     evaluation.add_argument(
-        "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)"
+        "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="lives at a time (default: one per core)"
+    )
+    evaluation.add_argument("--engine", metavar="E", default="local", help="where: local (default) or slurm")
+    evaluation.add_argument(
+        "--engine-set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="its options, as slurm_partition=cpu"
     )
     evaluation.add_argument("--retry", action="store_true", help="live again what crashed before")
     evaluation.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -309,7 +313,10 @@ def _eval(arguments: argparse.Namespace) -> None:
 
     suite = suites.load(arguments.suite)
     runs = Path(arguments.out or f"runs/{suite.name}").expanduser()
-    report = evaluate.evaluate(suite, runs, jobs=arguments.jobs, retry=arguments.retry, quiet=arguments.quiet)
+    report = evaluate.evaluate(
+        suite, runs, jobs=arguments.jobs, retry=arguments.retry, engine=arguments.engine,
+        options=dict(parse_setting(text, "--engine-set") for text in arguments.engine_set), quiet=arguments.quiet,
+    )  # fmt: skip
     print(verdict.summary(runs))
     print(f"{len(suite.lives):,} lives of suite {suite.name} in {runs}, {report.lived:,} of them lived now")
     if report.errors:
@@ -388,11 +395,11 @@ def _doctor(arguments: argparse.Namespace) -> None:
     print(doctor.report())
 
 
-def parse_setting(text: str) -> tuple[str, Any]:
+def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
     """``agent.hidden=[64, 64]`` as key and TOML value; what is no TOML value is a text."""
     key, equals, value = text.partition("=")
     if not (equals and key.strip()):
-        raise BadInput(f"--set {text}: write key=value, for example agent.hidden=[64,64].")
+        raise BadInput(f"{option} {text}: write key=value, for example agent.hidden=[64,64].")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:

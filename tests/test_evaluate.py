@@ -261,3 +261,45 @@ def test_wrong_suites_are_one_sentence(change: tuple[str, str], says: str, tmp_p
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert says in err
     assert not (tmp_path / "runs").exists()
+
+
+def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_again(tiny_adapter: str, worlds: Path) -> None:
+    """With submitit's own executor for one machine, which goes the same way as SLURM's."""
+    pytest.importorskip("submitit")
+    path = suite(worlds, tiny_adapter, ["windy_pointmass", scenario(worlds, "die", "worlds:Die")], seeds=1)
+    environment = {**os.environ, "PYTHONPATH": f"{Path(slrl.__file__).parents[1]}{os.pathsep}{worlds}"}
+    options = ("--out", "cluster", "--engine", "slurm", "--engine-set", "cluster=local", "--quiet")
+    command = [sys.executable, "-m", "slrl", "eval", path, *options]
+    done = subprocess.run(command, cwd=worlds, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert "its job died 2 times" in done.stderr
+    assert "2 of them lived now" in done.stdout
+    slrl.run.adapt_as(suites.load(path).lives[0], out=worlds / "single")
+    assert lives(worlds / "cluster") == lives(worlds / "single")
+    assert len(lives(worlds / "cluster")) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--engine", "slum"), "unknown engine 'slum'; did you mean 'slurm'?"),
+        (("--engine", "slurm"), "submitit cannot use the cluster 'slurm'"),
+        (
+            ("--engine", "slurm", "--engine-set", "cluster=local", "memory=4"),
+            "submitit cannot use the cluster 'local' with these options",
+        ),
+        (("--engine-set", "memory=4"), "the engine local has no options"),
+        (("--engine-set", "memory"), "--engine-set memory: write key=value"),
+        (("--jobs", "0"), "jobs must be 1 or more"),
+    ],
+)
+def test_wrong_engines_are_one_sentence(
+    arguments: tuple[str, ...], says: str, tmp_path: Path, tiny_adapter: str, command: Command
+) -> None:
+    if "slurm" in arguments:
+        pytest.importorskip("submitit")
+    code, out, err = command(
+        "eval", suite(tmp_path, tiny_adapter, ["calm_pointmass"]), "--out", tmp_path / "runs", "--quiet", *arguments
+    )
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert says in err
