@@ -7,6 +7,7 @@ the same seed gives the same intervals.
 Shapes: N lives, R resamples.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -79,7 +80,8 @@ class Survival(NamedTuple):
 def kaplan_meier(lives: Lives, confidence: float = 0.95) -> Survival:
     """S(t) after Kaplan and Meier (1958), with a pointwise log-log band and Greenwood's variance."""
     curve = sp.ecdf(sp.CensoredData(uncensored=lives.time[lives.success], right=lives.time[~lives.success])).sf
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The confidence interval is undefined")  # NaN says so
         band = curve.confidence_interval(confidence, method="log-log")
     return Survival(curve.quantiles.astype(np.float64), curve.probabilities, band.low.probabilities, band.high.probabilities)
 
