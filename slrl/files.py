@@ -38,14 +38,14 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """Wait until no other process is in a block with the same ``path``, and let others wait until this one ends, or dies."""
+def alone(name: str) -> Iterator[None]:
+    """Wait until no other process is in a block of the same name, and let others wait until this one ends, or dies."""
     try:
         import fcntl
     except ModuleNotFoundError:  # Windows: processes may do the same work twice, and the last one's file stays
         yield
         return
-    with path.with_name(f".{path.name}.lock").open("w") as file:
+    with (cache_folder("locks") / name).open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -68,7 +68,7 @@ class School:
         path = cache_folder("pretrained") / f"{name}-{_digest(name, *on)}.safetensors"
         if _load(what, path):
             return
-        with alone(path):  # lives that begin together need the same
+        with alone(path.stem):  # lives that begin together need the same
             if not _load(what, path):
                 self._learn(what, name)
                 _save(what, path)
@@ -114,7 +114,7 @@ def prepare(
     if plan is not None:
         path = cache_folder("pretrained") / f"{_key(prior, plan, agent, on)}.safetensors"
         if not _load(made, path):
-            with alone(path):
+            with alone(path.stem):
                 if not _load(made, path):
                     _learn(made, prior, plan, parts, quiet=quiet)
                     _save(made, path)

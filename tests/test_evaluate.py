@@ -212,15 +212,15 @@ def test_killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_lived_twice(kill
     assert lives(worlds / "runs") == lives(worlds / "undisturbed")
 
 
-def test_who_comes_second_waits(tmp_path: Path) -> None:
+def test_who_comes_second_waits() -> None:
     """So that two lives that begin together do not both learn what both need."""
     order = []
 
     def second() -> None:
-        with files.alone(tmp_path / "weights"):
+        with files.alone("weights"):
             order.append("second")
 
-    with files.alone(tmp_path / "weights"):
+    with files.alone("weights"):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.2)
