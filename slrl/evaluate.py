@@ -12,10 +12,11 @@ import tomli_w
 from tqdm import tqdm
 
 from slrl import plugins
-from slrl.engines import ERROR, Ended, Engine, folder_of
+from slrl.engines import Ended, Engine, folder_of
 from slrl.errors import BadInput
+from slrl.files import made_folder
 from slrl.recipes import load_prior
-from slrl.results import check_folder
+from slrl.results import ERROR
 from slrl.run import Settings
 from slrl.suites import Suite
 
@@ -57,7 +58,7 @@ def evaluate(
         raise BadInput(f"jobs must be 1 or more, not {jobs}.")
     run: Engine = plugins.find("slrl.engines", engine).run
     runs = runs.absolute()
-    check_folder(runs)
+    made_folder(runs)
     priors = {spec: load_prior(spec, quiet=quiet).sha256 for spec in dict.fromkeys(life.prior for life in suite.lives)}
     report, todo = Report(), []
     for life in suite.lives:

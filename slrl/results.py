@@ -24,6 +24,7 @@ from slrl.scenarios import Scenario
 from slrl.trace import draw
 
 SCHEMA = 1
+ERROR = "error.txt"  # in the folder of a life that crashed: its settings are beside it, and no result
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from slrl import content
 from slrl.errors import BadInput
 from slrl.files import replacing
 from slrl.life import Outcome
-from slrl.results import SCHEMA
+from slrl.results import ERROR, SCHEMA
 from slrl.stats import Lives
 
 INDEX = "index.sqlite"
@@ -77,7 +77,9 @@ def scan(runs: Path) -> Found:
     for folder, files in _life_folders(runs):
         name = str(folder.relative_to(runs))
         if "result.json" not in files:
-            problems.append(f"{name} has no result.json: the life is under way, or was cut short; live it again.")
+            crashed = f"{name} has no result.json: the life crashed, as its {ERROR} says."
+            cut = f"{name} has no result.json: the life is under way, or was cut short; live it again."
+            problems.append(crashed if ERROR in files else cut)
             continue
         try:
             rows.append(_read(folder, name))

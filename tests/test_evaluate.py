@@ -291,6 +291,7 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
         (("--engine-set", "memory=4"), "the engine local has no options"),
         (("--engine-set", "memory"), "--engine-set memory: write key=value"),
         (("--jobs", "0"), "jobs must be 1 or more"),
+        (("--out", "/proc/runs"), "cannot make the folder /proc/runs"),
     ],
 )
 def test_wrong_engines_are_one_sentence(

@@ -87,19 +87,24 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_there(runs: Path, command: 
         (runs / "windy" / adapter / "seed-3" / "result.json").write_text(text)
     (runs / "windy" / "quick" / "seed-4" / "result.json").unlink()
     (runs / "windy" / "quick" / "seed-5" / "settings.toml").unlink()
+    (runs / "windy" / "quick" / "seed-6" / "result.json").rename(runs / "windy" / "quick" / "seed-6" / "error.txt")
     write_life(runs, "odd", 0, 5000)
     write_life(runs, "odd", 1, 5, outcome="glory")
     write_life(runs, "odd", 2, 5, steps_per_s="fast")
     write_life(runs, "new", 0, 5, versions={"mujoco": "3.9.0"})
     code, out, err = command("results", runs)
     assert code == 0
-    assert out.splitlines()[-1] == "26 lives"
-    assert err.count("\n") == 9
-    for says in (*(says for _, says in damaged.values()), "seed-4 has no result.json", "its settings.toml is missing",
-                 "5000 steps of 1000", "'outcome' is 'glory'", "'steps_per_s' is 'fast'", "MuJoCo 3.3.0 and 3.9.0"):  # fmt: skip
+    assert out.splitlines()[-1] == "25 lives"
+    assert err.count("\n") == 10
+    others = (
+        "seed-4 has no result.json: the life is under way", "seed-6 has no result.json: the life crashed",
+        "its settings.toml is missing", "5000 steps of 1000", "'outcome' is 'glory'", "'steps_per_s' is 'fast'",
+        "MuJoCo 3.3.0 and 3.9.0",
+    )  # fmt: skip
+    for says in (*(says for _, says in damaged.values()), *others):
         assert says in err
     with sqlite3.connect(runs / store.INDEX) as base:
-        assert base.execute("SELECT count(*) FROM problems").fetchone() == (9,)
+        assert base.execute("SELECT count(*) FROM problems").fetchone() == (10,)
 
 
 def test_an_empty_folder_is_no_error_and_none_is(tmp_path: Path, command: Command) -> None:

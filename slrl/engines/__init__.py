@@ -18,9 +18,8 @@ import torch
 from slrl.errors import BadInput
 from slrl.files import made_folder, write_text
 from slrl.recipes import load_prior
+from slrl.results import ERROR
 from slrl.run import Settings, adapt_as
-
-ERROR = "error.txt"  # in the folder of a life that crashed: its settings are beside it, and no result
 
 
 class Ended(NamedTuple):
