@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def adapt(arguments: argparse.Namespace) -> None:
+    """Live one life and print how it ended."""
     settings = _life_settings(arguments)
     from slrl.run import adapt_as
 
@@ -66,6 +67,7 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
 
 
 def list_names(arguments: argparse.Namespace) -> None:
+    """What can be named, a line each."""
     names = content.names(arguments.kind)
     if arguments.kind == "scenarios":
         print(_scenario_table(names))
@@ -103,6 +105,7 @@ def _scenario_table(names: Sequence[str]) -> str:
 
 
 def check(arguments: argparse.Namespace) -> None:
+    """The contracts of a scenario, as each is tried."""
     from slrl import contracts
 
     broken = 0
@@ -114,6 +117,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def render(arguments: argparse.Namespace) -> None:
+    """Draw source and target."""
     from slrl import render
 
     content.read("scenarios", arguments.scenario)
@@ -128,6 +132,7 @@ def render(arguments: argparse.Namespace) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
+    """Live a suite and print what came of it; exit code 1 if a life crashed."""
     content.read("suites", arguments.suite)
     _show_waiting(arguments.quiet)
     from slrl import evaluate, suites, verdict
@@ -148,6 +153,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def results(arguments: argparse.Namespace) -> None:
+    """Print the lives in a folder, and keep their index."""
     from slrl import store
 
     runs = Path(arguments.runs).expanduser()
@@ -167,6 +173,7 @@ def results(arguments: argparse.Namespace) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
+    """Print the verdict on adapters."""
     from slrl import verdict
 
     names, scenarios = ([name for name in text.split(",") if name] for text in (arguments.adapters, arguments.scenarios))
@@ -177,6 +184,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def prior_build(arguments: argparse.Namespace) -> None:
+    """Record a recipe's data."""
     from slrl import recipes
     from slrl.priors import minari_root
 
@@ -187,6 +195,7 @@ def prior_build(arguments: argparse.Namespace) -> None:
 
 
 def prior_show(arguments: argparse.Namespace) -> None:
+    """Print what is in a prior."""
     from slrl import report_prior
     from slrl.recipes import load_prior
 
@@ -194,6 +203,7 @@ def prior_show(arguments: argparse.Namespace) -> None:
 
 
 def pretrain(arguments: argparse.Namespace) -> None:
+    """Learn from a prior, for later lives."""
     overrides = [parse_setting(text) for text in arguments.set]
     _show_waiting(arguments.quiet)
     from slrl import adapters, scenarios
@@ -211,6 +221,7 @@ def pretrain(arguments: argparse.Namespace) -> None:
 
 
 def doctor(arguments: argparse.Namespace) -> None:
+    """Print what is installed here."""
     from slrl import doctor
 
     print(doctor.report())
