@@ -63,6 +63,8 @@ class Lives:
 
 def success_rate(lives: Lives, confidence: float = 0.95) -> Interval:
     """Share of the known lives that succeeded; its interval is the exact one of Clopper and Pearson (1934), never too narrow."""
+    if not lives.known.any():
+        return Interval(np.nan, 0.0, 1.0)  # all were cut short: nothing is known of it
     found = sp.binomtest(int(lives.success.sum()), int(lives.known.sum()))
     exact = found.proportion_ci(confidence, method="exact")
     return Interval(float(found.statistic), float(exact.low), float(exact.high))
@@ -117,12 +119,12 @@ def _area(time: F64, success: Bools, until: float) -> F64:
     if (success | (time >= until)).all():  # nobody was cut short: the mean itself
         mean: F64 = np.where(success, np.minimum(time, until), until).mean(1)
         return mean
-    areas = []
-    for row, done in zip(time, success, strict=True):
-        curve = kaplan_meier(Lives(row, done, until))
-        edges = np.concatenate([[0.0], np.minimum(curve.steps, until), [until]])
-        areas.append(float(np.diff(edges) @ np.concatenate([[1.0], curve.at])))
-    return np.array(areas)
+    order = np.lexsort((~success, time), axis=1)  # of those at one time, who succeeded stands before who was cut short
+    time, success = np.minimum(np.take_along_axis(time, order, 1), until), np.take_along_axis(success, order, 1)
+    still = np.cumprod(1 - success / np.arange(time.shape[1], 0, -1), axis=1)  # S after each of them
+    widths = np.diff(time, axis=1, prepend=0.0, append=until)
+    area: F64 = widths[:, 0] + (widths[:, 1:] * still).sum(1)
+    return area
 
 
 def _expanded(resampled: F64, count: int, confidence: float) -> tuple[float, float]:
@@ -235,11 +237,17 @@ def probability_of_improvement(pairs: Sequence[Pair], rng: np.random.Generator, 
         steps = [np.where(lives.success, lives.time, np.inf) for lives in (one, two)]
         wins = (steps[0][:, None] < steps[1]) + 0.5 * (steps[0][:, None] == steps[1])  # (N, N)
         rows = rng.integers(len(one), size=(RESAMPLES, len(one)))
-        counts = np.apply_along_axis(np.bincount, 1, rows, minlength=len(one)) / len(one)  # (R, N): weight of each seed
-        resampled.append(np.einsum("ri,ij,rj->r", counts, wins, counts))
+        counts = _counts(rows, len(one)) / len(one)  # (R, N): weight of each seed
+        resampled.append(((counts @ wins) * counts).sum(1))
         found.append(wins.mean())
     low, high = _expanded(np.mean(resampled, axis=0), min(len(one) for one, _ in pairs), confidence)
     return Interval(float(np.mean(found)), max(low, 0.0), min(high, 1.0))
+
+
+def _counts(rows: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+    """How often each of ``size`` numbers is in each row: (R, N) -> (R, size)."""
+    flat = rows + size * np.arange(len(rows))[:, None]
+    return np.bincount(flat.ravel(), minlength=size * len(rows)).reshape(len(rows), size)
 
 
 def seeds_needed(pair: Pair, confidence: float = 0.95, power: float = POWER) -> int | None:

@@ -68,17 +68,54 @@ def compare(runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] =
     yield from (f"Note: {text}" for text in (*left_out, *found.problems))
 
 
+@dataclass(frozen=True)
+class Standing:
+    """One adapter in one scenario."""
+
+    scenario: str
+    adapter: str
+    rows: tuple[store.Row, ...]  # in the order of their seeds
+    lives: Lives
+    rate: Interval  # of those that came home
+    median: Interval | None
+    mean: Interval  # restricted
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the lives, in their order."""
+        return [row.seed for row in self.rows]
+
+    @property
+    def home(self) -> int:
+        """Lives that came home."""
+        return int(self.lives.success.sum())
+
+    @property
+    def known(self) -> int:
+        """Lives that nobody cut short."""
+        return int(self.lives.known.sum())
+
+
+def standings(runs: Path, found: store.Found, rng: np.random.Generator) -> tuple[list[Standing], list[str]]:
+    """Every adapter in every scenario, by name; and what was left out because it cannot be compared."""
+    groups, left_out = store.comparable(found)
+    told = []
+    for (scenario, adapter), rows in sorted(groups.items()):
+        lives = store.lives_of(rows, store.optimum_of(runs, rows[0]))
+        rate, median, mean = stats.success_rate(lives), stats.median_steps(lives), stats.restricted_mean(lives, rng)
+        told.append(Standing(scenario, adapter, tuple(rows), lives, rate, median, mean))
+    return told, left_out
+
+
 def summary(runs: Path, seed: int = 0) -> str:
     """A line per scenario and adapter."""
-    groups, left_out = store.comparable(store.scan(runs))
-    rng = np.random.default_rng(seed)
+    found, left_out = standings(runs, store.scan(runs), np.random.default_rng(seed))
     lines = [("scenario", "adapter", "came home", "median steps", "restricted mean steps", "95 % interval")]
-    for (scenario, adapter), rows in sorted(groups.items()):
-        lives = store.lives_of(rows, None)
-        middle, mean = stats.median_steps(lives), stats.restricted_mean(lives, rng)
-        home = f"{int(lives.success.sum())} of {len(lives)}"
-        median = "not reached" if middle is None else f"{middle.estimate:,.0f}"
-        lines.append((scenario, adapter, home, median, f"{mean.estimate:,.0f}", f"{mean.low:,.0f} to {mean.high:,.0f}"))
+    for one in found:
+        median = "not reached" if one.median is None else f"{one.median.estimate:,.0f}"
+        bounds = f"{one.mean.low:,.0f} to {one.mean.high:,.0f}"
+        home = f"{one.home} of {one.known}"
+        lines.append((one.scenario, one.adapter, home, median, f"{one.mean.estimate:,.0f}", bounds))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([*table, *(f"Note: {text}" for text in left_out)])
@@ -89,6 +126,8 @@ def alone(lives: Lives, rng: np.random.Generator) -> str:
     rate, mean = stats.success_rate(lives), stats.restricted_mean(lives, rng)
     middle = stats.median_steps(lives)
     known = int(lives.known.sum())
+    if not known:
+        return f"all {len(lives)} lives were cut short, and nothing is known of them."
     text = f"{int(lives.success.sum())} of {known} came home ({_percent(rate)}); "
     text += "median not reached" if middle is None else f"median {_steps(middle)}"
     text += f"; restricted mean of {lives.budget:,.0f} steps: {_steps(mean)}"
@@ -119,6 +158,29 @@ def contests(
     ]
 
 
+def ahead(contest: Contest) -> str | None:
+    """Who of the two may be called faster: both tests say so, of pairs enough; else None."""
+    if contest.adjusted >= ALPHA or min(len(one) for one, _ in contest.pairs) < FEW:
+        return None
+    gap = contest.difference
+    return contest.one if gap.high < 0 else contest.two if gap.low > 0 else None
+
+
+def fastest(names: Sequence[str], met: Sequence[Contest]) -> str | None:
+    """Who is ahead of all others, each of which it met."""
+    for name in names:
+        own = [contest for contest in met if name in (contest.one, contest.two)]
+        if own and len(own) == len(names) - 1 and all(ahead(contest) == name for contest in own):
+            return name
+    return None
+
+
+def unbeaten(names: Sequence[str], met: Sequence[Contest]) -> list[str]:
+    """Those that no other is ahead of."""
+    beaten = {(contest.two if contest.one == who else contest.one) for contest in met if (who := ahead(contest)) is not None}
+    return [name for name in names if name not in beaten]
+
+
 def verdict(contest: Contest) -> Iterator[str]:
     """What can be said of two adapters, and what it would take to say more."""
     counts, gap, better = [len(one) for one, _ in contest.pairs], contest.difference, contest.improvement
@@ -128,12 +190,12 @@ def verdict(contest: Contest) -> Iterator[str]:
 
     digits, unit = (0, "steps") if single else (2, "of the way from the optimum to the budget")
     size, bounds = f"{abs(gap.estimate):,.{digits}f} {unit}", f"{gap.low:,.{digits}f} to {gap.high:,.{digits}f}"
-    ahead, behind = (contest.one, contest.two) if gap.estimate < 0 else (contest.two, contest.one)
+    faster, slower = (contest.one, contest.two) if gap.estimate < 0 else (contest.two, contest.one)
     told = gap.low > 0 or gap.high < 0
     if gap.low == gap.high == 0:
         yield "  No difference at all: every pair of lives took equally long."
     elif told:
-        yield f"  {ahead} was faster than {behind}, by {size} in the restricted mean (95 % interval of the difference: {bounds})."
+        yield f"  {faster} was faster than {slower}, by {size} in the restricted mean (95 % interval of the difference: {bounds})."
     else:
         yield f"  These lives do not tell them apart: the restricted means differ by {size} (95 % interval: {bounds})."
     chance = f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
