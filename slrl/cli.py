@@ -49,6 +49,7 @@ def _parser() -> Parser:
     _add_eval(words)
     _add_results(words)
     _add_compare(words)
+    _add_report(words)
     doctor = words.add_parser("doctor", help="versions, known-bad combinations, devices, folders")
     doctor.set_defaults(run=commands.doctor)
     return parser
@@ -186,3 +187,24 @@ def _add_compare(words: Any) -> None:
     compare.add_argument("--scenarios", metavar="S,T", default="", help="those to count (default: all that are there)")
     compare.add_argument("--seed", metavar="N", type=int, default=0, help="of the resampling (default: 0)")
     compare.set_defaults(run=commands.compare)
+
+
+def _add_report(words: Any) -> None:
+    report = words.add_parser(
+        "report",
+        help="all lives of a folder as one page, or as tables and a figure for papers",
+        description="All lives of a folder as one page that opens from disk, or as a table or figure for papers.",
+    )
+    report.add_argument("runs", metavar="RUNS", help="folder of lives")
+    report.add_argument(
+        "-o", "--out", metavar="FILE", help="where to write it (default: gallery.html or gallery.png; md and csv are printed)"
+    )
+    report.add_argument(
+        "--format",
+        choices=("html", "md", "csv", "png"),
+        help="a page, tables, or survival curves (default: as FILE ends, or html)",
+    )
+    report.add_argument("--no-animations", action="store_true", help="do not draw source and target of each scenario")
+    report.add_argument("--seed", metavar="N", type=int, default=0, help="of the resampling (default: 0)")
+    report.add_argument("--quiet", action="store_true", help="no progress bar")
+    report.set_defaults(run=commands.report)

@@ -21,7 +21,14 @@ HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended
 
 
 def animate(
-    scenario: str, out: Path, *, adapter: str = "frozen", seed: int = 0, steps: int = 400, frames: int = 60, quiet: bool = True
+    scenario: str | Scenario,
+    out: Path,
+    *,
+    adapter: str = "frozen",
+    seed: int = 0,
+    steps: int = 400,
+    frames: int = 60,
+    quiet: bool = True,
 ) -> Path:
     """Write source and target under the adapter's policy to ``out``: .webp moves, .png is one still, .mp4 needs an extra.
 
@@ -36,7 +43,7 @@ def animate(
     if steps < 1 or frames < 2:
         raise BadInput(f"'steps' must be 1 or more and 'frames' 2 or more, not {steps} and {frames}.")
     camera.headless()
-    found = load(scenario)
+    found = load(scenario) if isinstance(scenario, str) else scenario
     if not out.absolute().parent.is_dir():
         made_folder(out.absolute().parent)
     prior = load_prior(found.prior, quiet=quiet)

@@ -152,6 +152,22 @@ def write(
     write_text(folder / "result.json", json.dumps(asdict(result), indent=1) + "\n")
 
 
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The rows of a life's ``metrics.csv``, each with what was measured then.
+
+    Raises:
+        OSError, ValueError: if it is missing or damaged.
+    """
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        try:
+            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+        except (TypeError, AttributeError, csv.Error) as error:  # more cells than columns, or bytes that are no text
+            raise ValueError(f"metrics.csv is damaged: {error}") from None
+    if any("life/step" not in row for row in rows):
+        raise ValueError("metrics.csv is damaged: a row has no life/step")
+    return rows
+
+
 def _csv(rows: list[dict[str, float]]) -> str:
     keys = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()

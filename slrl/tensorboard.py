@@ -1,11 +1,11 @@
 """Metrics of lives as TensorBoard's event files, for those who look at everything there."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from slrl.errors import BadInput
 from slrl.files import made_folder
+from slrl.results import read_metrics
 
 
 def export(runs: Path, folders: Sequence[str], out: Path) -> list[str]:
@@ -21,15 +21,14 @@ def export(runs: Path, folders: Sequence[str], out: Path) -> list[str]:
     problems = []
     for folder in folders:
         try:
-            with (runs / folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
-                rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-            steps = [int(row.pop("life/step")) for row in rows]
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            rows = read_metrics(runs / folder)
+        except (OSError, ValueError):
             problems.append(f"{folder} has no metrics.csv that can be read.")
             continue
         writer = SummaryWriter(str(made_folder(out / folder)))
-        for step, row in zip(steps, rows, strict=True):
+        for row in rows:
             for key, value in row.items():
-                writer.add_scalar(key, value, step)
+                if key != "life/step":
+                    writer.add_scalar(key, value, int(row["life/step"]))
         writer.close()
     return problems

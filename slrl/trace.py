@@ -1,5 +1,6 @@
 """One picture of one life: the path with time as colour, over what the prior knew; and how far it was at each step."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6.2), layout="constrained")
-    modes = modes_of(life)
+    modes = modes_of(life.metrics, life.steps)
     grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1), height_ratios=(1, 0.045) if modes else (1, 0.001))
     left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     if modes:
@@ -50,9 +51,9 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
     figure.savefig(path, dpi=110, format="png")
 
 
-def modes_of(life: Life) -> list[tuple[int, int, int]]:
+def modes_of(metrics: Sequence[Mapping[str, float]], steps: int) -> list[tuple[int, int, int]]:
     """Which mode of a switch acted from which step to which: (mode, first, last), or nothing if there was none."""
-    rows = [row for row in life.metrics if "adapter/mode" in row]
+    rows = [row for row in metrics if "adapter/mode" in row]
     if not rows:
         return []
     found, mode, began = [], 0 if "adapter/changed" in rows[0] else int(rows[0]["adapter/mode"]), 0
@@ -60,7 +61,7 @@ def modes_of(life: Life) -> list[tuple[int, int, int]]:
         if int(row["adapter/mode"]) != mode:
             found.append((mode, began, int(row["life/step"])))
             mode, began = int(row["adapter/mode"]), int(row["life/step"])
-    return [*found, (mode, began, life.steps)]
+    return [*found, (mode, began, steps)]
 
 
 def _draw_modes(axes: Any, modes: list[tuple[int, int, int]], steps: int) -> None:

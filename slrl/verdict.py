@@ -195,7 +195,8 @@ def verdict(contest: Contest) -> Iterator[str]:
     if gap.low == gap.high == 0:
         yield "  No difference at all: every pair of lives took equally long."
     elif told:
-        yield f"  {faster} was faster than {slower}, by {size} in the restricted mean (95 % interval of the difference: {bounds})."
+        interval = f"95 % interval of the difference: {bounds}"
+        yield f"  {faster} was faster than {slower}, by {size} in the restricted mean ({interval})."
     else:
         yield f"  These lives do not tell them apart: the restricted means differ by {size} (95 % interval: {bounds})."
     chance = f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"

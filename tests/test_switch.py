@@ -293,9 +293,9 @@ def test_the_band_under_the_trace_by_hand() -> None:
 
     changed = {"adapter/changed": 8.0}
     told = life(row(57, 1, **changed), row(97, 0, **changed), row(100, 0), row(200, 0), row(250, 2, **changed), row(300, 2))
-    assert modes_of(told) == [(0, 0, 57), (1, 57, 97), (0, 97, 250), (2, 250, 300)]
-    assert modes_of(life(row(100, 0), row(200, 0))) == [(0, 0, 300)]
-    assert modes_of(life({"life/step": 100.0})) == []
+    assert modes_of(told.metrics, told.steps) == [(0, 0, 57), (1, 57, 97), (0, 97, 250), (2, 250, 300)]
+    assert modes_of([row(100, 0), row(200, 0)], 300) == [(0, 0, 300)]
+    assert modes_of([{"life/step": 100.0}], 300) == []
 
 
 def test_a_change_of_mode_has_a_row_of_its_own() -> None:
@@ -313,4 +313,4 @@ def test_a_change_of_mode_has_a_row_of_its_own() -> None:
 
     life = slrl.live(slrl.make(slrl.load_scenario("windy_pointmass"), life_steps=20), Changing(), seed=0)  # type: ignore[arg-type]
     assert [row["life/step"] for row in life.metrics] == [7.0, 20.0]
-    assert modes_of(life) == [(0, 0, 7), (1, 7, 20)]
+    assert modes_of(life.metrics, life.steps) == [(0, 0, 7), (1, 7, 20)]
