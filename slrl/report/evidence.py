@@ -48,7 +48,8 @@ class Chapter:
             return f"{self.fastest} is faster than {'the other' if len(names) == 2 else 'each of the others'}."
         fewest = min((len(one) for contest in self.contests for one, _ in contest.pairs), default=0)
         if fewest < verdict.FEW:
-            return f"No adapter can be called the fastest: that takes {verdict.FEW} seeds that all have lived, and there are {fewest}."
+            needed = f"that takes {verdict.FEW} seeds that all have lived, and there are {fewest}"
+            return f"No adapter can be called the fastest: {needed}."
         left = verdict.unbeaten(names, self.contests)
         return f"No adapter is shown to be the fastest; not shown to be slower than another: {', '.join(left)}."
 
