@@ -186,21 +186,18 @@ def compare(arguments: argparse.Namespace) -> None:
 def report(arguments: argparse.Namespace) -> None:
     """Write a report, or print it."""
     out = Path(arguments.out).expanduser() if arguments.out else None
-    form = arguments.format or (out.suffix.removeprefix(".") if out else "html")
-    if form not in ("html", "md", "csv", "png"):
-        raise BadInput(f"{out} must end in .html, .md, .csv or .png, or --format must name one of them.")
+    if out is None and arguments.format in (None, "html", "png"):
+        out = Path(f"gallery.{arguments.format or 'html'}")
     if arguments.seed < 0:
         raise BadInput(f"--seed must be 0 or more, not {arguments.seed}.")
-    if out is None and form in ("html", "png"):
-        out = Path(f"gallery.{form}")
     _show_waiting(arguments.quiet)
     from slrl import camera
     from slrl.report import report
 
     camera.headless()
     text, problems = report(
-        Path(arguments.runs).expanduser(), out, form=form, seed=arguments.seed, animations=not arguments.no_animations,
-        quiet=arguments.quiet,
+        Path(arguments.runs).expanduser(), out, form=arguments.format, seed=arguments.seed,
+        animations=not arguments.no_animations, quiet=arguments.quiet,
     )  # fmt: skip
     print(text.rstrip("\n") if out is None else f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     for problem in problems:

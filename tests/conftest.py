@@ -3,10 +3,12 @@
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import tomli_w
 import torch
 from gymnasium.spaces import Box
 
@@ -133,6 +135,29 @@ def layouts(folder: Path, rows: formats.Rows) -> dict[str, Path]:
         "d4rl": write_d4rl(folder / "data.hdf5", rows),
         "robomimic": write_robomimic(folder / "demo.h5", rows),
     }
+
+
+def write_life(runs: Path, adapter: str, seed: int, steps: int, *, outcome: str = "success", **more: Any) -> Path:
+    """A folder as `slrl adapt` leaves it, but for the files that nobody reads here."""
+    scenario, budget = more.pop("scenario", "windy"), more.pop("life_steps", 1000)
+    folder: Path = runs / scenario / adapter / more.pop("folder", f"seed-{seed}")
+    folder.mkdir(parents=True)
+    settings = {
+        "schema": 1,
+        "seed": seed,
+        "life_steps": budget,
+        "scenario": {"optimum_steps": 100},
+        "adapter": {"lr": more.pop("lr", 1e-3)},
+    }
+    (folder / "settings.toml").write_text(tomli_w.dumps(settings))
+    result = {
+        "schema": 1, "scenario": scenario, "adapter": adapter, "seed": seed, "outcome": outcome, "steps": steps,
+        "life_steps": budget, "censored": outcome != "success",
+        "wall_clock_s": 1.5, "steps_per_s": 200, "prior": "calm", "prior_sha256": "ab",
+        "versions": {"mujoco": "3.3.0", "torch": "2.13.0", "slrl": "0.1.0"}, "git_revision": None, "folder": str(folder),
+    }  # fmt: skip
+    (folder / "result.json").write_text(json.dumps({**result, **more}))
+    return folder
 
 
 @pytest.fixture

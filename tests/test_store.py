@@ -5,40 +5,17 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import tomli_w
 
 import slrl
 from slrl import store, verdict
 from slrl.stats import Lives
 
+from .conftest import write_life
+
 Command = Callable[..., tuple[int, str, str]]
-
-
-def write_life(runs: Path, adapter: str, seed: int, steps: int, *, outcome: str = "success", **more: Any) -> Path:
-    """A folder as `slrl adapt` leaves it, but for the files that nobody reads here."""
-    scenario, budget = more.pop("scenario", "windy"), more.pop("life_steps", 1000)
-    folder: Path = runs / scenario / adapter / more.pop("folder", f"seed-{seed}")
-    folder.mkdir(parents=True)
-    settings = {
-        "schema": 1,
-        "seed": seed,
-        "life_steps": budget,
-        "scenario": {"optimum_steps": 100},
-        "adapter": {"lr": more.pop("lr", 1e-3)},
-    }
-    (folder / "settings.toml").write_text(tomli_w.dumps(settings))
-    result = {
-        "schema": 1, "scenario": scenario, "adapter": adapter, "seed": seed, "outcome": outcome, "steps": steps,
-        "life_steps": budget, "censored": outcome != "success",
-        "wall_clock_s": 1.5, "steps_per_s": 200, "prior": "calm", "prior_sha256": "ab",
-        "versions": {"mujoco": "3.3.0", "torch": "2.13.0", "slrl": "0.1.0"}, "git_revision": None, "folder": str(folder),
-    }  # fmt: skip
-    (folder / "result.json").write_text(json.dumps({**result, **more}))
-    return folder
 
 
 @pytest.fixture

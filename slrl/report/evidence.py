@@ -85,6 +85,8 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
     found = store.scan(runs)
     rng = np.random.default_rng(seed)
     told, left_out = verdict.standings(runs, found, rng)
+    if not found.rows:
+        left_out = [f"{runs} holds no lives.", *left_out]
     adapters = _in_order(told)
     names = sorted({one.scenario for one in told})
     chapters = []

@@ -34,16 +34,17 @@
   // Filters: scenario and adapters hold for the whole page, outcome and text for lives.
   const form = document.querySelector(".filter");
   if (form) {
+    const plain = (text) => text.toLowerCase().replace(/[,:\s]+/g, " ").trim();
     const lives = all("tr.life");
     const sections = all("details.life");
-    const words = new Map(sections.map((section) => [section, section.textContent.toLowerCase()]));
+    const words = new Map(sections.map((section) => [section, plain(section.textContent)]));
     const parts = all("main [data-scenario], main [data-adapter]").filter((part) => !part.matches(".life"));
     const apply = () => {
       const data = new FormData(form);
       const adapters = new Set(data.getAll("adapter"));
       const scenario = data.get("scenario");
       const outcome = data.get("outcome");
-      const terms = data.get("text").toLowerCase().split(/\s+/).filter(Boolean);
+      const text = plain(data.get("text"));
       const within = (part) =>
         (!scenario || part.dataset.scenario === undefined || part.dataset.scenario === scenario) &&
         (part.dataset.adapter === undefined || adapters.has(part.dataset.adapter));
@@ -52,7 +53,7 @@
       const kept = new Set();
       sections.forEach((section) => {
         const keep = within(section) && (!outcome || section.dataset.outcome === outcome) &&
-          terms.every((term) => words.get(section).includes(term));
+          words.get(section).includes(text);
         section.classList.toggle("off", !keep);
         if (keep) kept.add(`#${section.id}`);
         shown += keep;
