@@ -16,7 +16,7 @@ def report() -> str:
     cuda = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else "none"
     lines += [
         f"{'revision':<18} {git_revision() or 'installed, not a checkout'}",
-        f"{'CPU':<18} {os.cpu_count()} cores, torch uses {torch.backends.cpu.get_cpu_capability()}",
+        f"{'CPU':<18} {os.cpu_count()} cores",
         f"{'CUDA':<18} {cuda}",
         f"{'cache':<18} {cache_folder('priors').parent}",
         f"{'Minari data':<18} {priors.minari_root()}",

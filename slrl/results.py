@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import tomli_w
+import torch
 
 from slrl.errors import BadInput
 from slrl.files import made_folder, replacing, write_text
@@ -75,8 +76,11 @@ class Result:
 
 
 def versions() -> dict[str, str]:
-    """What the numbers depend on; MuJoCo's trajectories differ between its versions."""
-    found = {"python": platform.python_version()}
+    """What the numbers depend on: packages, as MuJoCo's trajectories differ between its versions, and the processor.
+
+    With other instructions torch rounds otherwise, and what is learned from the same data with the same seed is another agent.
+    """
+    found = {"python": platform.python_version(), "instructions": torch.backends.cpu.get_cpu_capability()}
     for package in ("slrl", "torch", "numpy", "gymnasium", "minari", "mujoco", "gymnasium-robotics", "metaworld"):
         try:
             found[package] = version(package)

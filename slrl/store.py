@@ -47,6 +47,7 @@ class Row:
     replaced: bool  # another life has taken its place, and it was moved to seed-N.1
     mujoco: str
     torch: str
+    instructions: str  # of the processor, as torch uses them
     slrl: str
     git_revision: str
     folder: str  # relative to that of all runs
@@ -88,6 +89,9 @@ def scan(runs: Path) -> Found:
     versions = sorted({row.mujoco for row in rows} - {"not installed"})
     if len(versions) > 1:
         problems.append(f"lives were lived with MuJoCo {' and '.join(versions)}: its trajectories differ between versions.")
+    processors = sorted({row.instructions for row in rows} - {"unknown"})
+    if len(processors) > 1:
+        problems.append(f"lives were lived on processors with {' and '.join(processors)}: what is learned differs between them.")
     return Found(rows, problems)
 
 
@@ -114,7 +118,8 @@ def _read(folder: Path, name: str) -> Row:
     if table.get("schema") != SCHEMA:
         raise BadInput(f"its result.json has schema {table.get('schema')!r}, and this slrl reads {SCHEMA}.")
     versions = table.get("versions")
-    table |= dict.fromkeys(("mujoco", "torch", "slrl"), "not installed") | (versions if isinstance(versions, dict) else {})
+    unsaid = {"mujoco": "not installed", "torch": "not installed", "slrl": "not installed", "instructions": "unknown"}
+    table |= unsaid | (versions if isinstance(versions, dict) else {})
     table |= {"settings_sha256": _of_settings(settings), "replaced": "." in folder.name, "folder": name}
     table["git_revision"] = table.get("git_revision") or ""
     for field in fields(Row):
