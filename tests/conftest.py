@@ -43,6 +43,7 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     home = tmp_path_factory.mktemp("home")
     patch.setenv("SLRL_CACHE", str(home / "cache"))
     patch.setenv("MINARI_DATASETS_PATH", str(home / "minari"))
+    patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # Ray's name for: nodes on loopback, also on Linux
     torch.set_num_threads(1)
     yield
     patch.undo()

@@ -43,6 +43,16 @@ class Die(Pointmass):
             os._exit(9)
         return super().step(action)
 
+class Slow(Pointmass):
+    """Takes seconds, and tells of every life that is begun, but for the step that tries the world."""
+    steps = 0
+    def step(self, action):
+        self.steps += 1
+        time.sleep(0.02)
+        if self.steps == 10:
+            (Path(__file__).parent / f"{time.time_ns()}.begun").touch()
+        return super().step(action)
+
 class Sleep(Pointmass):
     """Never ends."""
     steps = 0
@@ -279,6 +289,51 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
     assert len(lives(worlds / "cluster")) == 1
 
 
+def test_a_node_of_a_ray_cluster_is_lost_and_every_life_is_there_once(tiny_adapter: str, worlds: Path) -> None:
+    """Two nodes on loopback, each a raylet of its own; the one without the driver is killed while it lives."""
+    pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    path = suite(worlds, tiny_adapter, [scenario(worlds, "slow", "worlds:Slow")], seeds=8, steps=200)
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        node = cluster.add_node(num_cpus=2)
+        cluster.wait_for_nodes()
+        environment = {**os.environ, "PYTHONPATH": str(Path(slrl.__file__).parents[1])}
+        options = (
+            "--out",
+            "ray",
+            "--engine",
+            "ray",
+            "--jobs",
+            "3",
+            "--engine-set",
+            f"address={cluster.address}",
+            "memory_gb=0.2",
+        )
+        command = [sys.executable, "-m", "slrl", "eval", path, *options, "--quiet"]
+        process = subprocess.Popen(
+            command, cwd=worlds, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        until = time.monotonic() + 120
+        while len(list(worlds.glob("*.begun"))) < 3 and time.monotonic() < until:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        cluster.remove_node(node, allow_graceful=False)
+        finished = len(list((worlds / "ray").rglob("result.json")))
+        out, err = process.communicate(timeout=240)
+    finally:
+        cluster.shutdown()
+    assert finished < 8  # it was lost in mid-suite
+    assert process.returncode == 0, err  # which has Ray's own sentence on the lost node
+    assert "8 lives of suite some in ray, 8 of them lived now" in out
+    assert len(list(worlds.glob("*.begun"))) > 8  # what was lived there was begun again
+    found = store.scan(worlds / "ray")
+    assert ([row.seed for row in found.rows], found.problems) == (list(range(8)), [])
+    evaluate.evaluate(suites.load(path), worlds / "undisturbed", quiet=True)
+    assert lives(worlds / "ray") == lives(worlds / "undisturbed")
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -288,6 +343,14 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
             ("--engine", "slurm", "--engine-set", "cluster=local", "memory=4"),
             "submitit cannot use the cluster 'local' with these options",
         ),
+        (
+            ("--engine", "ray", "--engine-set", "memory=4"),
+            "unknown option of the engine ray: 'memory'; did you mean 'memory_gb'?",
+        ),
+        (("--engine", "ray", "--engine-set", "memory_gb=none"), "memory_gb of the engine ray must be a number above 0"),
+        (("--engine", "ray", "--engine-set", "tries=0"), "tries of the engine ray must be 1 or more"),
+        (("--engine", "ray", "--engine-set", "address=127.0.0.1:1"), "there is no Ray cluster to be reached at '127.0.0.1:1'"),
+        (("--engine", "ray"), "there is no Ray cluster to be reached at '127.0.0.1:2'"),  # as the environment names it
         (("--engine-set", "memory=4"), "the engine local has no options"),
         (("--engine-set", "memory"), "--engine-set memory: write key=value"),
         (("--jobs", "0"), "jobs must be 1 or more"),
@@ -295,10 +358,12 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
     ],
 )
 def test_wrong_engines_are_one_sentence(
-    arguments: tuple[str, ...], says: str, tmp_path: Path, tiny_adapter: str, command: Command
+    arguments: tuple[str, ...], says: str, tmp_path: Path, tiny_adapter: str, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if "slurm" in arguments:
-        pytest.importorskip("submitit")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
+    for engine, package in (("slurm", "submitit"), ("ray", "ray")):
+        if engine in arguments:
+            pytest.importorskip(package)
     code, out, err = command(
         "eval", suite(tmp_path, tiny_adapter, ["calm_pointmass"]), "--out", tmp_path / "runs", "--quiet", *arguments
     )

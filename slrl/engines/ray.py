@@ -7,6 +7,7 @@ worker is lost. An autoscaler sees as many tasks as ``--jobs`` allows.
 
 import logging
 import os
+import socket
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from slrl.errors import BadInput, unknown
 from slrl.run import Settings
 
 DEFAULTS = {"address": "auto", "memory_gb": 2.0, "tries": 4}
+KNOCK_S = 5.0
 CARRIED = ("SLRL_CACHE", "MINARI_DATASETS_PATH", "MUJOCO_GL")  # from here to where a life is lived
 
 
@@ -33,11 +35,12 @@ def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, A
         import ray
     except ModuleNotFoundError:
         raise BadInput("the engine ray needs the package ray; install it with: pip install 'slrl[ray]'.") from None
-    address = settings["address"]
+    address = os.environ.get("RAY_ADDRESS", "auto") if settings["address"] == "auto" else settings["address"]
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
+        _knock(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except (OSError, RuntimeError, ValueError) as error:  # also ConnectionError, TimeoutError
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         hint = "`ray start --head` starts one, and address=local needs none"
         raise BadInput(f"there is no Ray cluster to be reached at {address!r} ({reason}); {hint}.") from None
@@ -63,6 +66,17 @@ def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, A
         for left in running:
             ray.cancel(left, force=True)
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Whether somebody is there: Ray itself goes on asking for minutes.
+
+    Raises:
+        OSError, ValueError: if not.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
 
 
 def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
