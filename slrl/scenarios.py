@@ -63,7 +63,7 @@ class Scenario:
 
     def overrides(self) -> list[tuple[str, Any]]:
         """``adapter_settings`` as dotted keys and values, for :func:`slrl.adapters.load`."""
-        return list(_dotted(self.adapter_settings or {}))
+        return list(dotted(self.adapter_settings or {}))
 
     def life_table(self) -> dict[str, Any]:
         """Everything that a life in this scenario depends on."""
@@ -104,9 +104,10 @@ def parse(table: dict[str, Any], *, name: str) -> Scenario:
     return scenario
 
 
-def _dotted(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def dotted(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Settings in nested tables, or dotted already, as dotted keys and values."""
     for key, value in table.items():
         if isinstance(value, dict):
-            yield from _dotted(value, f"{prefix}{key}.")
+            yield from dotted(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

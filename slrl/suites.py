@@ -69,7 +69,7 @@ def _lives(block: Block, where: str) -> list[Settings]:
     found = []
     for scenario in map(scenarios.load, named):
         for name in block.adapters:
-            method = adapters.load(name, list((block.set or {}).items()), suggested=scenario.overrides())
+            method = adapters.load(name, list(scenarios.dotted(block.set or {})), suggested=scenario.overrides())
             method = replace(method, name=f"{method.name}-{block.label}") if block.label else method
             found += [
                 Settings(

@@ -242,11 +242,22 @@ def test_who_comes_second_waits() -> None:
 def test_every_suite_that_ships_can_be_read() -> None:
     from slrl import content
 
-    assert content.names("suites") == ["gallery", "paper", "quick", "smoke"]
+    assert content.names("suites") == ["gallery", "paper", "pretrainings", "quick", "smoke"]
     sizes = {name: len(suites.load(name).lives) for name in content.names("suites")}
     assert sizes["smoke"] == 18
     assert sizes["paper"] == 4 * 8 * 10
     assert sizes["gallery"] == len(content.names("scenarios")) * 14 * 5
+
+
+def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
+    found = []
+    for text in ('{ "agent.hidden" = [8], "pretrain.seed" = 3 }', "{ agent.hidden = [8], pretrain.seed = 3 }"):
+        path = tmp_path / "some.toml"
+        head = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = ["qwale"]\nseeds = [0]\n'
+        path.write_text(f"{head}set = {text}\n")
+        found.append(suites.load(str(path)).lives[0].method)
+    assert found[0] == found[1]
+    assert (found[0].agent["hidden"], found[0].pretrain["seed"]) == ((8,), 3)
 
 
 @pytest.mark.parametrize(

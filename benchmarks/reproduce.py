@@ -1,0 +1,93 @@
+"""Does the quick suite still come out as it did? `make reproduce` lives it anew, and this compares it with eval/reference.
+
+A result leaves its reference interval if the share of lives that came home is outside the reference's interval (Clopper and
+Pearson), or the restricted mean outside the reference's bootstrap interval, widened by a tenth: lives that were all alike have
+an interval without width. `--write` makes these lives the reference, and puts their table into the README.
+"""
+
+import argparse
+import csv
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from compare import fill
+
+from slrl import store
+from slrl.files import write_text
+from slrl.report import report
+
+REFERENCE = Path("eval/reference")
+SLACK = 0.1
+Rows = list[dict[str, str]]
+
+
+def main() -> None:
+    """Compare, or write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("runs", type=Path, help="folder of the lives of a suite")
+    parser.add_argument("--name", default="quick", help="of the reference: NAME.csv and NAME_lives.csv (default: quick)")
+    parser.add_argument("--reference", type=Path, default=REFERENCE, help=f"its folder (default: {REFERENCE})")
+    parser.add_argument("--write", action="store_true", help="make these lives the reference")
+    parser.add_argument("--readme", type=Path, default=None, help="with --write: also put the table between its markers there")
+    arguments = parser.parse_args()
+    figures, lives = (arguments.reference / f"{arguments.name}{ending}.csv" for ending in ("", "_lives"))
+    text, problems = report(arguments.runs, form="csv")
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    found = store.scan(arguments.runs).rows
+    own = store.printed(store.select(store.index(store.Found(found, []))), "csv") + "\n"
+    if arguments.write:
+        write_text(figures, text)
+        write_text(lives, own)
+        if arguments.readme:
+            fill(arguments.readme, arguments.name, table(arguments.runs))
+        print(f"{figures} and {lives}: {len(found)} lives")
+        return
+    known, now = read(figures.read_text(encoding="utf-8")), read(text)
+    alike = same(read(lives.read_text(encoding="utf-8")), read(own))
+    print(f"{alike} of {len(found)} lives took exactly as many steps as those of the reference.")
+    left = list(compared(known, now))
+    for sentence in left:
+        print(sentence)
+    if left:
+        raise SystemExit(f"{len(left)} of {len(known)} results left their reference interval.")
+    print(f"all {len(known)} results are within their reference intervals.")
+
+
+def read(text: str) -> Rows:
+    """Rows of a CSV."""
+    return list(csv.DictReader(text.splitlines()))
+
+
+def table(runs: Path) -> str:
+    """The matrix of the report in Markdown, without what stands under it."""
+    return report(runs, form="md")[0].partition("\n\n")[0]
+
+
+def same(known: Rows, now: Rows) -> int:
+    """How many lives ended alike, step for step."""
+    ended = [
+        {(row["scenario"], row["adapter"], row["seed"]): (row["outcome"], row["steps"]) for row in rows} for rows in (known, now)
+    ]
+    return sum(ended[1].get(life) == end for life, end in ended[0].items())
+
+
+def compared(known: Rows, now: Rows) -> Iterator[str]:
+    """A sentence on each result that left its interval, or is missing."""
+    there = {(row["scenario"], row["adapter"]): row for row in now}
+    for row in known:
+        who = f"{row['adapter']} in {row['scenario']}"
+        new = there.get((row["scenario"], row["adapter"]))
+        if new is None:
+            yield f"{who} was not lived."
+            continue
+        for what, slack, digits in (("success_rate", 0.0, 2), ("restricted_mean_steps", SLACK, 0)):
+            low, high = float(row[f"{what}_low"]) * (1 - slack), float(row[f"{what}_high"]) * (1 + slack)
+            if not low <= float(new[what]) <= high:
+                name = what.replace("_", " ")
+                yield f"{who}: the {name} is {float(new[what]):,.{digits}f}, not {low:,.{digits}f} to {high:,.{digits}f}."
+
+
+if __name__ == "__main__":
+    main()
