@@ -145,6 +145,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     )  # fmt: skip
     print(verdict.summary(runs))
     print(f"{len(suite.lives):,} lives of suite {suite.name} in {runs}, {report.lived:,} of them lived now")
+    print(f"`slrl report {runs}` makes a page of them")
     if report.errors:
         for folder, sentence in report.errors.items():
             print(f"slrl: {folder}: {sentence}", file=sys.stderr)

@@ -16,6 +16,8 @@ COLUMNS = (
 
 def markdown(evidence: Evidence) -> tuple[str, list[str]]:
     """Scenario × adapter, and each life: for a README or a paper's appendix."""
+    if not evidence.chapters:
+        return "\n".join(["No lives yet.", "", *(f"* Note: {problem}" for problem in evidence.problems)]) + "\n", []
     lines = ["| scenario | budget | optimum | " + " | ".join(_escaped(name) for name in evidence.adapters) + " |"]
     lines.append("|---|--:|--:|" + "---|" * len(evidence.adapters))
     for chapter in evidence.chapters:
