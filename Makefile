@@ -35,6 +35,7 @@ check: setup  ## formatting, lint, types, import contract
 
 bench: setup  ## speed of updates and lives, beside Stable-Baselines3 and a textbook SAC in the same run
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/throughput.py
 
 reference: setup  ## the comparison in the README, every life listed (hours; continues where it was stopped)
 	$(BIN)/python benchmarks/compare.py --readme README.md

@@ -1,0 +1,53 @@
+"""How much faster two processes live a suite than one, and what a life costs beside its own steps. Part of `make bench`."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+SUITE = """
+schema = 1
+summary = "Lives that learn, and do not come home."
+[[lives]]
+scenarios = ["windy_pointmass"]
+adapters = ["qwale"]
+seeds = "0-{last}"
+life_steps = {steps}
+"""
+
+
+def main() -> None:
+    """Live the same suite with one process and with two."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--lives", type=int, default=8, help="default: 8")
+    parser.add_argument("--steps", type=int, default=2_500, help="of each (default: 2,500)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "suite.toml").write_text(SUITE.format(last=arguments.lives - 1, steps=arguments.steps))
+        (folder / "first.toml").write_text(SUITE.format(last=0, steps=1))
+        live(folder / "first.toml", folder / "first", 1)  # builds the prior and learns from it, if that was not done before
+        took = {}
+        for jobs in (1, 2):
+            took[jobs] = live(folder / "suite.toml", folder / str(jobs), jobs)
+            own = [json.loads(path.read_text())["wall_clock_s"] for path in (folder / str(jobs)).rglob("result.json")]
+            beside = (took[jobs] * jobs - sum(own)) / len(own)
+            print(
+                f"{jobs} at a time: {took[jobs]:.1f} s for {len(own)} lives of {sum(own) / len(own):.1f} s, {beside:.2f} s each beside"
+            )
+    print(f"two processes are {took[1] / took[2]:.2f} times as fast as one (at least 1.8)")
+
+
+def live(suite: Path, runs: Path, jobs: int) -> float:
+    """Seconds that `slrl eval` takes."""
+    command = [sys.executable, "-m", "slrl", "eval", str(suite), "--out", str(runs), "--jobs", str(jobs), "--quiet"]
+    began = time.perf_counter()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return time.perf_counter() - began
+
+
+if __name__ == "__main__":
+    main()
