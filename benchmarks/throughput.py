@@ -35,9 +35,8 @@ def main() -> None:
             took[jobs] = live(folder / "suite.toml", folder / str(jobs), jobs)
             own = [json.loads(path.read_text())["wall_clock_s"] for path in (folder / str(jobs)).rglob("result.json")]
             beside = (took[jobs] * jobs - sum(own)) / len(own)
-            print(
-                f"{jobs} at a time: {took[jobs]:.1f} s for {len(own)} lives of {sum(own) / len(own):.1f} s, {beside:.2f} s each beside"
-            )
+            each = f"{sum(own) / len(own):.1f} s, {beside:.2f} s each beside"
+            print(f"{jobs} at a time: {took[jobs]:.1f} s for {len(own)} lives of {each}")
     print(f"two processes are {took[1] / took[2]:.2f} times as fast as one (at least 1.8)")
 
 
