@@ -292,6 +292,16 @@ def test_what_is_missing_is_said_in_the_page_and_on_stderr(tmp_path: Path, comma
     assert text.count('<tr class="life"') == 9  # every life that could be read, also the one that cannot be compared
 
 
+def test_lives_that_were_all_cut_short_say_nothing(tmp_path: Path) -> None:
+    for seed in range(6):
+        write_life(tmp_path, "cut", seed, 10 * seed, outcome="interrupted")
+        write_life(tmp_path, "fine", seed, 300 + seed)
+    text, _ = report(tmp_path, animations=False)
+    assert '<td data-adapter="cut" data-v="" class="none">6 cut short</td>' in text
+    assert "all 6 cut short" in report(tmp_path, form="md")[0]
+    assert evidence.collect(tmp_path).chapters[0].fastest is None
+
+
 def test_the_fastest_is_marked_only_where_the_lives_show_it(tmp_path: Path) -> None:
     clear = evidence.collect(many(tmp_path / "clear", 1, 3, 8, courses=False)).chapters[0]
     assert clear.fastest == "adapter-0"

@@ -36,6 +36,8 @@ def markdown(evidence: Evidence) -> tuple[str, list[str]]:
 def _cell(one: Standing | None, fastest: bool) -> str:
     if one is None:
         return ""
+    if not one.known:
+        return f"all {len(one.rows)} cut short"
     text = f"{one.home} of {one.known}, {_steps(one.mean)}"
     return f"**{text}**" if fastest else text
 
