@@ -1,5 +1,6 @@
 """Suites: what they consist of, and that interruptions, crashes and damage cost at most the lives they hit."""
 
+import errno
 import json
 import os
 import random
@@ -15,7 +16,7 @@ import numpy as np
 import pytest
 
 import slrl
-from slrl import evaluate, files, store, suites
+from slrl import engines, evaluate, files, store, suites
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -166,6 +167,26 @@ def test_a_life_that_crashes_is_recorded_and_the_others_go_on(tiny_adapter: str,
     assert "burned out" not in err
     assert len(lives(worlds / "runs")) == 4
     assert not (crashed / "error.txt").exists()
+
+
+def test_a_full_disk_costs_the_life_that_could_not_be_kept(
+    tiny_adapter: str, worlds: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"]))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("slrl.results.np.savez_compressed", full)  # the disk is full in the middle of a life's files,
+        patch.setattr("slrl.engines.write_text", full)  # and there is no room to say so
+        ended = engines.live(found.lives[0], worlds / "runs")
+    assert ended.outcome == "error"
+    assert "No space left on device" in ended.sentence
+    assert store.scan(worlds / "runs").rows == []
+    assert list((worlds / "runs").rglob(".*")) == []  # nothing half-written
+    report = evaluate.evaluate(found, worlds / "runs", quiet=True)
+    assert (report.lived, report.outcomes["timeout"]) == (2, 2)
 
 
 def start(path: str, runs: Path, cwd: Path) -> "subprocess.Popen[bytes]":
