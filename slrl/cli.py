@@ -151,9 +151,14 @@ def _add_eval(words: Any) -> None:
     evaluation.add_argument(
         "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="lives at a time (default: one per core)"
     )
-    evaluation.add_argument("--engine", metavar="E", default="local", help="where: local (default) or slurm")
+    evaluation.add_argument("--engine", metavar="E", default="local", help="where: local (default), ray or slurm")
     evaluation.add_argument(
-        "--engine-set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="its options, as slurm_partition=cpu"
+        "--engine-set",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="its options, as address=auto or slurm_partition=cpu",
     )
     evaluation.add_argument("--retry", action="store_true", help="live again what crashed before")
     evaluation.add_argument("--quiet", action="store_true", help="no progress bar")
