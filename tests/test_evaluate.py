@@ -366,6 +366,21 @@ def test_a_node_of_a_ray_cluster_is_lost_and_every_life_is_there_once(tiny_adapt
     assert lives(worlds / "ray") == lives(worlds / "undisturbed")
 
 
+def test_a_ray_worker_that_dies_is_replaced_and_the_life_told_as_crashed(tiny_adapter: str, worlds: Path) -> None:
+    pytest.importorskip("ray")
+    crashing = [scenario(worlds, "crash", "worlds:Crash"), scenario(worlds, "die", "worlds:Die")]
+    path = suite(worlds, tiny_adapter, [*crashing, "windy_pointmass"], seeds=1)
+    environment = {**os.environ, "PYTHONPATH": str(Path(slrl.__file__).parents[1])}
+    options = ("--out", "ray", "--engine", "ray", "--engine-set", "address=local", "memory_gb=0.2", "tries=2", "--quiet")
+    command = [sys.executable, "-m", "slrl", "eval", path, *options]
+    done = subprocess.run(command, cwd=worlds, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert "RuntimeError: the motor burned out" in done.stderr
+    assert "its worker was lost 2 times" in done.stderr
+    assert "3 lives of suite some in ray, 3 of them lived now" in done.stdout
+    assert list(lives(worlds / "ray")) == ["windy_pointmass/tiny/seed-0"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
