@@ -65,6 +65,8 @@ def compare(runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] =
     for contest in met:
         yield ""
         yield from verdict(contest)
+    yield ""
+    yield "Lives with the same settings begin with one and the same pretraining: no interval here covers another one."
     yield from (f"Note: {text}" for text in (*left_out, *found.problems))
 
 
