@@ -10,9 +10,14 @@
 or, with everything kept in a folder, ``slrl.adapt("windy_pointmass", adapter="qwale", seed=0)``.
 """
 
+import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+# torch's convolutions and LSTMs are oneDNN's, which reads this at its first one. With AVX-512 it sums in another order than with
+# AVX2, and latents and skills that are learned from the same data with the same seed become others: other lives elsewhere.
+os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 __version__ = version("slrl")
 __all__ = [

@@ -6,7 +6,7 @@ import torch
 
 from slrl import priors
 from slrl.files import cache_folder
-from slrl.results import git_revision, versions
+from slrl.results import git_revision, instructions, versions
 
 
 def report() -> str:
@@ -35,9 +35,11 @@ def known_problems(found: dict[str, str], *, bf16: bool) -> list[str]:
         if numbers >= (3, 12):
             problems.append(f"mujoco {mujoco} breaks FrankaKitchen, Fetch and HandReach; install 'mujoco>=3.3,<3.12'.")
     if not bf16:
-        problems.append('this CPU has no bfloat16 arithmetic: agent.precision = "bfloat16" is slower than float32 here.')
+        why = "the CPU has none, or ONEDNN_MAX_CPU_ISA, AVX2 unless set, keeps torch from it"
+        problems.append(f'no bfloat16 arithmetic ({why}): agent.precision = "bfloat16" is slower than float32 here.')
     return problems
 
 
 def _has_bf16() -> bool:
-    return bool(torch.cpu._is_avx512_bf16_supported()) or torch.cuda.is_available()
+    on_cpu = torch.cpu._is_avx512_bf16_supported() and instructions() != "AVX2"
+    return on_cpu or torch.cuda.is_available()

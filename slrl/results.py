@@ -78,15 +78,21 @@ class Result:
 def versions() -> dict[str, str]:
     """What the numbers depend on: packages, as MuJoCo's trajectories differ between its versions, and the processor.
 
-    With other instructions torch rounds otherwise, and what is learned from the same data with the same seed is another agent.
+    With other instructions oneDNN rounds otherwise, and what is learned from the same data with the same seed is another agent.
     """
-    found = {"python": platform.python_version(), "instructions": torch.backends.cpu.get_cpu_capability()}
+    found = {"python": platform.python_version(), "instructions": instructions()}
     for package in ("slrl", "torch", "numpy", "gymnasium", "minari", "mujoco", "gymnasium-robotics", "metaworld"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def instructions() -> str:
+    """Which instructions of the processor torch and oneDNN use: AVX2 if no more was allowed (``ONEDNN_MAX_CPU_ISA``)."""
+    most, has = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper(), torch.backends.cpu.get_cpu_capability()
+    return most if most == "AVX2" and has.startswith("AVX512") else has
 
 
 def git_revision() -> str | None:

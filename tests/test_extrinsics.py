@@ -1,5 +1,8 @@
 """The latent: its windows and convolutions by hand, what it learns from a prior, and what it is worth in a life."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -270,3 +273,16 @@ def test_what_the_dynamics_leave_unexplained() -> None:
     assert learned(prior).unexplained() < 0.03
     untold = learned(replace(prior, env_params=np.zeros((len(prior), 1), np.float32)))
     assert 0.1 < untold.unexplained() < 0.3  # 0.29² / (0.58² + 0.29²) = 0.2
+
+
+def test_convolutions_add_up_alike_on_every_processor() -> None:
+    """oneDNN says which instructions it takes: not AVX-512, with which latents became others, also if torch came first."""
+    code = "import torch, slrl; torch.conv1d(torch.ones(2, 4, 50), torch.ones(4, 4, 8))"
+    free = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
+    for own, alike in (({}, True), ({"ONEDNN_MAX_CPU_ISA": "ALL"}, False)):
+        environment = {**free, **own, "ONEDNN_VERBOSE": "1"}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        if "isa:" not in done.stdout:
+            pytest.skip("torch was built without oneDNN")
+        has = torch.cpu._is_avx512_supported()  # where there is none, nothing is kept from it
+        assert ("AVX-512" in done.stdout) == (has and not alike)
