@@ -337,6 +337,18 @@ def test_curves_by_hand(tmp_path: Path) -> None:
     assert 'href="#life-1"' in drawn
 
 
+def test_of_two_lives_the_second_is_drawn_as_the_worst(tmp_path: Path) -> None:
+    for seed, steps in enumerate((300, 500)):
+        write_course(write_life(tmp_path, "any", seed, steps))
+    (tmp_path / "windy" / "any" / "seed-0" / "metrics.csv").write_text("life/step,agent/q\n1,2\n2,3\n")
+    text, _ = report(tmp_path, animations=False)
+    assert ">best and median</a>: seed 0" in text
+    assert ">worst</a>: seed 1" in text
+    drawings = [part.partition("</svg>")[0].partition('aria-label="')[2] for part in text.split('<svg class="spark"')[1:]]
+    looks = {part.partition(",")[0]: [look for look in ("w0", "w1", "w2") if f'class="{look}"' in part] for part in drawings}
+    assert looks == {"agent/q": ["w0", "w2"], "life/progress": ["w2"]}  # the best life has no progress here
+
+
 def test_ticks_do_not_collide() -> None:
     for budget, fastest in ((1000, 900), (200_000, 110), (200_000, 150_000), (5, 1), (123, 2), (10_000, 1)):
         lives = Lives(np.array([float(fastest), budget]), np.array([True, False]), float(budget))

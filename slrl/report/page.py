@@ -27,6 +27,7 @@ from slrl.store import Row
 from slrl.verdict import Standing
 
 HERE = Path(__file__).parent
+PLACES = ("best", "median", "worst")
 
 
 def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -> tuple[str, list[str]]:
@@ -132,7 +133,7 @@ def _card(
         Told(
             one,
             [(which, life, svg.trace(life, plane, limits)) for which, life in shown[one.adapter]],
-            list(_metrics([life for _, life in shown[one.adapter]])),
+            list(_metrics([(PLACES.index(which.split()[0]), life) for which, life in shown[one.adapter]])),
         )
         for one in chapter.standings
     ]
@@ -160,7 +161,7 @@ def _typical(
     """The best, the median and the worst life."""
     order = sorted(range(len(one.rows)), key=lambda i: (not one.lives.success[i], one.lives.time[i]))
     wanted: dict[int, list[str]] = {}
-    for which, place in (("best", 0), ("median", (len(order) - 1) // 2), ("worst", len(order) - 1)):
+    for which, place in zip(PLACES, (0, (len(order) - 1) // 2, len(order) - 1), strict=True):
         wanted.setdefault(order[place], []).append(which)
     for i, names in wanted.items():
         row = one.rows[i]
@@ -169,7 +170,7 @@ def _typical(
         except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error) as error:
             problems.append(f"{row.folder} cannot be drawn: its life.npz or metrics.csv is missing or damaged ({error}).")
             continue
-        yield ("only" if len(order) == 1 else " and ".join(names)), life
+        yield " and ".join(names), life
 
 
 def _shown(folder: Path, row: Row, anchor: str, chapter: Chapter) -> Shown:
@@ -192,8 +193,8 @@ def _shown(folder: Path, row: Row, anchor: str, chapter: Chapter) -> Shown:
     )  # fmt: skip
 
 
-def _metrics(lives: Sequence[Shown]) -> Iterator[tuple[str, Any]]:
-    for name in dict.fromkeys(name for life in lives for name in life.metrics):
+def _metrics(lives: Sequence[tuple[int, Shown]]) -> Iterator[tuple[str, Any]]:
+    for name in dict.fromkeys(name for _, life in lives for name in life.metrics):
         yield name, svg.metric(name, lives)
 
 

@@ -259,17 +259,17 @@ def _thinned(length: int) -> NDArray[np.intp]:
     return np.unique(np.linspace(0, max(0, length - 1), min(length, MOST_POINTS)).astype(np.intp))
 
 
-def metric(name: str, lives: Sequence[Shown]) -> Markup:
-    """One metric over the best, the median and the worst life, each stretched to the same width."""
-    known = [life.metrics[name] for life in lives if name in life.metrics]
-    values = np.concatenate([value for _, value in known])
+def metric(name: str, lives: Sequence[tuple[int, Shown]]) -> Markup:
+    """One metric over the best (0), the median (1) and the worst (2) life, each stretched to the same width."""
+    known = [(which, *life.metrics[name]) for which, life in lives if name in life.metrics]
+    values = np.concatenate([value for _, _, value in known])
     low, high = float(values.min()), float(values.max())
     parts = [f'<svg class="spark" viewBox="0 0 160 52" role="img" aria-label="{escape(name)}, {short(low)} to {short(high)}">']
-    for i, (steps, value) in enumerate(known):
+    for which, steps, value in known:
         kept = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 80)).astype(int))
         x, y = steps[kept] / max(steps[-1], 1) * 156 + 2, (high - value[kept]) / max(high - low, 1e-12) * 48 + 2
         points = " ".join(f"{a:.0f},{b:.1f}" for a, b in zip(x, y, strict=True))
-        parts.append(f'<polyline class="w{i}" points="{points}"/>')
+        parts.append(f'<polyline class="w{which}" points="{points}"/>')
     return Markup("".join([*parts, "</svg>"]))
 
 
