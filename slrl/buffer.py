@@ -38,8 +38,7 @@ class Buffer:
         """
         n = self.prior_rows
         here = np.arange(n)
-        is_end = np.append(prior.episode[1:] != prior.episode[:-1], True)
-        end = np.flatnonzero(is_end)[prior.episode]
+        end = prior.ends[prior.episode]
         last = np.minimum(here + steps - 1, end)
         reward = np.zeros(n, np.float64)
         for i in range(steps):

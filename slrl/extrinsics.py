@@ -64,12 +64,11 @@ class Extrinsics:
         lr: float = 1e-3,
         hidden: tuple[int, ...] = (128, 128),
         shrink: float = 1e-3,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         self.prior, self.device, self.size, self.history = prior, device, size, max(history, SHORTEST)
-        self.shown, self._batch_size, self._shrink = history, batch_size, shrink
-        self.seed = seed
-        self.generator, self.rng = torch.Generator().manual_seed(seed), np.random.default_rng(seed)
+        self.shown, self.batch_size, self._shrink = history, batch_size, shrink
+        self.generator, self.rng = torch.Generator().manual_seed(seed or 0), np.random.default_rng(seed or 0)
         self.privileged = prior.env_params is not None if source == "auto" else source == "env_params"
         self.phase_steps = (steps, steps) if self.privileged else (2 * steps, 0)
         self.steps = sum(self.phase_steps)
@@ -156,7 +155,7 @@ class Extrinsics:
         """Phase 1: μ and f, or φ and f. Phase 2: φ after μ."""
         first, second = self.phase_steps
         for _ in range(first):
-            rows = self._draw(len(self.prior))
+            rows = self.draw(len(self.prior))
             z = self.encode(self.params[rows]) if self.privileged else self.infer(*self._shown(self.windows, rows))
             obs, action, reward, next_obs = (values[rows] for values in self._rows)
             loss = self.dynamics.loss(obs, action, reward, next_obs, z)
@@ -166,7 +165,7 @@ class Extrinsics:
             self.dynamics.step(loss + self._shrink * z.square().mean(), whose, optimiser)
             yield {"pretrain/dynamics_loss": loss.detach()}
         for _ in range(second):
-            rows = self._draw(len(self.prior))
+            rows = self.draw(len(self.prior))
             yield self.imitate([(self.windows, rows, self.params[rows])])
 
     def imitate(self, parts: list[tuple[Windows, Tensor, Tensor]]) -> Metrics:
@@ -178,8 +177,9 @@ class Extrinsics:
         self._phi_optimiser.step(torch.autograd.grad(loss, self.phi))
         return {"pretrain/latent_loss": loss.detach()}
 
-    def _draw(self, among: int, size: int | None = None) -> Tensor:
-        return torch.from_numpy(self.rng.integers(among, size=size or self._batch_size)).to(self.device)
+    def draw(self, among: int, size: int | None = None) -> Tensor:
+        """(size,) rows out of ``among``, drawn uniformly; as many as a batch has if ``size`` is not given."""
+        return torch.from_numpy(self.rng.integers(among, size=size or self.batch_size)).to(self.device)
 
     def _shown(self, windows: Windows, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Histories of which every other one is cut short, as they are when a life begins."""

@@ -54,8 +54,9 @@ class Monitor:
         window: int = 200,
         smoothing: float = 0.95,
         steps: int = 3000,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
+        seed = seed or 0
         self._prior, self._value, self._device, self.steps = prior, value, device, steps
         self.window, self._keep, self._alpha, self._rng = window, smoothing, false_alarms, np.random.default_rng(seed)
         self.dynamics = Dynamics(
@@ -153,7 +154,7 @@ class Monitor:
         """Thresholds from the largest values of each held-out trajectory."""
         largest, gains, seen = [], [], []
         for episode in self.held_out:
-            at = np.flatnonzero(self._prior.episode == episode)
+            at = np.arange(self._prior.starts[episode], self._prior.ends[episode] + 1)
             prior, track = self._prior, Track()
             raw = self.raw(prior.obs[at], prior.action[at], prior.next_obs[at], prior.reward[at], self._inferred(at))
             signals = np.stack([self._follow(track, row) for row in raw])

@@ -19,6 +19,7 @@ from slrl.errors import BadInput
 from slrl.files import alone, cache_folder, replacing
 from slrl.offline import Objective
 from slrl.priors import Prior
+from slrl.seeds import PretrainingSeeds, of_pretraining
 from slrl.types import RandomisedWorld, Trainable
 
 _VERSION = 1  # raised when the same settings begin to give other weights
@@ -32,7 +33,7 @@ class Pretraining:
     steps: int  # gradient steps
     batch_size: int = 256
     look_ahead_steps: int = 1  # n-step returns along the prior's own episodes; 1 is the papers' one-step target
-    seed: int = 0  # its own, not the life's: all lives start from the same agent
+    seed: int = 0  # the pretraining's own, not the life's: all lives start from the same agent
 
 
 def check(pretrain: Mapping[str, Any] | None) -> Pretraining | None:
@@ -52,16 +53,21 @@ class School:
 
     agent_settings: Mapping[str, Any]
     plan: Mapping[str, Any] | None
+    pretraining_seed: int  # every part's seed descends from it
     seed: int  # of the life's agent
     device: torch.device
     open_world: Callable[[], RandomisedWorld | None] = lambda: None
     quiet: bool = False
 
+    @property
+    def seeds(self) -> PretrainingSeeds:
+        """The seeds of a method's parts."""
+        return of_pretraining(self.pretraining_seed)
+
     def agent(self, prior: Prior, *on: object, **parts: Any) -> Sac:
         """The agent as it stands at the beginning of a life."""
-        return prepare(
-            self.agent_settings, self.plan, prior, seed=self.seed, device=self.device, quiet=self.quiet, on=on, parts=parts
-        )
+        plan = None if self.plan is None else {**self.plan, "seed": self.pretraining_seed}
+        return prepare(self.agent_settings, plan, prior, seed=self.seed, device=self.device, quiet=self.quiet, on=on, parts=parts)
 
     def once(self, what: Trainable, name: str, *on: object) -> None:
         """Learn, or load what was learned before with the same ``on``."""
@@ -82,9 +88,9 @@ class School:
         if not all(bool(torch.isfinite(t).all()) for t in what.state_dict().values() if t.is_floating_point()):
             raise BadInput(f"pretraining of the {name} diverged: weights became infinite; choose a smaller learning rate.")
 
-    def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None) -> "School":
-        """The same for another method."""
-        return replace(self, agent_settings=agent, plan=pretrain)
+    def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None, seed: int) -> "School":
+        """The same for another method, pretrained with ``seed`` unless it names its own."""
+        return replace(self, agent_settings=agent, plan=pretrain, pretraining_seed=(pretrain or {}).get("seed", seed))
 
     def world(self) -> RandomisedWorld | None:
         """The prior's own world, where there is one whose parameters can be drawn."""

@@ -64,6 +64,16 @@ class Prior:
         """How many episodes the rows belong to."""
         return int(self.episode[-1]) + 1
 
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """(episodes,) the first row of each episode."""
+        return np.flatnonzero(np.diff(self.episode, prepend=-1)).astype(np.int64)
+
+    @cached_property
+    def ends(self) -> NDArray[np.int64]:
+        """(episodes,) the last row of each episode."""
+        return np.append(self.starts[1:] - 1, len(self) - 1)
+
     def returns(self) -> NDArray[np.float64]:
         """(episodes,) the undiscounted sum of rewards of each episode."""
         return np.bincount(self.episode, weights=self.reward).astype(np.float64)
@@ -74,10 +84,10 @@ class Prior:
 
     def returns_to_go(self, discount: float) -> F32:
         """(N,) discounted reward from each row to the end of its episode; nothing is added after a cut."""
-        ends = np.append(self.episode[1:] != self.episode[:-1], True)
         total, out = 0.0, np.empty(len(self), np.float32)
+        last = set(self.ends.tolist())
         for row in range(len(self) - 1, -1, -1):
-            total = float(self.reward[row]) + (0.0 if ends[row] else discount * total)
+            total = float(self.reward[row]) + (0.0 if row in last else discount * total)
             out[row] = total
         return out
 

@@ -189,7 +189,8 @@ def load_adapter(
     unit = with_unit_actions(prior, bounds.low, bounds.high)
     parts = seeds.of_life(seed)
     school = pretrain.School(
-        agent_settings=method.agent, plan=method.pretrain, seed=seeds.seed_of(parts.agent), device=device, quiet=quiet,
+        agent_settings=method.agent, plan=method.pretrain, pretraining_seed=(method.pretrain or {}).get("seed", 0),
+        seed=seeds.seed_of(parts.agent), device=device, quiet=quiet,
         open_world=partial(recipes.world_of, prior),
     )  # fmt: skip
     return adapters.make(method, school, unit, life_steps=life_steps or scenario.life_steps, seed=parts.adapter, device=device)

@@ -1,4 +1,4 @@
-"""One seed per life: everything random in it descends from that seed, and nothing from a global generator."""
+"""One seed per life and one per pretraining: everything random descends from them, and nothing from a global generator."""
 
 from typing import NamedTuple
 
@@ -18,6 +18,25 @@ def of_life(seed: int) -> LifeSeeds:
     return LifeSeeds(*np.random.SeedSequence(seed).spawn(3))
 
 
+class PretrainingSeeds(NamedTuple):
+    """The seeds of the parts of a method besides its agent, which takes the seed of the pretraining itself."""
+
+    latents: int
+    student: int
+    skills: int
+    monitor: int
+    joint_critics: int
+    model: int
+    planner: int
+    low: int
+    high: int
+
+
+def of_pretraining(seed: int) -> PretrainingSeeds:
+    """The streams of the pretraining with this seed: one for each part, by ``SeedSequence.spawn``."""
+    return PretrainingSeeds(*map(seed_of, np.random.SeedSequence(seed).spawn(len(PretrainingSeeds._fields))))
+
+
 def seed_of(sequence: np.random.SeedSequence) -> int:
-    """A seed for those who take an integer of 63 bits."""
+    """The sequence as a 63-bit integer seed."""
     return int(sequence.generate_state(1, np.uint64)[0] >> 1)

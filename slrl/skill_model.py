@@ -38,11 +38,11 @@ class SkillModel:
         lr: float = 1e-3,
         divergence_weight: float = 5e-4,
         hidden: int = 128,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         self.prior, self.device, self.size, self.horizon, self.steps = prior, device, size, horizon, steps
         self._batch_size, self._weight = batch_size, divergence_weight
-        self._rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+        self._rng, generator = np.random.default_rng(seed or 0), torch.Generator().manual_seed(seed or 0)
         self._generator = generator
         self.normaliser = Normaliser(prior, device)
         o, a = prior.obs.shape[1], prior.action.shape[1]
@@ -54,8 +54,7 @@ class SkillModel:
         self._optimiser = Adam([*self.lstm, *self.head, *self.decoder], lr)
         self._hidden = hidden
         self._obs, self._action = (torch.tensor(rows, device=device) for rows in (prior.obs, prior.action))
-        ends = np.flatnonzero(np.append(prior.episode[1:] != prior.episode[:-1], True))
-        self.length = np.minimum(horizon, ends[prior.episode] - np.arange(len(prior)) + 1)  # (N,) steps left, at most H
+        self.length = np.minimum(horizon, prior.ends[prior.episode] - np.arange(len(prior)) + 1)  # (N,) steps left, at most H
 
     def courses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """The steps that follow each row: observations (B, H, O), actions (B, H, A), and which there are (B, H)."""
@@ -95,12 +94,10 @@ class SkillModel:
 
     def chains(self) -> list[np.ndarray]:
         """Rows of the prior at which skills begin: H chains an episode, one for each of its first H steps."""
-        first = np.flatnonzero(np.diff(self.prior.episode, prepend=self.prior.episode[0] - 1))
-        counts = np.diff([*first, len(self.prior)])
         return [
-            np.arange(begin + offset, begin + count, self.horizon)
-            for begin, count in zip(first, counts, strict=True)
-            for offset in range(min(self.horizon, count))
+            np.arange(start + offset, end + 1, self.horizon)
+            for start, end in zip(self.prior.starts, self.prior.ends, strict=True)
+            for offset in range(min(self.horizon, end + 1 - start))
         ]
 
     @torch.no_grad()

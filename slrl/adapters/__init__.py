@@ -16,7 +16,7 @@ from slrl.errors import BadInput
 from slrl.extrinsics import Extrinsics
 from slrl.monitor import Monitor
 from slrl.priors import Prior
-from slrl.seeds import seed_of
+from slrl.seeds import PretrainingSeeds, seed_of
 from slrl.skill_model import SkillModel
 from slrl.types import Adapter, Metrics, RandomisedWorld, State, Trainable
 
@@ -40,6 +40,11 @@ LEVELS = ("low", "high")  # settings of an adapter that are methods themselves
 class Pretrainer(Protocol):
     """Learns before the life what an adapter needs, once for all lives with the same settings."""
 
+    @property
+    def seeds(self) -> PretrainingSeeds:
+        """The seeds of a method's parts; all descend from that of its pretraining."""
+        ...
+
     def agent(self, prior: Prior, *on: object, **parts: Any) -> Sac:
         """The method's agent, pretrained on ``prior``.
 
@@ -51,8 +56,8 @@ class Pretrainer(Protocol):
         """Let ``what`` learn, or load what it learned before; ``on`` names all that it depends on."""
         ...
 
-    def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None) -> "Pretrainer":
-        """The same for another method's agent and pretraining."""
+    def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None, seed: int) -> "Pretrainer":
+        """The same for another method's agent and pretraining, with ``seed`` unless that names its own."""
         ...
 
     def world(self) -> RandomisedWorld | None:
@@ -92,6 +97,16 @@ def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Seq
     ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those that a scenario has
     ``suggested``: they count where the adapter has such a table, and are left out where it has not.
     """
+    method = _load(name, overrides, suggested)
+    return (
+        method
+        if method.pretrain is None
+        else replace(method, pretrain=method.pretrain | {"seed": method.pretrain.get("seed", 0)})
+    )
+
+
+def _load(name: str, overrides: Sequence[tuple[str, Any]], suggested: Sequence[tuple[str, Any]]) -> Method:
+    """A method whose pretraining has a seed only if one is given: that of a level descends from the whole's."""
     table = content.read("adapters", name)
     _load_levels(table, suggested)
     for key, value in suggested:
@@ -107,7 +122,7 @@ def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]]) ->
     """Levels that are named become the whole methods of those names."""
     for level in LEVELS:
         if isinstance(name := table.get("adapter", {}).get(level), str):
-            table["adapter"][level] = asdict(load(name, suggested=suggested))
+            table["adapter"][level] = asdict(_load(name, (), suggested))
 
 
 def parse(table: Mapping[str, Any], *, name: str) -> Method:

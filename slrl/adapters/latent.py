@@ -49,6 +49,7 @@ class Latent:
                 f"prior {prior.name} did not record its physical parameters (env_params), which source = 'env_params' needs; "
                 "take source = 'history'."
             )
+        extrinsics = {"seed": pretrainer.seeds.latents} | extrinsics
         self.extrinsics = Extrinsics(prior, device, **extrinsics)
         on: list[object] = [prior.sha256, extrinsics]
         pretrainer.once(self.extrinsics, "extrinsics", *on)
@@ -60,7 +61,8 @@ class Latent:
         agent = pretrainer.agent(seen, *on, latents=self.extrinsics)
         world = pretrainer.world() if self.extrinsics.privileged and told and student_steps and rollout_episodes else None
         if world is not None:
-            student = Student(self.extrinsics, agent, world, rollout_episodes, rollout_steps, student_steps)
+            seed = pretrainer.seeds.student
+            student = Student(self.extrinsics, agent, world, rollout_episodes, rollout_steps, student_steps, seed)
             pretrainer.once(student, "student", *on, fingerprint(agent.actor), student.about)
             world.close()
         name, settings = plugins.split(inner, "[adapter.inner]")
@@ -133,24 +135,25 @@ class Student:
     """Phase 2 in the source world: the policy acts on what φ says, and φ learns from where that leads (DAgger)."""
 
     def __init__(
-        self, extrinsics: Extrinsics, agent: Sac, world: RandomisedWorld, episodes: int, episode_steps: int, steps: int
-    ) -> None:
+        self, extrinsics: Extrinsics, agent: Sac, world: RandomisedWorld, episodes: int, episode_steps: int, steps: int,
+        seed: int,
+    ) -> None:  # fmt: skip
         self._extrinsics, self._agent, self._world = extrinsics, agent, world
         self._episodes, self._episode_steps, self.steps = episodes, min(episode_steps, world.episode_steps), steps
-        self.about = (episodes, episode_steps, steps)
+        self.about, self._rng = (episodes, episode_steps, steps, seed), np.random.default_rng(seed)
 
     def learn(self) -> Iterator[Metrics]:
         """Act first, then learn from those episodes and the prior in equal parts."""
         extrinsics, prior = self._extrinsics, self._extrinsics.prior
-        extrinsics.rng = np.random.default_rng((extrinsics.seed, 1))  # the same whether phase 1 was learned now or loaded
+        extrinsics.rng = self._rng  # the same whether phase 1 was learned now or loaded
         episodes = [self._episode() for _ in range(self._episodes)]
         number = np.repeat(np.arange(len(episodes)), [len(episode[1]) for episode in episodes])
         obs, action, next_obs = (np.concatenate([episode[i] for episode in episodes]) for i in (0, 1, 2))
         windows = extrinsics.windows_of(obs, action, next_obs, number)
         params = torch.tensor(np.stack([episode[3] for episode in episodes])[number], device=extrinsics.device)
-        half = extrinsics._batch_size // 2
+        half = extrinsics.batch_size // 2
         for _ in range(self.steps):
-            lived, known = extrinsics._draw(len(number), half), extrinsics._draw(len(prior), half)
+            lived, known = extrinsics.draw(len(number), half), extrinsics.draw(len(prior), half)
             yield extrinsics.imitate([(windows, lived, params[lived]), (extrinsics.windows, known, extrinsics.params[known])])
 
     def _episode(self) -> tuple[F32, F32, F32, F32]:
@@ -166,7 +169,7 @@ class Student:
             if len(rows) % 5 == 0:
                 with torch.no_grad():
                     z = extrinsics.infer(features.unsqueeze(0), there.unsqueeze(0))[0].cpu().numpy()
-            shake = 0.1 * extrinsics.rng.standard_normal(self._agent.action_dim)
+            shake = 0.1 * self._rng.standard_normal(self._agent.action_dim)
             action = np.clip(self._agent.act(np.concatenate([obs, z]), sample=False) + shake, -1, 1).astype(np.float32)
             next_obs, over = self._world.step(action)
             rows.append(np.concatenate([obs, action, next_obs]))

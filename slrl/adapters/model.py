@@ -43,8 +43,9 @@ class Model:
         correction_std: float = 1.0,
         model_steps: int = 5000,
         hidden: tuple[int, ...] = (128, 128),
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
+        seed = pretrainer.seeds.model if seed is None else seed
         self.agent, self._generator, self._device = agent, generator, device
         self._horizon, self._plans, self._iterations, self._policy_plans = horizon, plans, iterations, policy_plans
         self._temperature, self._noise, self._keep, self._wary = temperature, noise, keep_noise, disagreement_weight

@@ -246,8 +246,7 @@ class OfBehaviours:
         parts = behaviours(prior)
         joined = prior.name.split(" + ")  # of several priors, each of which is one behaviour
         usual = joined if len(joined) == len(parts) else [str(part.name.rpartition(", ")[2]) for part in parts]
-        about = [_meaning(part.obs[firsts], part.next_obs[lasts], entries, "an episode") for part in parts
-                 for firsts, lasts in [_bounds(part)]]  # fmt: skip
+        about = [_meaning(part.obs[part.starts], part.next_obs[part.ends], entries, "an episode") for part in parts]
         self.named = _named(usual, about, names, meanings, f"prior {prior.name} has {len(parts)} behaviours")
 
     def values(self, obs: F32) -> F32 | None:
@@ -286,7 +285,7 @@ class OfCodes:
 
         self.model, high = trained(prior, pretrainer, device, skills)
         self._agent, self._device = pretrainer.agent(high), device
-        _, cluster = kmeans2(_effects(high, entries), codes, minit="++", seed=0)
+        _, cluster = kmeans2(_effects(high, entries), codes, minit="++", rng=np.random.default_rng(pretrainer.seeds.planner))
         order = [
             int(code) for code in np.argsort(-np.bincount(cluster, minlength=codes), kind="stable") if (cluster == code).any()
         ]
@@ -346,12 +345,6 @@ def _meaning(before: F32, after: F32, entries: Mapping[str, int], time: str) -> 
         return "a behaviour from the demonstrations"
     moved = ", ".join(f"{name} {float((after[:, i] - before[:, i]).mean()):+.2g}" for name, i in entries.items())
     return f"in the demonstrations, within {time}: {moved}"
-
-
-def _bounds(prior: Prior) -> tuple[np.ndarray, np.ndarray]:
-    """The first and the last row of each episode."""
-    ends = np.flatnonzero(np.append(prior.episode[1:] != prior.episode[:-1], True))
-    return np.concatenate([[0], ends[:-1] + 1]), ends
 
 
 def _entries(table: Mapping[str, Any], prior: Prior) -> dict[str, int]:

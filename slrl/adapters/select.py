@@ -48,10 +48,12 @@ class Behaviours:
                 "behaviour column."
             )
         agents = [pretrainer.agent(own) for own in parts]
-        self.repertoire = Repertoire(parts, agents, classification_weight, regularisation_steps, batch_size)
+        self.repertoire = Repertoire(
+            parts, agents, classification_weight, regularisation_steps, batch_size, pretrainer.seeds.joint_critics
+        )
         pretrainer.once(
             self.repertoire, "repertoire", [own.sha256 for own in parts], [fingerprint(agent.critic) for agent in agents],
-            classification_weight, regularisation_steps, batch_size,
+            classification_weight, regularisation_steps, batch_size, pretrainer.seeds.joint_critics,
         )  # fmt: skip
         name, settings = plugins.split(inner, "[adapter.inner]")
         self.inner: list[Adapter] = [
@@ -157,13 +159,13 @@ class Select:
 class Repertoire:
     """The critics of several agents, which learn together whose states are whose: L = (1 - β) L_TD + β L_CE."""
 
-    def __init__(self, priors: list[Prior], agents: list[Sac], weight: float, steps: int, batch_size: int) -> None:
+    def __init__(self, priors: list[Prior], agents: list[Sac], weight: float, steps: int, batch_size: int, seed: int = 0) -> None:
         self.agents, self._priors, self.steps = agents, priors, steps
         self._weight, self._size = weight, max(1, batch_size // len(agents))
         device = agents[0].device
-        self._rng = np.random.default_rng(0)
+        self._rng = np.random.default_rng(seed)
         self._buffers = [Buffer(prior, 0, self._rng, device) for prior in priors]
-        self._generator = torch.Generator().manual_seed(0)
+        self._generator = torch.Generator().manual_seed(seed)
 
     def values(self, obs: Tensor) -> Tensor:
         """V (N, B) = mean over critics of Q_i(s, π_i(s)), with gradients for the critics alone."""

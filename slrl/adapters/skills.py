@@ -81,8 +81,9 @@ class Skills:
 
 def trained(prior: Prior, pretrainer: Pretrainer, device: torch.device, settings: dict[str, Any]) -> tuple[SkillModel, Prior]:
     """The skills of a prior, learned or loaded, and the prior in skills."""
+    settings = {"seed": pretrainer.seeds.skills} | settings
     model = SkillModel(prior, device, **settings)
-    longest = int(np.bincount(prior.episode).max())
+    longest = int((prior.ends - prior.starts).max()) + 1
     if longest < model.horizon:
         raise BadInput(
             f"prior {prior.name} has no episode of {model.horizon} steps, the length of a skill: its longest has "

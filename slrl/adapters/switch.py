@@ -65,16 +65,17 @@ class Switch:
         patience_steps: int = 4000,
     ) -> None:
         seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(2)
-        self.low = _level(low, pretrainer, prior, life_steps, seeds[0], device)
+        self.low = _level(low, pretrainer, pretrainer.seeds.low, prior, life_steps, seeds[0], device)
         self.latent = self.low if isinstance(self.low, Latent) else None
         extrinsics = None if self.latent is None else self.latent.extrinsics
+        monitor = {"seed": pretrainer.seeds.monitor} | monitor
         self.monitor = Monitor(prior, agent.frozen_value(), device, latents=extrinsics, **monitor)
         of_latent = None if extrinsics is None else fingerprint([*extrinsics.phi, *extrinsics.mu])
         pretrainer.once(self.monitor, "monitor", prior.sha256, monitor, fingerprint([*agent.actor, *agent.critic]), of_latent)
         self.high: Adapter | None = None
         missing = [f"the signals {', '.join(self.monitor.unsupported())}"] if self.monitor.unsupported() else []
         try:
-            self.high = _level(high, pretrainer, prior, life_steps, seeds[1], device)
+            self.high = _level(high, pretrainer, pretrainer.seeds.high, prior, life_steps, seeds[1], device)
         except BadInput as error:
             missing.append(f"its high level ({error})")
         learner = self.latent.inner if self.latent is not None else self.low
@@ -197,6 +198,7 @@ class Switch:
 def _level(
     table: Mapping[str, Any],
     pretrainer: Pretrainer,
+    pretraining_seed: int,
     prior: Prior,
     life_steps: int,
     seed: np.random.SeedSequence,
@@ -204,7 +206,7 @@ def _level(
 ) -> Adapter:
     """The adapter of a whole method, with its own agent and pretraining."""
     method = adapters.parse({key: value for key, value in table.items() if key != "name"}, name=str(table["name"]))
-    own = pretrainer.of(method.agent, method.pretrain)
+    own = pretrainer.of(method.agent, method.pretrain, pretraining_seed)
     return adapters.make(method, own, prior, life_steps=life_steps, seed=seed, device=device)
 
 
