@@ -21,10 +21,9 @@ import torch
 from tqdm import tqdm
 
 from slrl import adapters, scenarios
-from slrl.content import read_toml
-from slrl.files import made_folder, write_text
-from slrl.recipes import load_prior
-from slrl.run import Settings, adapt_as, load_adapter
+from slrl.files import made_folder, read_toml, write_text
+from slrl.lives.run import Settings, adapt_as, load_adapter
+from slrl.recording.recipes import load_prior
 
 COLUMNS = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "censored", "wall_clock_s", "steps_per_s",
            "progress", "prior_sha256", "settings_sha256", "git_revision", "torch")  # fmt: skip

@@ -10,12 +10,13 @@ import torch
 from gymnasium.spaces import Box
 from torch import nn
 
-from slrl import adapters, envs, formats, run, scenarios
+from slrl import adapters, envs, scenarios
 from slrl.adapters import replay
-from slrl.agents.sac import Sac
-from slrl.buffer import Buffer
-from slrl.guidance import q_weighted
-from slrl.priors import Prior
+from slrl.learning.agents.sac import Sac
+from slrl.learning.buffer import Buffer
+from slrl.learning.guidance import q_weighted
+from slrl.lives import run
+from slrl.priors import Prior, formats
 from slrl.scenarios import World
 from slrl.types import Batch, Transition
 

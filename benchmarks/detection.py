@@ -13,9 +13,9 @@ import torch
 from compare import fill
 
 from slrl import adapters, envs, scenarios
-from slrl.life import live
-from slrl.recipes import load_prior
-from slrl.run import load_adapter
+from slrl.lives.life import live
+from slrl.lives.run import load_adapter
+from slrl.recording.recipes import load_prior
 
 
 def main() -> None:

@@ -18,13 +18,16 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from slrl import camera, content, envs, recipes, render, scenarios
+from slrl import envs, files, scenarios
+from slrl.envs import camera
 from slrl.errors import BadInput
 from slrl.files import made_folder, write_text
-from slrl.life import live
-from slrl.recipes import load_prior
-from slrl.results import git_revision, versions
-from slrl.run import load_adapter
+from slrl.lives import render
+from slrl.lives.life import live
+from slrl.lives.results import git_revision, versions
+from slrl.lives.run import load_adapter
+from slrl.recording import recipes
+from slrl.recording.recipes import load_prior
 
 COLUMNS = ("scenario", "world", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior_sha256",
            "git_revision", "torch", "mujoco")  # fmt: skip
@@ -39,7 +42,7 @@ STILL_STEPS = {"windy_pointmass": 400, "gusty_pointmass": 400, "calm_pointmass":
 def main() -> None:
     """Live what is missing, draw what is missing, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenarios", default=",".join(content.names("scenarios")), help="default: all")
+    parser.add_argument("--scenarios", default=",".join(files.names("scenarios")), help="default: all")
     parser.add_argument("--most-steps", type=int, default=10_000, help="lives of frozen are cut here (default: 10000)")
     parser.add_argument("--adapting-steps", type=int, default=5_000, help="the budget of those that adapt (default: 5000)")
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
@@ -152,7 +155,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         + " |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    for name in content.names("scenarios"):
+    for name in files.names("scenarios"):
         scenario = scenarios.load(name)
         trained = scenario.optimum is not None and scenario.optimum["name"] == "policy"
         optimum = f"{scenario.optimum_steps:,}{' (trained)' if trained else ''}" if scenario.optimum_steps else "not known"
@@ -188,7 +191,7 @@ Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
 
 {table(rows)}
 """
-    return "\n".join([head, *(line for name in content.names("scenarios") for line in section(name))])
+    return "\n".join([head, *(line for name in files.names("scenarios") for line in section(name))])
 
 
 def section(name: str) -> Iterator[str]:

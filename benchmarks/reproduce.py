@@ -13,9 +13,9 @@ from pathlib import Path
 
 from compare import fill
 
-from slrl import store
+from slrl.evaluation import store
+from slrl.evaluation.report import report
 from slrl.files import write_text
-from slrl.report import report
 
 REFERENCE = Path("eval/reference")
 SLACK = 0.1

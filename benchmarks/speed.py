@@ -65,7 +65,7 @@ def print_targets(found: dict[str, np.ndarray], two: float) -> None:
     """Each figure beside what it should be."""
     from contenders import HALF_CHEETAH, random_prior
 
-    from slrl.buffer import Buffer
+    from slrl.learning.buffer import Buffer
 
     print("\ntargets")
     rows: list[tuple[str, float, str, bool]] = []

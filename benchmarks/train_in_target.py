@@ -16,12 +16,12 @@ from tqdm import tqdm
 
 from slrl import envs, scenarios
 from slrl.adapters.frozen import Frozen
-from slrl.agents.sac import Sac
-from slrl.behaviours.policy import Policy, save
-from slrl.buffer import Buffer
 from slrl.envs.success import Success
-from slrl.recipes import load_prior
-from slrl.run import load_adapter
+from slrl.learning.agents.sac import Sac
+from slrl.learning.buffer import Buffer
+from slrl.lives.run import load_adapter
+from slrl.recording.behaviours.policy import Policy, save
+from slrl.recording.recipes import load_prior
 from slrl.scenarios import Scenario
 from slrl.types import Transition
 
@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def keep(path: Path, agent: Sac) -> None:
-    """The policy as slrl/behaviours/policy.py reads it."""
+    """The policy as slrl/recording/behaviours/policy.py reads it."""
     parts = [part.detach().numpy() for part in agent.actor]
     save(path, agent.normaliser.mean.numpy(), agent.normaliser.scale.numpy(), list(zip(parts[::2], parts[1::2], strict=True)))
 

@@ -37,27 +37,27 @@ __all__ = [
 if TYPE_CHECKING:
     from slrl.envs import make as make
     from slrl.errors import BadInput as BadInput
-    from slrl.life import Life as Life
-    from slrl.life import live as live
+    from slrl.lives.life import Life as Life
+    from slrl.lives.life import live as live
+    from slrl.lives.results import Result as Result
+    from slrl.lives.run import adapt as adapt
+    from slrl.lives.run import load_adapter as load_adapter
     from slrl.priors import Prior as Prior
-    from slrl.recipes import load_prior as load_prior
-    from slrl.results import Result as Result
-    from slrl.run import adapt as adapt
-    from slrl.run import load_adapter as load_adapter
+    from slrl.recording.recipes import load_prior as load_prior
     from slrl.scenarios import Scenario as Scenario
     from slrl.scenarios import load as load_scenario
 
 _WHERE = {
     "BadInput": ("slrl.errors", "BadInput"),
-    "Life": ("slrl.life", "Life"),
+    "Life": ("slrl.lives.life", "Life"),
     "Prior": ("slrl.priors", "Prior"),
-    "Result": ("slrl.results", "Result"),
+    "Result": ("slrl.lives.results", "Result"),
     "Scenario": ("slrl.scenarios", "Scenario"),
-    "adapt": ("slrl.run", "adapt"),
-    "load_adapter": ("slrl.run", "load_adapter"),
-    "load_prior": ("slrl.recipes", "load_prior"),
+    "adapt": ("slrl.lives.run", "adapt"),
+    "load_adapter": ("slrl.lives.run", "load_adapter"),
+    "load_prior": ("slrl.recording.recipes", "load_prior"),
     "load_scenario": ("slrl.scenarios", "load"),
-    "live": ("slrl.life", "live"),
+    "live": ("slrl.lives.life", "live"),
     "make": ("slrl.envs", "make"),
 }
 

@@ -1,4 +1,4 @@
-"""The file name is the name: ``make("slrl.agents", "sac", ...)`` calls ``make`` in slrl/agents/sac.py.
+"""The file name is the name: ``make("slrl.learning.agents", "sac", ...)`` calls ``make`` in slrl/learning/agents/sac.py.
 
 The only place where a name from a TOML file becomes code, and where its settings are checked against the
 signature of that code. No list to edit, no import side effect.

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from slrl import content, plugins
+from slrl import files, plugins
 from slrl.errors import BadInput
 
 
@@ -75,7 +75,7 @@ _ABOUT = ("novelty", "why", "extra", "optimum", "camera", "reward_function", "ad
 
 def load(name: str) -> Scenario:
     """Read ``scenarios/<name>.toml``, or a file if ``name`` ends in ``.toml``."""
-    table = content.read("scenarios", name)
+    table = files.read("scenarios", name)
     if not name.endswith(".toml"):
         return parse(table, name=name)
     scenario = parse(table, name=Path(name).stem)

@@ -12,8 +12,7 @@ import tomli_w
 import torch
 from gymnasium.spaces import Box
 
-from slrl import formats
-from slrl.priors import Prior
+from slrl.priors import Prior, formats
 
 TINY_ADAPTER = """
 schema = 1

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import slrl
-from slrl import adapters, content, priors
+from slrl import adapters, files, priors
 from slrl.priors import Prior
 from slrl.types import Transition
 
@@ -53,7 +53,7 @@ def breezy_prior() -> Prior:
     return replace(prior, **rows, behaviour=halves)
 
 
-@pytest.mark.parametrize("name", content.names("adapters"))
+@pytest.mark.parametrize("name", files.names("adapters"))
 def test_an_adapter_goes_on_exactly_from_its_state(name: str, tmp_path: Path) -> None:
     """Saved in mid-life, through a file, into an adapter of another seed that has lived something else."""
     scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
@@ -74,7 +74,7 @@ def test_an_adapter_goes_on_exactly_from_its_state(name: str, tmp_path: Path) ->
         obs = next_obs
 
 
-@pytest.mark.parametrize("name", content.names("adapters"))
+@pytest.mark.parametrize("name", files.names("adapters"))
 def test_every_adapter_lives(name: str) -> None:
     """With its own settings, but for the length of what comes before the life."""
     method = hurried(name)

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from slrl import content, plugins
+from slrl import files, plugins
 from slrl.errors import BadInput
 
 from .conftest import TINY_ADAPTER, rows_of, write_d4rl, write_minari, write_robomimic
@@ -185,7 +185,7 @@ def test_bad_arguments(refused: Callable[..., str], arguments: tuple[str, ...], 
 )
 def test_a_bad_scenario(refused: Callable[..., str], tmp_path: Path, change: tuple[str, str], says: str) -> None:
     path = tmp_path / "mine.toml"
-    text = (content.folder("scenarios") / "windy_pointmass.toml").read_text()
+    text = (files.folder("scenarios") / "windy_pointmass.toml").read_text()
     assert change[0] in text
     path.write_text(text.replace(*change))
     tiny = tmp_path / "tiny.toml"
@@ -235,8 +235,8 @@ def test_an_interrupted_write_leaves_neither_half_a_file_nor_the_old_one_damaged
 
 def test_settings_reach_code_only_through_their_names() -> None:
     with pytest.raises(BadInput, match="unknown setting"):
-        plugins.make("slrl.guidance", "none", {"mixup": True}, where="here")
+        plugins.make("slrl.learning.guidance", "none", {"mixup": True}, where="here")
     with pytest.raises(BadInput, match="needs the setting 'guidance'"):
         plugins.resolve("slrl.adapters", {"name": "replay"}, where="here")
     with pytest.raises(BadInput, match="unknown setting"):
-        plugins.resolve("slrl.agents", {"name": "sac", "prior": 1}, where="here")  # a part is not a setting
+        plugins.resolve("slrl.learning.agents", {"name": "sac", "prior": 1}, where="here")  # a part is not a setting

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from slrl.buffer import Buffer
+from slrl.learning.buffer import Buffer
 from slrl.priors import Prior
 from slrl.types import Transition
 

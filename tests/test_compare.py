@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from slrl import adapters, scenarios
-from slrl.run import Settings, adapt_as
+from slrl.lives.run import Settings, adapt_as
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "compare.py"
 

@@ -16,7 +16,9 @@ import numpy as np
 import pytest
 
 import slrl
-from slrl import engines, evaluate, files, store, suites
+from slrl import files
+from slrl.evaluation import engines, evaluate, store, suites
+from slrl.lives import run
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -120,7 +122,7 @@ def test_a_suite_is_lived_as_its_lives_are_and_a_finished_one_does_nothing(tiny_
     report = evaluate.evaluate(found, worlds / "runs", jobs=2, quiet=True)
     assert (report.lived, report.outcomes["timeout"], report.errors) == (4, 4, {})
     for life in found.lives:
-        slrl.run.adapt_as(life, out=worlds / "single")
+        run.adapt_as(life, out=worlds / "single")
     assert lives(worlds / "runs") == lives(worlds / "single")
     assert len(lives(worlds / "runs")) == 4
     again = evaluate.evaluate(found, worlds / "runs", jobs=2, quiet=True)
@@ -178,8 +180,8 @@ def test_a_full_disk_costs_the_life_that_could_not_be_kept(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("slrl.results.np.savez_compressed", full)  # the disk is full in the middle of a life's files,
-        patch.setattr("slrl.engines.write_text", full)  # and there is no room to say so
+        patch.setattr("slrl.lives.results.np.savez_compressed", full)  # the disk is full in the middle of a life's files,
+        patch.setattr("slrl.evaluation.engines.write_text", full)  # and there is no room to say so
         ended = engines.live(found.lives[0], worlds / "runs")
     assert ended.outcome == "error"
     assert "No space left on device" in ended.sentence
@@ -261,13 +263,13 @@ def test_who_comes_second_waits() -> None:
 
 
 def test_every_suite_that_ships_can_be_read() -> None:
-    from slrl import content
+    from slrl import files
 
-    assert content.names("suites") == ["gallery", "paper", "pretrainings", "quick", "smoke"]
-    sizes = {name: len(suites.load(name).lives) for name in content.names("suites")}
+    assert files.names("suites") == ["gallery", "paper", "pretrainings", "quick", "smoke"]
+    sizes = {name: len(suites.load(name).lives) for name in files.names("suites")}
     assert sizes["smoke"] == 18
     assert sizes["paper"] == 4 * 8 * 10
-    assert sizes["gallery"] == len(content.names("scenarios")) * 14 * 5
+    assert sizes["gallery"] == len(files.names("scenarios")) * 14 * 5
 
 
 def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
@@ -316,7 +318,7 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
     assert done.returncode == 1
     assert "its job died 2 times" in done.stderr
     assert "2 of them lived now" in done.stdout
-    slrl.run.adapt_as(suites.load(path).lives[0], out=worlds / "single")
+    run.adapt_as(suites.load(path).lives[0], out=worlds / "single")
     assert lives(worlds / "cluster") == lives(worlds / "single")
     assert len(lives(worlds / "cluster")) == 1
 

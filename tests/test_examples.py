@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import slrl
-from slrl import prompt, run
-from slrl.planning import Named, Question
+from slrl.adapters.planner import prompt
+from slrl.adapters.planner.choice import Named, Question
+from slrl.lives import run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

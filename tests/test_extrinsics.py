@@ -12,11 +12,11 @@ import torch
 import slrl
 from slrl import adapters
 from slrl.adapters.latent import Latent, conditioned
-from slrl.agents.sac import Sac
-from slrl.buffer import Buffer
-from slrl.dynamics import Dynamics
-from slrl.extrinsics import Extrinsics, Windows
-from slrl.offline.counterfactual import Counterfactual
+from slrl.learning.agents.sac import Sac
+from slrl.learning.buffer import Buffer
+from slrl.learning.dynamics import Dynamics
+from slrl.learning.extrinsics import Extrinsics, Windows
+from slrl.learning.offline.counterfactual import Counterfactual
 from slrl.priors import Prior
 
 from .conftest import prior_of, rows_of
@@ -68,7 +68,7 @@ def test_fifty_steps_become_eleven_seven_and_three(small_prior: Prior, monkeypat
         lengths.append(x.shape[-1])
         return conv1d(x, *parts, **settings)
 
-    monkeypatch.setattr("slrl.extrinsics.F.conv1d", watched)
+    monkeypatch.setattr("slrl.learning.extrinsics.F.conv1d", watched)
     for history, expected in ((50, [50, 11, 7]), (10, [40, 9, 5]), (120, [120, 29, 25])):
         found = Extrinsics(small_prior, CPU, history=history)
         lengths.clear()

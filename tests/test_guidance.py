@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from slrl.guidance import gail, none, q_weighted, rnd
-from slrl.guidance.gail import Gail, mix
-from slrl.guidance.q_weighted import QWeights, q_weight
-from slrl.guidance.rnd import running_std
+from slrl.learning.guidance import gail, none, q_weighted, rnd
+from slrl.learning.guidance.gail import Gail, mix
+from slrl.learning.guidance.q_weighted import QWeights, q_weight
+from slrl.learning.guidance.rnd import running_std
 from slrl.priors import Prior
 from slrl.types import Batch
 

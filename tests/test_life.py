@@ -16,9 +16,10 @@ import pytest
 import torch
 
 import slrl
-from slrl import adapters, content, envs, recipes
-from slrl.life import live
-from slrl.run import Settings, adapt_as
+from slrl import adapters, envs, files
+from slrl.lives.life import live
+from slrl.lives.run import Settings, adapt_as
+from slrl.recording import recipes
 from slrl.types import Transition
 
 from .conftest import layouts
@@ -41,7 +42,7 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
     command: Command, tiny_adapter: str, tmp_path: Path
 ) -> None:
     prior = recipes.load_prior("pointmass")
-    from slrl.formats import Rows
+    from slrl.priors.formats import Rows
 
     rows = Rows("copy", *(getattr(prior, key) for key in Rows._fields[1:8]))
     ways = {"own": None, "recipe": "pointmass", "minari id": "slrl/pointmass-v0", **layouts(tmp_path, rows)}
@@ -145,7 +146,7 @@ def test_ctrl_c_ends_a_life_as_interrupted(monkeypatch: pytest.MonkeyPatch, tiny
     life = live(envs.make(slrl.load_scenario("windy_pointmass")), Interrupted(), 0)  # type: ignore[arg-type]
     assert (life.outcome, life.steps, life.obs.shape) == ("interrupted", 7, (8, 6))
     scenario = slrl.load_scenario("windy_pointmass")
-    monkeypatch.setattr("slrl.run.load_adapter", lambda *_, **__: Interrupted())
+    monkeypatch.setattr("slrl.lives.run.load_adapter", lambda *_, **__: Interrupted())
     settings = Settings(scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=0, life_steps=100)
     result, _ = adapt_as(settings, out=tmp_path)
     assert (result.outcome, result.steps, result.censored) == ("interrupted", 7, True)
@@ -198,7 +199,7 @@ def test_the_library_does_in_five_lines_what_the_command_does(command: Command, 
 
 
 def test_a_step_near_the_end_of_a_long_life_costs_what_a_step_at_its_beginning_costs(small_prior: Any) -> None:
-    from slrl.buffer import Buffer
+    from slrl.learning.buffer import Buffer
 
     buffer = Buffer(small_prior, 1_000_000, np.random.default_rng(0), torch.device("cpu"))
     step = Transition(small_prior.obs[0], small_prior.action[0], 0.0, small_prior.obs[1], False, False)
@@ -237,7 +238,7 @@ def test_lists_doctor_show_and_pretrain(command: Command, tiny_adapter: str) -> 
         code, out, _ = command("list", kind)
         assert code == 0
         lines = out.splitlines()[kind == "scenarios" :]  # that table has a head
-        assert [line.split()[0] for line in lines] == content.names(kind)  # type: ignore[arg-type]
+        assert [line.split()[0] for line in lines] == files.names(kind)  # type: ignore[arg-type]
     code, out, _ = command("doctor")
     assert code == 0
     assert "torch" in out
@@ -251,7 +252,7 @@ def test_lists_doctor_show_and_pretrain(command: Command, tiny_adapter: str) -> 
 
 
 def test_doctor_knows_the_bad_combinations() -> None:
-    from slrl.doctor import known_problems
+    from slrl.cli.doctor import known_problems
 
     assert known_problems({"mujoco": "3.11.0"}, bf16=True) == []
     assert "FrankaKitchen" in known_problems({"mujoco": "3.12.0"}, bf16=True)[0]

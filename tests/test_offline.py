@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from slrl import plugins, pretrain
-from slrl.offline import bc, cal_ql, iql
-from slrl.offline.cal_ql import calibrated_gap
-from slrl.offline.iql import advantage_weight, expectile_loss
+from slrl import plugins
+from slrl.learning import pretrain
+from slrl.learning.offline import bc, cal_ql, iql
+from slrl.learning.offline.cal_ql import calibrated_gap
+from slrl.learning.offline.iql import advantage_weight, expectile_loss
 from slrl.priors import Prior
 from slrl.types import Batch
 
@@ -56,7 +57,7 @@ def test_the_calibrated_gap_by_hand() -> None:
 @pytest.mark.parametrize("name", ["iql", "cal_ql", "bc"])
 def test_every_parameter_changes(small_prior: Prior, name: str) -> None:
     agent = make_sac(small_prior)
-    objective: Any = plugins.make("slrl.offline", name, {}, where="test", agent=agent)
+    objective: Any = plugins.make("slrl.learning.offline", name, {}, where="test", agent=agent)
     before = {key: value.clone() for key, value in agent.state_dict().items()}
     for _ in range(3):
         objective.update(batch_of(small_prior))
@@ -86,7 +87,7 @@ def test_it_learns_the_best_actions_of_a_prior_that_acts_at_random(name: str, se
     agent = make_sac(
         prior, actor_lr=3e-3, critic_lr=3e-3, initial_temperature=0.05, target_entropy=-2.0, hidden=(32, 32), polyak=0.05
     )
-    objective: Any = plugins.make("slrl.offline", name, settings, where="test", agent=agent)
+    objective: Any = plugins.make("slrl.learning.offline", name, settings, where="test", agent=agent)
     everything = batch_of(prior)
     for _ in range(500):
         index = torch.from_numpy(rng.integers(3000, size=128))

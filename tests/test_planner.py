@@ -18,10 +18,11 @@ import torch
 from PIL import Image as Pillow
 
 import slrl
-from slrl import adapters, prompt
-from slrl.chat import Chat
-from slrl.endpoint import Endpoint
-from slrl.planning import Named, Question, Step, Try, by_bandit, by_values, failing
+from slrl import adapters
+from slrl.adapters.planner import prompt
+from slrl.adapters.planner.chat import Chat
+from slrl.adapters.planner.choice import Named, Question, Step, Try, by_bandit, by_values, failing
+from slrl.adapters.planner.endpoint import Endpoint
 
 from .test_adapters import breezy_prior, hurried
 

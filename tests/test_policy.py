@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slrl.behaviours.policy import Policy, save
 from slrl.errors import BadInput
 from slrl.priors import Prior
+from slrl.recording.behaviours.policy import Policy, save
 
 from .test_sac import make_sac
 

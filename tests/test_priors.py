@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from slrl import formats, priors, recipes
+from slrl import priors
 from slrl.errors import BadInput
+from slrl.priors import formats
+from slrl.recording import recipes
 
 from .conftest import layouts, prior_of, rows_of, write_d4rl, write_minari, write_robomimic
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from slrl import content, priors, recipes
+from slrl import files, priors
 from slrl.errors import BadInput
+from slrl.recording import recipes
 
 Command = Callable[..., tuple[int, str, str]]
 MEGABYTE = 1e6
-SHIPPED = [name for name in content.names("priors") if recipes.shipped(name)]
+SHIPPED = [name for name in files.names("priors") if recipes.shipped(name)]
 
 PENDULUM = """
 schema = 1
@@ -112,7 +113,7 @@ def test_all_shipped_priors_together_are_small() -> None:
 
 
 def test_what_takes_long_is_shipped_and_everything_has_its_hash_and_licence() -> None:
-    for name in content.names("priors"):
+    for name in files.names("priors"):
         made, _ = recipes.read(name)
         assert (made.training_steps > 10_000) == (recipes.shipped(name) is not None), name
         assert made.sha256 is not None, name
@@ -121,7 +122,7 @@ def test_what_takes_long_is_shipped_and_everything_has_its_hash_and_licence() ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in content.names("priors") if name not in SHIPPED])
+@pytest.mark.parametrize("name", [name for name in files.names("priors") if name not in SHIPPED])
 def test_a_recipe_gives_the_hash_that_it_names(name: str) -> None:
     """On the machine of its authors; elsewhere the last digits of a simulation can differ."""
     if name in ("kitchen", "maze"):
@@ -145,7 +146,7 @@ def test_wrong_recipes_are_refused_in_a_sentence(changes: dict[str, object], say
 
 
 def test_a_behaviour_that_does_not_learn_cannot_be_trained(tmp_path: Path) -> None:
-    text = (content.folder("priors") / "pointmass.toml").read_text().replace("seed = 0", "seed = 0\ntraining_steps = 100")
+    text = (files.folder("priors") / "pointmass.toml").read_text().replace("seed = 0", "seed = 0\ntraining_steps = 100")
     path = tmp_path / "lazy.toml"
     path.write_text(text)
     with pytest.raises(BadInput, match="'waypoints' of prior 'lazy' does not learn"):

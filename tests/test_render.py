@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from slrl import camera, render
+from slrl.envs import camera
 from slrl.errors import BadInput
+from slrl.lives import render
 
 Command = Callable[..., tuple[int, str, str]]
 camera.headless()

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 
 import slrl
-from slrl import stats
-from slrl.report import evidence, page, report, svg
-from slrl.stats import Lives
+from slrl.evaluation import stats
+from slrl.evaluation.report import evidence, page, report, svg
+from slrl.evaluation.stats import Lives
 
 from .conftest import write_life
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from slrl.agents.sac import Sac
-from slrl.networks import Adam, Normaliser, ensemble, mlp, mlp_params
+from slrl.learning.agents.sac import Sac
+from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
 from slrl.priors import Prior
 from slrl.types import Batch
 

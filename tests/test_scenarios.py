@@ -10,8 +10,9 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from slrl import content, contracts, envs, plugins, recipes, scenarios
+from slrl import envs, files, plugins, scenarios
 from slrl.errors import BadInput
+from slrl.recording import contracts, recipes
 from slrl.scenarios import Scenario
 
 Command = Callable[..., tuple[int, str, str]]
@@ -32,12 +33,12 @@ def broken(verdicts: Any) -> list[str]:
     return [f"{verdict.contract}: {verdict.sentence}" for verdict in verdicts if verdict.outcome == "broken"]
 
 
-@pytest.mark.parametrize("name", content.names("scenarios"))
+@pytest.mark.parametrize("name", files.names("scenarios"))
 def test_every_scenario_holds_its_contract(name: str, tmp_path: Path) -> None:
     scenario = with_its_extra(name)
     prior = scenario.prior
     if prior in LONG_BUILDS:  # the same recipe with fewer rows; the whole of it is in the slow tests
-        text = (content.folder("priors") / f"{prior}.toml").read_text()
+        text = (files.folder("priors") / f"{prior}.toml").read_text()
         lines = [f"rows = {800}" if line.startswith("rows = ") else line for line in text.splitlines()]
         prior = str(tmp_path / f"short_{prior}.toml")
         Path(prior).write_text("\n".join(lines))
@@ -47,7 +48,7 @@ def test_every_scenario_holds_its_contract(name: str, tmp_path: Path) -> None:
     assert all(verdict.sentence.endswith(".") for verdict in verdicts)
 
 
-@pytest.mark.parametrize("name", content.names("scenarios"))
+@pytest.mark.parametrize("name", files.names("scenarios"))
 def test_every_scenario_says_what_it_is(name: str) -> None:
     scenario = scenarios.load(name)
     assert scenario.novelty
@@ -59,7 +60,7 @@ def test_every_scenario_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in content.names("scenarios") if scenarios.load(n).prior in LONG_BUILDS])
+@pytest.mark.parametrize("name", [n for n in files.names("scenarios") if scenarios.load(n).prior in LONG_BUILDS])
 def test_the_contract_with_the_whole_prior(name: str) -> None:
     with_its_extra(name)
     assert broken(contracts.check(name)) == []
@@ -128,7 +129,7 @@ def test_check_on_the_command_line(command: Command, tmp_path: Path) -> None:
     code, out, _ = command("check", "windy_pointmass")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["ok"] * 8
-    text = (content.folder("scenarios") / "windy_pointmass.toml").read_text().replace("optimum_steps = 123", "optimum_steps = 60")
+    text = (files.folder("scenarios") / "windy_pointmass.toml").read_text().replace("optimum_steps = 123", "optimum_steps = 60")
     path = tmp_path / "hopeful.toml"
     path.write_text(text)
     code, out, err = command("check", path)
@@ -142,7 +143,7 @@ def test_list_scenarios_is_a_table(command: Command) -> None:
     assert code == 0
     head, *lines = out.splitlines()
     assert head.split() == ["scenario", "world", "what", "is", "new", "budget", "optimum", "extra"]
-    assert [line.split()[0] for line in lines] == content.names("scenarios")
+    assert [line.split()[0] for line in lines] == files.names("scenarios")
     windy = next(line for line in lines if line.startswith("windy"))
     assert windy.split() == ["windy_pointmass", "slrl/Pointmass-v0", "wind", "200,000", "123"]
 
@@ -280,7 +281,7 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
         kind, settings = plugins.split(recipe.behaviour, "")
         calm = {"noise": (0.0, 0.0), "random_actions": 0.0, "gives_up": 0.0, "detours": (1.0,)}
         settings |= {key: value for key, value in calm.items() if key in settings}
-        behaviour = plugins.make("slrl.behaviours", kind, settings, where="", rng=np.random.default_rng(0), env=env)
+        behaviour = plugins.make("slrl.recording.behaviours", kind, settings, where="", rng=np.random.default_rng(0), env=env)
         obs, _ = env.reset(seed=2)
         behaviour.reset(obs)
         over = False
@@ -306,7 +307,7 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
 @pytest.mark.parametrize("verb", ["check", "adapt"])
 def test_a_wrong_file_is_one_sentence_and_exit_code_2(verb: str, shift: str, says: str, command: Command, tmp_path: Path) -> None:
     pytest.importorskip("mujoco")
-    text = (content.folder("scenarios") / "cheetah_upside_down.toml").read_text()
+    text = (files.folder("scenarios") / "cheetah_upside_down.toml").read_text()
     head, _, tail = text.partition('name = "start_state"')
     path = tmp_path / "wrong.toml"
     path.write_text(head + shift + "\n" + tail.partition("\n")[2].partition("\n")[2])

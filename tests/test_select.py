@@ -11,7 +11,7 @@ import torch
 import slrl
 from slrl import priors
 from slrl.adapters.select import Behaviours, Repertoire, Select, behaviours
-from slrl.agents.sac import Sac
+from slrl.learning.agents.sac import Sac
 from slrl.priors import Prior, join
 
 from .conftest import prior_of, rows_of, write_d4rl, write_minari

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from slrl import content, envs, plugins, scenarios
+from slrl import envs, files, plugins, scenarios
 from slrl.errors import BadInput
 from slrl.scenarios import World
 
@@ -396,6 +396,6 @@ def test_a_shift_of_mujoco_needs_mujoco() -> None:
 
 
 def test_every_shift_of_the_gallery_is_described() -> None:
-    for name in content.names("scenarios"):
+    for name in files.names("scenarios"):
         for description in envs.describe(scenarios.load(name).target):
             assert description.text

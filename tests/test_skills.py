@@ -10,10 +10,10 @@ import torch
 import slrl
 from slrl import adapters
 from slrl.adapters.skills import Skills
-from slrl.agents.anchored import Anchored, divergence
-from slrl.networks import Adam, Normaliser, mlp, mlp_params
+from slrl.learning.agents.anchored import Anchored, divergence
+from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
+from slrl.learning.skills import SkillModel
 from slrl.priors import Prior
-from slrl.skill_model import SkillModel
 from slrl.types import Metrics, Transition
 
 from .conftest import prior_of, rows_of

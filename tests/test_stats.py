@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats as sp
 
-from slrl import stats
-from slrl.stats import Lives
+from slrl.evaluation import stats
+from slrl.evaluation.stats import Lives
 
 
 def lives(text: str, budget: float = 10.0, optimum: float = 0.0) -> Lives:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import slrl
-from slrl import store, verdict
-from slrl.stats import Lives
+from slrl.evaluation import store, verdict
+from slrl.evaluation.stats import Lives
 
 from .conftest import write_life
 

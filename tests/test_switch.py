@@ -10,11 +10,11 @@ import pytest
 import torch
 
 import slrl
-from slrl import adapters, content
+from slrl import adapters, files
+from slrl.adapters.monitor import NEVER, SIGNALS, Monitor, threshold
 from slrl.adapters.switch import LATENT, NOMINAL, SKILL, WEIGHTS, Switch
-from slrl.monitor import NEVER, SIGNALS, Monitor, threshold
+from slrl.lives.trace import modes_of
 from slrl.priors import Prior
-from slrl.trace import modes_of
 from slrl.types import Transition
 
 from .conftest import prior_of, rows_of
@@ -270,7 +270,7 @@ def test_any_two_adapters_can_be_its_levels_and_settings_keep_them_whole(tmp_pat
     assert method.adapter["low"]["agent"]["hidden"] == (8,)
     assert method.adapter["high"]["adapter"]["name"] == "skills"
     path = tmp_path / "mine.toml"
-    text = (content.folder("adapters") / "switch.toml").read_text().replace('"skills"', '"qwale"')
+    text = (files.folder("adapters") / "switch.toml").read_text().replace('"skills"', '"qwale"')
     path.write_text(text)
     assert adapters.load(str(path)).adapter["high"]["adapter"]["name"] == "replay"
     path.write_text(text.replace('"qwale"', '"skilly"'))

@@ -9,15 +9,16 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from slrl import chat, content, plugins
-from slrl.agents.sac import Sac
-from slrl.chat import Chat
+from slrl import files, plugins
+from slrl.adapters.monitor import Monitor
+from slrl.adapters.planner import chat
+from slrl.adapters.planner.chat import Chat
 from slrl.errors import BadInput
-from slrl.extrinsics import Extrinsics
-from slrl.monitor import Monitor
+from slrl.learning.agents.sac import Sac
+from slrl.learning.extrinsics import Extrinsics
+from slrl.learning.seeds import PretrainingSeeds, seed_of
+from slrl.learning.skills import SkillModel
 from slrl.priors import Prior
-from slrl.seeds import PretrainingSeeds, seed_of
-from slrl.skill_model import SkillModel
 from slrl.types import Adapter, Metrics, RandomisedWorld, State, Trainable
 
 
@@ -107,7 +108,7 @@ def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Seq
 
 def _load(name: str, overrides: Sequence[tuple[str, Any]], suggested: Sequence[tuple[str, Any]]) -> Method:
     """A method whose pretraining has a seed only if one is given: that of a level descends from the whole's."""
-    table = content.read("adapters", name)
+    table = files.read("adapters", name)
     _load_levels(table, suggested)
     for key, value in suggested:
         if _has_table(table, key):
@@ -130,7 +131,7 @@ def parse(table: Mapping[str, Any], *, name: str) -> Method:
     where = f"adapter {name!r}"
     method = Method(**plugins.bind(Method, {"name": name, **table}, where=where))
     adapter = _resolve(method.adapter, "adapter", name)
-    agent = plugins.resolve("slrl.agents", method.agent, where=f"[agent] of {name!r}")
+    agent = plugins.resolve("slrl.learning.agents", method.agent, where=f"[agent] of {name!r}")
     return replace(method, adapter=adapter, agent=agent, planner=_planner(method))
 
 
@@ -161,7 +162,7 @@ def _resolve(table: Mapping[str, Any], path: str, method: str) -> dict[str, Any]
     settings = plugins.resolve("slrl.adapters", table, where=f"[{path}] of {method!r}")
     if "guidance" in settings:
         where = f"[{path}.guidance] of {method!r}"
-        settings["guidance"] = plugins.resolve("slrl.guidance", settings["guidance"], where=where)
+        settings["guidance"] = plugins.resolve("slrl.learning.guidance", settings["guidance"], where=where)
     if "extrinsics" in settings:
         where = f"[{path}.extrinsics] of {method!r}"
         settings["extrinsics"] = plugins.complete(Extrinsics, settings["extrinsics"], where=where)

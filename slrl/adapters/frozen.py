@@ -1,6 +1,6 @@
 """No adaptation: the pretrained policy acts, and nothing learns. The baseline every adapter must beat."""
 
-from slrl.agents.sac import Sac
+from slrl.learning.agents.sac import Sac
 from slrl.types import F32, Metrics, State, Transition
 
 

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from slrl import plugins
 from slrl.adapters import Pretrainer, computed
-from slrl.agents.sac import Sac
 from slrl.errors import BadInput
-from slrl.extrinsics import Extrinsics
-from slrl.networks import Adam
+from slrl.learning.agents.sac import Sac
+from slrl.learning.extrinsics import Extrinsics
+from slrl.learning.networks import Adam
+from slrl.learning.state import fingerprint, nest, part
 from slrl.priors import Prior
-from slrl.state import fingerprint, nest, part
 from slrl.types import F32, Adapter, Metrics, RandomisedWorld, State, Transition
 
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from slrl.adapters import Pretrainer
-from slrl.agents.sac import Sac
-from slrl.dynamics import Dynamics
-from slrl.networks import mlp
+from slrl.learning.agents.sac import Sac
+from slrl.learning.dynamics import Dynamics
+from slrl.learning.networks import mlp
+from slrl.learning.state import nest, of_tensors, part, set_tensors
 from slrl.priors import Prior
-from slrl.state import nest, of_tensors, part, set_tensors
 from slrl.types import F32, Metrics, State, Transition
 
 

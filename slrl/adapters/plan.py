@@ -15,15 +15,15 @@ import torch
 from tqdm import tqdm
 
 from slrl.adapters import Pretrainer
+from slrl.adapters.planner.chat import Chat
+from slrl.adapters.planner.choice import Named, Question, Step, Try, by_bandit, by_values, failing
 from slrl.adapters.select import Behaviours, behaviours
 from slrl.adapters.skills import trained
-from slrl.agents.sac import Sac
-from slrl.chat import Chat
 from slrl.errors import BadInput
-from slrl.planning import Named, Question, Step, Try, by_bandit, by_values, failing
+from slrl.learning.agents.sac import Sac
+from slrl.learning.skills import REACH
+from slrl.learning.state import nest, of_rng, of_text, part, set_rng, text_of
 from slrl.priors import Prior
-from slrl.skill_model import REACH
-from slrl.state import nest, of_rng, of_text, part, set_rng, text_of
 from slrl.types import F32, Image, Metrics, State, Transition
 
 CHOOSERS = ("model", "plan", "values", "bandit")

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from slrl import plugins
-from slrl.agents.sac import Sac
-from slrl.buffer import Buffer
+from slrl.learning.agents.sac import Sac
+from slrl.learning.buffer import Buffer
+from slrl.learning.state import nest, of_rng, part, set_rng
 from slrl.priors import Prior
-from slrl.state import nest, of_rng, part, set_rng
 from slrl.types import F32, Guidance, Metrics, State, Transition
 
 
@@ -40,7 +40,7 @@ class Replay:
         self.buffer = Buffer(prior, min(life_steps, buffer_life_rows), rng, device)
         name, settings = plugins.split(guidance, "[guidance]")
         self.guidance: Guidance = plugins.make(
-            "slrl.guidance", name, settings, where="[guidance]", prior=prior, agent=agent, rng=rng,
+            "slrl.learning.guidance", name, settings, where="[guidance]", prior=prior, agent=agent, rng=rng,
             generator=generator, device=device,
         )  # fmt: skip
         self._prior_fraction = None if prior_fraction == "proportional" else float(prior_fraction)

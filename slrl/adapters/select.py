@@ -15,12 +15,12 @@ from torch.nn import functional as F
 
 from slrl import plugins
 from slrl.adapters import Pretrainer
-from slrl.agents.sac import Sac
-from slrl.buffer import Buffer
 from slrl.errors import BadInput
-from slrl.networks import mlp
+from slrl.learning.agents.sac import Sac
+from slrl.learning.buffer import Buffer
+from slrl.learning.networks import mlp
+from slrl.learning.state import fingerprint, nest, part
 from slrl.priors import Prior
-from slrl.state import fingerprint, nest, part
 from slrl.types import F32, Adapter, Metrics, State, Transition
 
 

@@ -13,9 +13,9 @@ import torch
 from slrl import plugins
 from slrl.adapters import Pretrainer, computed
 from slrl.errors import BadInput
+from slrl.learning.skills import REACH, SkillModel
+from slrl.learning.state import fingerprint, nest, part
 from slrl.priors import Prior
-from slrl.skill_model import REACH, SkillModel
-from slrl.state import fingerprint, nest, part
 from slrl.types import F32, Adapter, Metrics, State, Transition
 
 

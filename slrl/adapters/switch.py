@@ -14,12 +14,12 @@ import torch
 from slrl import adapters
 from slrl.adapters import Pretrainer
 from slrl.adapters.latent import Latent
+from slrl.adapters.monitor import NEVER, SIGNALS, Monitor
 from slrl.adapters.replay import Replay
-from slrl.agents.sac import Sac
 from slrl.errors import BadInput
-from slrl.monitor import NEVER, SIGNALS, Monitor
+from slrl.learning.agents.sac import Sac
+from slrl.learning.state import fingerprint, nest, part
 from slrl.priors import Prior
-from slrl.state import fingerprint, nest, part
 from slrl.types import F32, Adapter, Image, Metrics, Recorder, State, Transition, Watcher
 
 NOMINAL, LATENT, SKILL, WEIGHTS = range(4)

@@ -1,0 +1,297 @@
+"""A language model as planner (VLM-PC: Chen et al., 2024), at any server that speaks the OpenAI chat protocol.
+
+Whatever the server does, an answer or its absence comes in bounded time. All that was exchanged is kept, without the key, and a
+later life can take its answers from there.
+"""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from slrl.adapters.planner import prompt
+from slrl.adapters.planner.choice import Question, Step
+from slrl.adapters.planner.endpoint import Endpoint, Failure, check_variable
+from slrl.errors import BadInput
+from slrl.types import Image
+
+CHECK_S = 10.0  # for the question before the life whether the server is there
+SAME = 1e-3  # difference of observations, up to which a life goes the recorded way
+LONGEST_REST = 32  # choices without a call, after many in a row without an answer
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a planner said, and all that was exchanged for it."""
+
+    plan: tuple[Step, ...] = ()  # empty: no answer
+    nearer: bool | None = None  # whether it thinks that the last skill brought the robot nearer
+    exchanges: tuple[dict[str, Any], ...] = ()  # request, and response or error or both, of every try
+
+
+class Chat:
+    """Asks for a plan, checks the answer, asks again, and gives up in time.
+
+    Args:
+        url: of the server, up to and with ``/v1``; without one nobody is asked.
+        model: as the server names it; without a name, the first that it lists.
+        key_variable: the environment variable that holds the key, if the server wants one.
+        task: what the robot shall do, in a sentence.
+        plan_length: steps that a plan may have; the first is carried out before the next question.
+        pictures: of the world that go with a question: 1 is now, 2 adds the one before the last skill, 0 is text alone.
+        picture_px: their longer side.
+        tries: calls for one answer, at most.
+        timeout_s: of one call.
+        deadline_s: for all tries for one answer, with the pauses between them.
+        pause_s: before the second try; twice as long before each further one, or as long as the server asks for.
+        most_calls: in the whole life.
+        structured: how the form of the answer is enforced: by a schema, as any JSON, or by asking for it.
+        request: further fields of each request, such as the temperature.
+        replay: a ``planner.jsonl`` of an earlier life that answers in the server's place.
+    """
+
+    def __init__(
+        self,
+        url: str = "",
+        model: str = "",
+        key_variable: str = "OPENAI_API_KEY",
+        task: str = "Do what the demonstrations did.",
+        plan_length: int = 4,
+        pictures: int = 2,
+        picture_px: int = 400,
+        tries: int = 3,
+        timeout_s: float = 30.0,
+        deadline_s: float = 90.0,
+        pause_s: float = 1.0,
+        most_calls: int = 200,
+        structured: Literal["json_schema", "json_object", "none"] = "json_schema",
+        request: dict[str, Any] | None = None,
+        replay: str = "",
+    ) -> None:
+        self.model, self._key_variable, self._task, self._length = model, key_variable, task, plan_length
+        self._tries, self._pause_s, self._most_calls = tries, pause_s, most_calls
+        self._structured, self._request = structured, request or {}
+        self._picture_px = picture_px
+        self._line: _Server | _Record | None = None
+        if replay:
+            self._line = _Record(Path(replay))
+        elif url:
+            self._line = _Server(Endpoint(url, key_variable), timeout_s, deadline_s)
+        self._sees = pictures > 0
+        # A record has answered already: nobody looks.
+        self.pictures = pictures if isinstance(self._line, _Server) else 0
+        self.calls = self.unanswered = 0
+        self._in_a_row = self._rest = 0  # choices without an answer, and those to come in which nobody is asked
+        self._last = ""  # plan, in words
+        self._told = False
+
+    def check(self) -> None:
+        """Find the server and its model, before a life is risked on them.
+
+        Raises:
+            BadInput: if there is no server, if it refuses the key, or if it does not have the model.
+        """
+        if not isinstance(self._line, _Server):
+            return
+        endpoint = self._line.endpoint
+        names: list[str] = []  # also of a server that lists nothing, or has no time now
+        try:
+            names = [str(item["id"]) for item in endpoint.get("models", CHECK_S)["data"]]
+        except Failure as failure:
+            if wrong := _no_server(endpoint.url, self._key_variable, failure):
+                raise BadInput(wrong) from None
+        except (KeyError, TypeError):
+            raise BadInput(f"planner.url {endpoint.url} does not speak the OpenAI protocol: /models lists no models.") from None
+        if not self.model and not names:
+            raise BadInput(f"planner.url {endpoint.url} lists no model; name the one to ask in planner.model.")
+        if self.model and names and self.model not in names:
+            raise BadInput(f"planner.url {endpoint.url} has no model {self.model!r}; it has {', '.join(sorted(names)[:20])}.")
+        self.model = self.model or names[0]
+
+    def plan(self, question: Question, frames: Sequence[Image]) -> Answer:
+        """A plan of at least one step, or an answer without one; never an error, and never later than the deadline."""
+        if self._line is None or self._resting() or self.calls >= self._most_calls:
+            return Answer()
+        first = messages = self._messages(question, frames)
+        self._line.begin(question, self._most_calls - self.calls)
+        for attempt in range(self._tries):
+            exchanges = self._line.exchanges
+            try:
+                reply = self._line.ask({**self._body(question), "messages": messages})
+                plan, nearer, said = prompt.understood(reply, question, self._length)
+            except _Over:
+                break
+            except Failure as failure:
+                if not failure.again or attempt + 1 == self._tries:
+                    break
+                self._line.pause(max(self._pause_s * 2**attempt, failure.after_s))
+            except prompt.Unusable as problem:
+                exchanges[-1]["error"] = str(problem)
+                messages = [*first, *prompt.corrected(reply, str(problem))]
+            else:
+                self._in_a_row, self._last = 0, said
+                return self._answer(plan, nearer)
+        self._in_a_row += 1
+        self.unanswered += 1
+        self._rest = min(2 ** (self._in_a_row - 1), LONGEST_REST)
+        if self._line.exchanges and not self._told:
+            self._told = True
+            tqdm.write(f"slrl: the planner gave no answer ({self._line.exchanges[-1]['error']}); the life goes on.", sys.stderr)
+        return self._answer((), None)
+
+    def _answer(self, plan: tuple[Step, ...], nearer: bool | None) -> Answer:
+        assert self._line is not None
+        exchanges = tuple(self._line.exchanges)
+        self.calls += len(exchanges)
+        return Answer(plan, nearer, exchanges)
+
+    def _resting(self) -> bool:
+        self._rest -= 1
+        return self._rest >= 0
+
+    def _body(self, question: Question) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.model, **self._request}
+        if self._structured == "json_schema":
+            schema = prompt.schema(question, self._length)
+            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "plan", "strict": True, "schema": schema}}
+        elif self._structured == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        return body
+
+    def _messages(self, question: Question, frames: Sequence[Image]) -> list[dict[str, Any]]:
+        shown = [prompt.picture(frame, self._picture_px) for frame in frames[len(frames) - self.pictures :]]
+        text = {"type": "text", "text": prompt.situation(question, self._last)}
+        return [
+            {"role": "system", "content": prompt.instruction(question, self._task, self._length, pictures=self._sees)},
+            {"role": "user", "content": [text, *shown]},
+        ]
+
+    def state(self) -> dict[str, Any]:
+        """What it remembers, as JSON can hold it."""
+        return {"calls": self.calls, "unanswered": self.unanswered, "row": self._in_a_row, "rest": self._rest, "last": self._last}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.calls, self.unanswered, self._last = state["calls"], state["unanswered"], state["last"]
+        self._in_a_row, self._rest = state["row"], state["rest"]
+
+
+class _Over(Exception):
+    """There is nothing more to be had for this choice."""
+
+
+class _Server:
+    """A line to a model, open for a bounded time per choice."""
+
+    def __init__(self, endpoint: Endpoint, timeout_s: float, deadline_s: float) -> None:
+        self.endpoint, self._timeout_s, self._deadline_s = endpoint, timeout_s, deadline_s
+        self.exchanges: list[dict[str, Any]] = []
+        self._until, self._most = 0.0, 0
+
+    def begin(self, question: Question, most_calls: int) -> None:
+        self.exchanges, self._most = [], most_calls
+        self._until = time.monotonic() + self._deadline_s
+
+    def ask(self, body: dict[str, Any]) -> Any:
+        """The reply, or the reason why there is none: a failure, or no time and no calls left."""
+        left_s = self._until - time.monotonic()
+        if left_s <= 0 or len(self.exchanges) >= self._most:
+            raise _Over
+        self.exchanges.append({"request": body})
+        try:
+            reply = self.endpoint.post("chat/completions", body, min(self._timeout_s, left_s))
+        except Failure as failure:
+            self.exchanges[-1]["error"] = failure.reason
+            raise
+        self.exchanges[-1]["response"] = reply
+        return reply
+
+    def pause(self, seconds: float) -> None:
+        """Wait before another try; who asks for a longer pause than there is time is not asked again."""
+        if time.monotonic() + seconds >= self._until:
+            self._until = 0.0
+        else:
+            time.sleep(seconds)
+
+
+class _Record:
+    """What an earlier life was answered, as long as this one goes the same way."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            rows = [json.loads(line) for line in path.expanduser().read_text(encoding="utf-8").splitlines()]
+            self._of = {int(row["lived"]): (np.array(row["obs"], np.float32), list(row["exchanges"])) for row in rows}
+        except OSError as error:
+            raise BadInput(f"planner.replay {path} cannot be read: {error.strerror}.") from None
+        except (ValueError, KeyError, TypeError):
+            raise BadInput(f"planner.replay {path} is not a planner.jsonl that slrl has written.") from None
+        self.exchanges: list[dict[str, Any]] = []
+        self._now: list[dict[str, Any]] = []
+        self._strayed = False
+
+    def begin(self, question: Question, most_calls: int) -> None:
+        self.exchanges = []
+        obs, self._now = self._of.get(question.lived, (np.empty(0, np.float32), []))
+        same = self._now and obs.shape == question.obs.shape and np.allclose(obs, question.obs, rtol=SAME, atol=SAME)
+        if not same and not self._strayed:
+            self._strayed = True
+            tqdm.write(
+                f"slrl: after {question.lived:,} steps the life goes another way than the one in planner.replay.", sys.stderr
+            )
+
+    def ask(self, body: dict[str, Any]) -> Any:
+        """What was replied then."""
+        if self._strayed or len(self.exchanges) >= len(self._now):
+            raise _Over
+        then = dict(self._now[len(self.exchanges)])
+        self.exchanges.append(then)
+        if "response" not in then:
+            raise Failure(str(then.get("error")))
+        return then["response"]
+
+    def pause(self, seconds: float) -> None:
+        """Nobody has to be waited for."""
+
+
+def _no_server(url: str, key_variable: str, failure: Failure) -> str | None:
+    """What is wrong with a server that does not list its models, if it is something that will not pass."""
+    if failure.status in (401, 403):
+        return (
+            f"planner.url {url} refuses the key ({failure.reason}); set the environment variable {key_variable or '…'} to one "
+            "that it takes (planner.key_variable is its name)."
+        )
+    if failure.status is None:
+        return (
+            f"planner.url {url} does not answer ({failure.reason}); start the server, or leave planner.url out to plan without a "
+            "network."
+        )
+    if failure.status == 404 and not re.search(r"/v\d\w*$", url):
+        return f"planner.url {url} has no /models; such an address mostly ends in /v1."
+    return None
+
+
+def check(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values, if anything."""
+    check_variable(settings["key_variable"])
+    for key in ("plan_length", "tries", "picture_px"):
+        if settings[key] < 1:
+            return f"{key} must be 1 or more, not {settings[key]}"
+    for key in ("most_calls", "pause_s"):
+        if settings[key] < 0:
+            return f"{key} must be 0 or more, not {settings[key]}"
+    for key in ("timeout_s", "deadline_s"):
+        if settings[key] <= 0:
+            return f"{key} must be more than 0, not {settings[key]}"
+    if settings["pictures"] not in (0, 1, 2):
+        return f"pictures must be 0, 1 or 2, not {settings['pictures']}"
+    for key in settings["request"]:
+        if key in ("model", "messages", "response_format", "stream"):
+            return f"request.{key} is not for you to set: slrl reads one answer of its own form"
+    return None

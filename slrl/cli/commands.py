@@ -1,0 +1,282 @@
+"""What each command of `slrl` does with its arguments. Heavy imports happen inside, so that help and refusals come at once."""
+
+import argparse
+import signal
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from slrl import files
+from slrl.errors import BadInput
+from slrl.files import DEFAULT_ADAPTER
+
+if TYPE_CHECKING:
+    from slrl.lives.run import Settings
+
+
+def adapt(arguments: argparse.Namespace) -> None:
+    """Live one life and print how it ended."""
+    settings = _life_settings(arguments)
+    from slrl.lives.run import adapt_as
+
+    _set_threads(settings.threads)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's polite end is an interruption too
+    result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet)
+    if arguments.json:
+        print(result.json())
+    else:
+        told = {
+            "success": "success",
+            "failure": "failure: no way back",
+            "timeout": "timeout: not finished",
+            "interrupted": "interrupted",
+        }
+        print(f"{told[result.outcome]} after {result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)")
+        print(f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}: {result.folder}/trace.png")
+
+
+def _life_settings(arguments: argparse.Namespace) -> "Settings":
+    given = ("scenario", "prior", "adapter", "seed", "life_steps", "set", "device", "threads")
+    clash = [f"--{key.replace('_', '-')}" for key in given if getattr(arguments, key) not in (None, [])]
+    if arguments.settings and clash:
+        raise BadInput(f"--from repeats a life exactly and takes no {clash[0]}; leave one of them out.")
+    if not arguments.settings and not arguments.scenario:
+        raise BadInput(f"--scenario is needed; choose from {', '.join(files.names('scenarios'))}.")
+    adapter, overrides = arguments.adapter or DEFAULT_ADAPTER, [parse_setting(text) for text in arguments.set]
+    if not arguments.settings:  # names are checked before torch is imported, which takes seconds
+        files.read("scenarios", arguments.scenario)
+        files.read("adapters", adapter)
+    _show_waiting(arguments.quiet)
+    from slrl import adapters, scenarios
+    from slrl.lives.run import Settings
+
+    if arguments.settings:
+        return Settings.read(Path(arguments.settings))
+    scenario = scenarios.load(arguments.scenario)
+    return Settings(
+        scenario=scenario,
+        method=adapters.load(adapter, overrides, suggested=scenario.overrides()),
+        prior=" + ".join(_absolute(prior) for prior in arguments.prior or [scenario.prior]),
+        seed=0 if arguments.seed is None else arguments.seed,
+        life_steps=scenario.life_steps if arguments.life_steps is None else arguments.life_steps,
+        device=arguments.device or "cpu",
+        threads=1 if arguments.threads is None else arguments.threads,
+    )
+
+
+def list_names(arguments: argparse.Namespace) -> None:
+    """What can be named, a line each."""
+    names = files.names(arguments.kind)
+    if arguments.kind == "scenarios":
+        print(_scenario_table(names))
+        return
+    width = max(map(len, names), default=0)
+    for name in names:
+        print(f"{name:<{width}}  {files.read(arguments.kind, name).get('summary', '')}")
+
+
+def _scenario_table(names: Sequence[str]) -> str:
+    """World, novelty, budget, optimum and the extra that is needed, a line each."""
+    rows = [("scenario", "world", "what is new", "budget", "optimum", "extra")]
+    for name in names:
+        table = files.read("scenarios", name)
+        optimum = table.get("optimum_steps")
+        world = str(table["target"]["env"]).partition(":")[2] or str(table["target"]["env"])
+        rows.append(
+            (
+                name,
+                world,
+                table.get("novelty", ""),
+                f"{table['life_steps']:,}",
+                f"{optimum:,}" if optimum else "",
+                table.get("extra", ""),
+            )
+        )
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    return "\n".join(
+        "  ".join(
+            f"{cell:>{w}}" if column in (3, 4) else f"{cell:<{w}}"
+            for column, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    )
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """The contracts of a scenario, as each is tried."""
+    from slrl.recording import contracts
+
+    broken = 0
+    for verdict in contracts.check(arguments.scenario, arguments.prior):
+        broken += verdict.outcome == "broken"
+        print(f"{verdict.outcome:<8} {verdict.contract:<21} {verdict.sentence}", flush=True)
+    if broken:
+        raise BadInput(f"{arguments.scenario} does not hold {broken} of its contracts; what is broken stands above.")
+
+
+def render(arguments: argparse.Namespace) -> None:
+    """Draw source and target."""
+    from slrl.lives import render
+
+    files.read("scenarios", arguments.scenario)
+    files.read("adapters", arguments.adapter)
+    out = Path(arguments.out or f"{Path(arguments.scenario).stem}.webp").expanduser()
+    _show_waiting(arguments.quiet)
+    render.animate(
+        arguments.scenario, out, adapter=arguments.adapter, seed=arguments.seed, steps=arguments.steps, frames=arguments.frames,
+        quiet=arguments.quiet,
+    )  # fmt: skip
+    print(f"{out}: source and target under {arguments.adapter}")
+
+
+def evaluate(arguments: argparse.Namespace) -> None:
+    """Live a suite and print what came of it; exit code 1 if a life crashed."""
+    files.read("suites", arguments.suite)
+    _show_waiting(arguments.quiet)
+    from slrl.evaluation import evaluate, suites, verdict
+
+    suite = suites.load(arguments.suite)
+    runs = Path(arguments.out or f"runs/{suite.name}").expanduser()
+    report = evaluate.evaluate(
+        suite, runs, jobs=arguments.jobs, retry=arguments.retry, engine=arguments.engine,
+        options=dict(parse_setting(text, "--engine-set") for text in arguments.engine_set), quiet=arguments.quiet,
+    )  # fmt: skip
+    print(verdict.summary(runs))
+    print(f"{len(suite.lives):,} lives of suite {suite.name} in {runs}, {report.lived:,} of them lived now")
+    print(f"`slrl report {runs}` makes a page of them")
+    if report.errors:
+        for folder, sentence in report.errors.items():
+            print(f"slrl: {folder}: {sentence}", file=sys.stderr)
+        print(f"slrl: {len(report.errors)} lives crashed; --retry lives them again.", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def results(arguments: argparse.Namespace) -> None:
+    """Print the lives in a folder, and keep their index."""
+    from slrl.evaluation import store
+
+    runs = Path(arguments.runs).expanduser()
+    found = store.scan(runs)
+    base = store.index(found)
+    rows = store.select(base, where=arguments.where, sort=arguments.sort)
+    store.write_index(runs, base)
+    problems = found.problems
+    if arguments.tensorboard:
+        from slrl.evaluation import tensorboard
+
+        folders = [row[store.COLUMNS.index("folder")] for row in rows]
+        problems = [*problems, *tensorboard.export(runs, folders, Path(arguments.tensorboard).expanduser())]
+    print(store.printed(rows, arguments.format))
+    for problem in problems:
+        print(f"slrl: {problem}", file=sys.stderr)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Print the verdict on adapters."""
+    from slrl.evaluation import verdict
+
+    names, scenarios = ([name for name in text.split(",") if name] for text in (arguments.adapters, arguments.scenarios))
+    if arguments.seed < 0:
+        raise BadInput(f"--seed must be 0 or more, not {arguments.seed}.")
+    for line in verdict.compare(Path(arguments.runs).expanduser(), names, scenarios, arguments.seed):
+        print(line)
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Write a report, or print it."""
+    out = Path(arguments.out).expanduser() if arguments.out else None
+    if out is None and arguments.format in (None, "html", "png"):
+        out = Path(f"gallery.{arguments.format or 'html'}")
+    if arguments.seed < 0:
+        raise BadInput(f"--seed must be 0 or more, not {arguments.seed}.")
+    _show_waiting(arguments.quiet)
+    from slrl.envs import camera
+    from slrl.evaluation.report import report
+
+    camera.headless()
+    text, problems = report(
+        Path(arguments.runs).expanduser(), out, form=arguments.format, seed=arguments.seed,
+        animations=not arguments.no_animations, quiet=arguments.quiet,
+    )  # fmt: skip
+    print(text.rstrip("\n") if out is None else f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+    for problem in problems:
+        print(f"slrl: {problem}", file=sys.stderr)
+
+
+def prior_build(arguments: argparse.Namespace) -> None:
+    """Record a recipe's data."""
+    from slrl.priors import minari_root
+    from slrl.recording import recipes
+
+    prior = recipes.build(arguments.name, rebuild=arguments.rebuild, quiet=arguments.quiet, out=arguments.out)
+    dataset_id = recipes.read(arguments.name)[0].dataset_id
+    print(f"{dataset_id}: {len(prior):,} rows in {prior.episodes} episodes, SHA-256 {prior.sha256}")
+    print(f"in {minari_root() / dataset_id}")
+
+
+def prior_show(arguments: argparse.Namespace) -> None:
+    """Print what is in a prior."""
+    from slrl.recording import describe
+    from slrl.recording.recipes import load_prior
+
+    print(describe.describe(load_prior(arguments.spec), arguments.scenario))
+
+
+def pretrain(arguments: argparse.Namespace) -> None:
+    """Learn from a prior, for later lives."""
+    overrides = [parse_setting(text) for text in arguments.set]
+    _show_waiting(arguments.quiet)
+    from slrl import adapters, scenarios
+    from slrl.lives.run import load_adapter, torch_device
+    from slrl.recording.recipes import load_prior
+
+    scenario = scenarios.load(arguments.scenario)
+    method = adapters.load(arguments.adapter, overrides, suggested=scenario.overrides())
+    if method.pretrain is None:
+        raise BadInput(f"adapter {method.name!r} does not pretrain: its file has no [pretrain].")
+    _set_threads(arguments.threads)
+    prior = load_prior(" + ".join(arguments.prior or [scenario.prior]), quiet=arguments.quiet)
+    load_adapter(method, prior, scenario, device=torch_device(arguments.device), quiet=arguments.quiet)
+    print(f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache")
+
+
+def doctor(arguments: argparse.Namespace) -> None:
+    """Print what is installed here."""
+    from slrl.cli import doctor
+
+    print(doctor.report())
+
+
+def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
+    """``agent.hidden=[64, 64]`` as key and TOML value; what is no TOML value is a text."""
+    key, equals, value = text.partition("=")
+    if not (equals and key.strip()):
+        raise BadInput(f"{option} {text}: write key=value, for example agent.hidden=[64,64].")
+    try:
+        return key.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key.strip(), value.strip()
+
+
+def _absolute(spec: str) -> str:
+    """A path given relative to here, such that `--from` finds it from anywhere."""
+    return (
+        str(Path(spec).expanduser().absolute())
+        if Path(spec).expanduser().exists() and spec not in files.names("priors")
+        else spec
+    )
+
+
+def _set_threads(threads: int) -> None:
+    if threads < 1:
+        raise BadInput(f"--threads must be 1 or more, not {threads}.")
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+def _show_waiting(quiet: bool) -> None:
+    if not quiet and sys.stderr.isatty():
+        print("loading torch …", end="\r", file=sys.stderr, flush=True)

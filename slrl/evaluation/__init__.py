@@ -1,0 +1,1 @@
+"""Evaluation: suites of lives, where they run, their statistics, and the report."""

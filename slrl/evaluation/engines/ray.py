@@ -1,0 +1,100 @@
+"""A Ray cluster: each life is a task of one CPU. The folder of the lives and the caches must be shared by all nodes.
+
+A life whose worker or node is lost is lived again elsewhere. Options: ``address`` of the cluster (``"auto"``: the one that this
+machine belongs to; ``"local"``: one of its own for as long as it takes), ``memory_gb`` of a life, and ``tries`` of a life whose
+worker is lost. An autoscaler sees as many tasks as ``--jobs`` allows.
+"""
+
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from slrl.errors import BadInput, unknown
+from slrl.evaluation.engines import Ended, live, record_error
+from slrl.lives.run import Settings
+
+DEFAULTS = {"address": "auto", "memory_gb": 2.0, "tries": 4}
+KNOCK_S = 5.0
+CARRIED = ("SLRL_CACHE", "MINARI_DATASETS_PATH", "MUJOCO_GL")  # from here to where a life is lived
+
+
+def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]) -> Iterator[tuple[Settings, Ended]]:
+    """Each life and how it ended, as they end. Ctrl-C cancels those that are left.
+
+    Raises:
+        BadInput: without the package or a cluster, or for options that there are not.
+    """
+    settings = _checked(options)
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # lives without a GPU leave CUDA's variables alone
+    try:
+        import ray
+    except ModuleNotFoundError:
+        raise BadInput("the engine ray needs the package ray; install it with: pip install 'slrl[ray]'.") from None
+    address = os.environ.get("RAY_ADDRESS", "auto") if settings["address"] == "auto" else settings["address"]
+    own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    try:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **own)
+    except (OSError, RuntimeError, ValueError) as error:  # also ConnectionError, TimeoutError
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        hint = "`ray start --head` starts one, and address=local needs none"
+        raise BadInput(f"there is no Ray cluster to be reached at {address!r} ({reason}); {hint}.") from None
+    task = ray.remote(_live).options(
+        num_cpus=1, memory=int(settings["memory_gb"] * 2**30), max_retries=settings["tries"] - 1, scheduling_strategy="SPREAD"
+    )
+    about = {key: os.environ[key] for key in CARRIED if key in os.environ}, [path for path in sys.path if path]
+    waiting, running = list(reversed(todo)), dict[Any, Settings]()
+    try:
+        while waiting or running:
+            while waiting and len(running) < jobs:
+                life = waiting.pop()
+                running[task.remote(life, runs, *about)] = life
+            for done in ray.wait(list(running))[0]:
+                life = running.pop(done)
+                try:
+                    ended: Ended = ray.get(done)
+                except ray.exceptions.RayError as error:
+                    reason = str(error).strip().partition("\n")[0]
+                    ended = record_error(runs, life, f"{error}\nits worker was lost {settings['tries']} times: {reason}")
+                yield life, ended
+    finally:
+        for left in running:
+            ray.cancel(left, force=True)
+        ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Whether somebody is there: Ray itself goes on asking for minutes.
+
+    Raises:
+        OSError, ValueError: if not.
+    """
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if colon:
+        socket.create_connection((host, int(port)), timeout=KNOCK_S).close()
+
+
+def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
+    for key in options:
+        if key not in DEFAULTS:
+            raise unknown("option of the engine ray:", key, DEFAULTS)
+    settings = {**DEFAULTS, **options}
+    if not (isinstance(settings["memory_gb"], int | float) and settings["memory_gb"] > 0):
+        raise BadInput(f"memory_gb of the engine ray must be a number above 0, not {settings['memory_gb']!r}.")
+    if type(settings["tries"]) is not int or settings["tries"] < 1:
+        raise BadInput(f"tries of the engine ray must be 1 or more, not {settings['tries']!r}.")
+    if not isinstance(settings["address"], str):
+        raise BadInput(f"address of the engine ray must be a text, not {settings['address']!r}.")
+    return settings
+
+
+def _live(life: Settings, runs: Path, environment: dict[str, str], path: list[str]) -> Ended:
+    """One life, in a worker of the cluster; worlds of the user's are found where they were here."""
+    os.environ.update(environment)
+    sys.path += [place for place in path if place not in sys.path]
+    return live(life, runs)

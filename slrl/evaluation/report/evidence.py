@@ -1,0 +1,133 @@
+"""What a report is about: the lives of a folder by scenario and adapter, and what the statistics allow to say of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from slrl import files, scenarios
+from slrl.errors import BadInput
+from slrl.evaluation import stats, store, verdict
+from slrl.evaluation.stats import Interval, Profile
+from slrl.evaluation.store import Row
+from slrl.evaluation.verdict import Contest, Standing
+from slrl.lives.run import Settings
+from slrl.scenarios import Scenario
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """One scenario."""
+
+    name: str
+    scenario: Scenario | None  # None if its settings cannot be read
+    standings: tuple[Standing, ...]  # in the order of all adapters
+    contests: tuple[Contest, ...]  # every two of them, adjusted for their number
+    fastest: str | None  # the one that is shown to be faster than each other
+
+    @property
+    def budget(self) -> float:
+        """Steps, the same for all its lives."""
+        return self.standings[0].lives.budget
+
+    @property
+    def optimum(self) -> float:
+        """Steps of one who knows the scenario; 0 if that is not known."""
+        return self.standings[0].lives.optimum
+
+    def standing(self, adapter: str) -> Standing | None:
+        """Of an adapter, if it lived here."""
+        return next((one for one in self.standings if one.adapter == adapter), None)
+
+    def conclusion(self) -> str:
+        """What can be said of who is fastest, in a sentence or two."""
+        names = [one.adapter for one in self.standings]
+        if len(names) == 1:
+            return f"Only {names[0]} lived here."
+        if self.fastest is not None:
+            return f"{self.fastest} is faster than {'the other' if len(names) == 2 else 'each of the others'}."
+        fewest = min((len(one) for contest in self.contests for one, _ in contest.pairs), default=0)
+        if fewest < verdict.FEW:
+            needed = f"that takes {verdict.FEW} seeds that all have lived, and there are {fewest}"
+            return f"No adapter can be called the fastest: {needed}."
+        left = verdict.unbeaten(names, self.contests)
+        return f"No adapter is shown to be the fastest; not shown to be slower than another: {', '.join(left)}."
+
+
+@dataclass(frozen=True)
+class Total:
+    """One adapter over the scenarios in which all adapters lived."""
+
+    adapter: str
+    score: Interval  # interquartile mean: 1 for the optimum, 0 for the budget
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All of it."""
+
+    runs: Path
+    rows: tuple[Row, ...]  # every life that could be read, also those that cannot be compared
+    adapters: tuple[str, ...]  # who came home most often first
+    chapters: tuple[Chapter, ...]
+    shared: tuple[str, ...]  # scenarios in which all adapters lived
+    totals: tuple[Total, ...]
+    problems: tuple[str, ...]  # a sentence on all that could not be read or compared
+
+
+def collect(runs: Path, seed: int = 0) -> Evidence:
+    """Read every life under ``runs``.
+
+    Raises:
+        BadInput: if there is no such folder.
+    """
+    found = store.scan(runs)
+    rng = np.random.default_rng(seed)
+    told, left_out = verdict.standings(runs, found, rng)
+    if not found.rows:
+        left_out = [f"{runs} holds no lives.", *left_out]
+    adapters = _in_order(told)
+    names = sorted({one.scenario for one in told})
+    chapters = []
+    for name in names:
+        here = sorted((one for one in told if one.scenario == name), key=lambda one: adapters.index(one.adapter))
+        lives = {(name, one.adapter): one.lives for one in here}
+        seeds = {(name, one.adapter): one.seeds for one in here}
+        met = verdict.contests(lives, seeds, [one.adapter for one in here], rng)
+        best = verdict.fastest([one.adapter for one in here], met)
+        chapters.append(Chapter(name, _scenario(runs, here[0].rows[0]), tuple(here), tuple(met), best))
+    shared = tuple(chapter.name for chapter in chapters if len(chapter.standings) == len(adapters))
+    return Evidence(
+        runs=runs, rows=tuple(found.rows), adapters=tuple(adapters), chapters=tuple(chapters), shared=shared,
+        totals=tuple(_totals(told, adapters, shared, rng)), problems=(*found.problems, *left_out),
+    )  # fmt: skip
+
+
+def _in_order(told: list[Standing]) -> list[str]:
+    """Adapters, the one with the highest mean score first: share of the way from the budget to the optimum."""
+    scores: dict[str, list[float]] = {}
+    for one in told:
+        scores.setdefault(one.adapter, []).extend(one.lives.scores())
+    return sorted(scores, key=lambda name: (-np.mean(scores[name] or [0.0]), name))
+
+
+def _scenario(runs: Path, row: Row) -> Scenario | None:
+    """The scenario of a life; with what is told about it, if it is one that ships."""
+    try:
+        lived = Settings.read(runs / row.folder / "settings.toml").scenario
+    except BadInput:
+        return None  # also settings of a world that nobody has here: the lives count all the same
+    if lived.name in files.names("scenarios"):
+        shipped = scenarios.load(lived.name)
+        if shipped.life_table() == lived.life_table():
+            return shipped
+    return lived
+
+
+def _totals(told: list[Standing], adapters: list[str], shared: tuple[str, ...], rng: np.random.Generator) -> Iterator[Total]:
+    for name in adapters:
+        lives = [one.lives for one in told if one.adapter == name and one.scenario in shared and one.known]
+        if len(shared) > 1 and len(lives) == len(shared):
+            yield Total(name, stats.interquartile_mean(lives, rng), stats.performance_profile(lives, rng))

@@ -1,0 +1,258 @@
+"""The report as one page that opens from disk: nothing is fetched, and no text of a file is taken for HTML."""
+
+import base64
+import hashlib
+import json
+import shlex
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from markupsafe import Markup, escape
+from tqdm import tqdm
+
+from slrl import __version__
+from slrl.adapters.switch import MODES
+from slrl.errors import BadInput
+from slrl.evaluation import verdict
+from slrl.evaluation.report import svg
+from slrl.evaluation.report.animations import animation
+from slrl.evaluation.report.evidence import Chapter, Evidence
+from slrl.evaluation.report.svg import Shown
+from slrl.evaluation.stats import Interval
+from slrl.evaluation.store import Row
+from slrl.evaluation.verdict import Standing
+from slrl.lives import results, trace
+
+HERE = Path(__file__).parent
+PLACES = ("best", "median", "worst")
+
+
+def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -> tuple[str, list[str]]:
+    """The page, and a sentence on everything that is missing from it."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "breakable": lambda name: Markup("_<wbr>").join(escape(part) for part in name.split("_")),
+        "steps": _steps,
+        "bounds": _bounds,
+        "percent": _percent,
+        "ended": svg.ended,
+    }
+    script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
+    anchors = {row.folder: f"life-{number}" for number, row in enumerate(evidence.rows, 1)}
+    problems: list[str] = []
+    cards = [
+        _card(evidence, chapter, anchors, problems, animations=animations, quiet=quiet)
+        for chapter in tqdm(evidence.chapters, desc="report", unit="scenario", disable=quiet)
+    ]
+    settings, versions, lives = _lives(evidence, anchors, problems)
+    text = environment.get_template("page.html.j2").render(
+        evidence=evidence, cards=cards, lives=lives, settings=settings, versions=versions, few=verdict.FEW,
+        totals=_totals(evidence), script=script, style=f"{_palette()}\n{style}", modes=MODES, version=__version__,
+        problems=[*evidence.problems, *problems], colours={name: svg.look(i) for i, name in enumerate(evidence.adapters)},
+        script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip
+    return text, problems
+
+
+def _palette() -> str:
+    """Colours of adapters and of a switch's modes, for light and dark."""
+    light = "".join(f"--c{i}:{colour};" for i, colour in enumerate(svg.LIGHT))
+    light += "".join(f"--m{i}:{colour};" for i, colour in enumerate(trace.MODE_COLOURS))
+    dark = "".join(f"--c{i}:{colour};" for i, colour in enumerate(svg.DARK))
+    rules = "".join(f".c{i}{{--c:var(--c{i})}}" for i in range(len(svg.LIGHT)))
+    rules += "".join(f".m{i}{{fill:var(--m{i});background:var(--m{i})}}" for i in range(len(MODES)))
+    return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{rules}"
+
+
+def _steps(number: float) -> str:
+    return "not reached" if np.isinf(number) else f"{number:,.0f}"
+
+
+def _bounds(found: Interval) -> str:
+    return f"from {found.low:,.0f}" if np.isinf(found.high) else f"{found.low:,.0f}–{found.high:,.0f}"
+
+
+def _percent(share: float) -> str:
+    return "–" if np.isnan(share) else f"{100 * share:.0f} %"
+
+
+# --- a card per scenario -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the card has of one adapter."""
+
+    standing: Standing
+    traces: list[tuple[str, Shown, Any]]  # which it is, the life, its drawing
+    metrics: list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One scenario."""
+
+    chapter: Chapter
+    anchor: str
+    chart: Any
+    moving: str  # data URI
+    still: str
+    unseen: str  # why there is no animation
+    told: list[Told]
+    contests: list[list[str]]
+    has_modes: bool
+    traced: str  # what the drawings of lives show
+
+
+def _card(
+    evidence: Evidence, chapter: Chapter, anchors: dict[str, str], problems: list[str], *, animations: bool, quiet: bool
+) -> Card:
+    moving = still = unseen = ""
+    if animations and chapter.scenario is None:
+        unseen = "its settings cannot be read"
+    elif animations and chapter.scenario is not None:
+        try:
+            moving, still = animation(chapter.scenario, quiet=quiet)
+        except BadInput as error:
+            unseen = str(error)
+    if unseen:
+        problems.append(f"{chapter.name} is shown without an animation: {unseen}")
+    plane = None if chapter.scenario is None else chapter.scenario.plane
+    shown = {one.adapter: list(_typical(evidence.runs, one, anchors, chapter, problems)) for one in chapter.standings}
+    curves = [life.curve[np.isfinite(life.curve)] for lives in shown.values() for _, life in lives]
+    values = np.concatenate([*curves, np.zeros(0)])
+    limits = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
+    told = [
+        Told(
+            one,
+            [(which, life, svg.trace(life, plane, limits)) for which, life in shown[one.adapter]],
+            list(_metrics([(PLACES.index(which.split()[0]), life) for which, life in shown[one.adapter]])),
+        )
+        for one in chapter.standings
+    ]
+    everyone = [life for lives in shown.values() for _, life in lives]
+    return Card(
+        chapter=chapter, anchor=f"scenario-{evidence.chapters.index(chapter) + 1}", moving=moving, still=still, unseen=unseen,
+        chart=svg.survival(chapter, evidence.adapters, anchors), told=told, has_modes=any(life.modes for life in everyone),
+        contests=[[line.strip() for line in verdict.verdict(contest)] for contest in chapter.contests],
+        traced=_traced(chapter, limits),
+    )  # fmt: skip
+
+
+def _traced(chapter: Chapter, limits: tuple[float, float]) -> str:
+    scenario = chapter.scenario
+    if scenario is not None and scenario.plane is not None:
+        x, y = scenario.plane.x_limits, scenario.plane.y_limits
+        return f"paths from dark to bright, in a plane of {x[1] - x[0]:g} by {y[1] - y[0]:g} {scenario.plane.unit}"
+    what = scenario.progress_info if scenario is not None and scenario.progress_info else "sum of rewards"
+    return f"{what} over the life, from {svg.short(limits[0])} (bottom) to {svg.short(limits[1])} (top)"
+
+
+def _typical(
+    runs: Path, one: Standing, anchors: dict[str, str], chapter: Chapter, problems: list[str]
+) -> Iterator[tuple[str, Shown]]:
+    """The best, the median and the worst life."""
+    order = sorted(range(len(one.rows)), key=lambda i: (not one.lives.success[i], one.lives.time[i]))
+    wanted: dict[int, list[str]] = {}
+    for which, place in zip(PLACES, (0, (len(order) - 1) // 2, len(order) - 1), strict=True):
+        wanted.setdefault(order[place], []).append(which)
+    for i, names in wanted.items():
+        row = one.rows[i]
+        try:
+            life = _shown(runs / row.folder, row, anchors[row.folder], chapter)
+        except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error) as error:
+            problems.append(f"{row.folder} cannot be drawn: its life.npz or metrics.csv is missing or damaged ({error}).")
+            continue
+        yield " and ".join(names), life
+
+
+def _shown(folder: Path, row: Row, anchor: str, chapter: Chapter) -> Shown:
+    """What is drawn of a life, read from its folder."""
+    metrics = results.read_metrics(folder)
+    with np.load(folder / "life.npz") as life:
+        progress, reward = life["progress"].astype(np.float64), life["reward"].astype(np.float64)
+        plane = None if chapter.scenario is None else chapter.scenario.plane
+        path = None if plane is None else life["obs"][:, plane.obs].astype(np.float64)
+    columns: dict[str, list[tuple[float, float]]] = {}
+    for values in metrics:
+        for key, value in values.items():
+            if np.isfinite(value):
+                columns.setdefault(key, []).append((values["life/step"], value))
+    kept = {key: np.array(pairs).T for key, pairs in columns.items() if key != "life/step" and len(pairs) > 1}
+    return Shown(
+        seed=row.seed, words=svg.ended(row.outcome, row.steps), anchor=anchor, path=path,
+        curve=progress if np.isfinite(progress).any() else np.cumsum(reward),
+        modes=tuple(trace.modes_of(metrics, row.steps)), metrics={key: (pair[0], pair[1]) for key, pair in kept.items()},
+    )  # fmt: skip
+
+
+def _metrics(lives: Sequence[tuple[int, Shown]]) -> Iterator[tuple[str, Any]]:
+    for name in dict.fromkeys(name for _, life in lives for name in life.metrics):
+        yield name, svg.metric(name, lives)
+
+
+# --- over all scenarios ------------------------------------------------------------------------------------------------------
+
+
+def _totals(evidence: Evidence) -> Any:
+    """The drawing of the performance profiles, if there are any."""
+    if not evidence.totals:
+        return None
+    return svg.profile([(evidence.adapters.index(total.adapter), total.adapter, total.profile) for total in evidence.totals])
+
+
+# --- a section per life ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Shared:
+    """What many lives have in common, said once."""
+
+    anchor: str
+    of: str
+    text: str
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class LifeSection:
+    """Where one life comes from, and how to live it again."""
+
+    row: Row
+    anchor: str
+    settings: str  # anchor
+    versions: str  # anchor
+    command: str
+
+
+def _lives(
+    evidence: Evidence, anchors: dict[str, str], problems: list[str]
+) -> tuple[list[Shared], list[Shared], list[LifeSection]]:
+    """Settings and versions, each once; and all lives."""
+    settings, versions = dict[str, Shared](), dict[str, Shared]()
+    lives = []
+    for row in evidence.rows:
+        folder = evidence.runs / row.folder
+        try:
+            text = (folder / "settings.toml").read_text(encoding="utf-8")
+            found = json.loads((folder / "result.json").read_bytes()).get("versions")
+        except (OSError, ValueError, AttributeError) as error:
+            problems.append(f"{row.folder} changed while it was read: {error}.")
+            text, found = "", {}
+        known = "\n".join(f"{key:<18} {value}" for key, value in found.items()) if isinstance(found, dict) else ""
+        of = f"{row.adapter} in {row.scenario}"
+        own = settings.setdefault(row.settings_sha256, Shared(f"settings-{len(settings) + 1}", of, text))
+        under = versions.setdefault(known, Shared(f"versions-{len(versions) + 1}", of, known))
+        own.count, under.count = own.count + 1, under.count + 1
+        again = f"slrl adapt --from {shlex.quote(str(folder / 'settings.toml'))}"
+        lives.append(LifeSection(row, anchors[row.folder], own.anchor, under.anchor, again))
+    return list(settings.values()), list(versions.values()), lives

@@ -1,0 +1,67 @@
+"""The figures of a report as text: Markdown to read, CSV to compute with."""
+
+import csv
+import io
+
+from slrl.evaluation.report.evidence import Evidence
+from slrl.evaluation.stats import Interval
+from slrl.evaluation.verdict import Standing
+
+COLUMNS = (
+    "scenario", "adapter", "lives", "came_home", "success_rate", "success_rate_low", "success_rate_high", "median_steps",
+    "median_steps_low", "median_steps_high", "restricted_mean_steps", "restricted_mean_steps_low", "restricted_mean_steps_high",
+    "life_steps", "optimum_steps", "fastest",
+)  # fmt: skip
+
+
+def markdown(evidence: Evidence) -> tuple[str, list[str]]:
+    """Scenario × adapter, and each life: for a README or a paper's appendix."""
+    if not evidence.chapters:
+        return "\n".join(["No lives yet.", "", *(f"* Note: {problem}" for problem in evidence.problems)]) + "\n", []
+    lines = ["| scenario | budget | optimum | " + " | ".join(_escaped(name) for name in evidence.adapters) + " |"]
+    lines.append("|---|--:|--:|" + "---|" * len(evidence.adapters))
+    for chapter in evidence.chapters:
+        cells = [_cell(chapter.standing(name), name == chapter.fastest) for name in evidence.adapters]
+        optimum = f"{chapter.optimum:,.0f}" if chapter.optimum else "unknown"
+        lines.append(f"| {_escaped(chapter.name)} | {chapter.budget:,.0f} | {optimum} | {' | '.join(cells)} |")
+    lines += ["", "Each cell: lives that came home, and the restricted mean of the steps with its 95 % interval."]
+    marked = "**Bold**: shown to be faster than each other adapter there (log-rank tests after Holm, and intervals)."
+    none = "No adapter is marked as the fastest of a scenario: these lives do not show it."
+    lines.append(marked if any(chapter.fastest for chapter in evidence.chapters) else none)
+    lines += [f"* {chapter.name}: {chapter.conclusion()}".replace("<", "&lt;") for chapter in evidence.chapters]
+    lines += [f"* Note: {problem}".replace("<", "&lt;") for problem in evidence.problems]
+    return "\n".join(lines) + "\n", []
+
+
+def _cell(one: Standing | None, fastest: bool) -> str:
+    if one is None:
+        return ""
+    if not one.known:
+        return f"all {len(one.rows)} cut short"
+    text = f"{one.home} of {one.known}, {_steps(one.mean)}"
+    return f"**{text}**" if fastest else text
+
+
+def _steps(found: Interval) -> str:
+    return f"{found.estimate:,.0f} ({found.low:,.0f}–{found.high:,.0f})"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
+    """A row per scenario and adapter with every figure; a bound that is not reached is ``inf``, a median too."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for chapter in evidence.chapters:
+        for one in chapter.standings:
+            median = one.median or Interval(float("inf"), float("inf"), float("inf"))
+            optimum = f"{chapter.optimum:.0f}" if chapter.optimum else ""
+            figures = [f"{value:.6g}" for value in one.rate] + [f"{value:.8g}" for value in (*median, *one.mean)]
+            fastest = int(one.adapter == chapter.fastest)
+            writer.writerow(
+                [one.scenario, one.adapter, len(one.rows), one.home, *figures, f"{chapter.budget:.0f}", optimum, fastest]
+            )
+    return text.getvalue(), []

@@ -1,0 +1,271 @@
+"""All lives under a folder. The folders are the truth; an SQLite index of them is made anew whenever they are read.
+
+A life is a folder with a ``result.json``. What cannot be read is a problem with a sentence: never an error, and never left out in
+silence.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import re
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from slrl import files
+from slrl.errors import BadInput
+from slrl.evaluation.stats import Lives
+from slrl.files import replacing
+from slrl.lives.life import Outcome
+from slrl.lives.results import ERROR, SCHEMA
+
+INDEX = "index.sqlite"
+LIFE = re.compile(r"seed-\d+(\.\d+)?")  # with a number behind it, another life has taken its place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One life, as its folder has it."""
+
+    scenario: str
+    adapter: str
+    seed: int
+    outcome: str
+    steps: int
+    life_steps: int
+    wall_clock_s: float
+    steps_per_s: float
+    prior: str
+    prior_sha256: str
+    settings_sha256: str  # of settings.toml without its seed: the same for lives that may be compared
+    replaced: bool  # another life has taken its place, and it was moved to seed-N.1
+    mujoco: str
+    torch: str
+    instructions: str  # of the processor, as torch uses them
+    slrl: str
+    git_revision: str
+    folder: str  # relative to that of all runs
+
+
+SHOWN = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior", "folder")
+COLUMNS = tuple(field.name for field in fields(Row))
+_KINDS = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """Lives in the order of their folders, and a sentence on each folder that could not be read."""
+
+    rows: list[Row]
+    problems: list[str]
+
+
+def scan(runs: Path) -> Found:
+    """Read every life under ``runs``.
+
+    Raises:
+        BadInput: if there is no such folder.
+    """
+    if not runs.is_dir():
+        raise BadInput(f"there is no folder {runs}; name one that holds lives, as `slrl adapt --out` writes them.")
+    rows, problems = [], []
+    for folder, names in _life_folders(runs):
+        name = str(folder.relative_to(runs))
+        if "result.json" not in names:
+            crashed = f"{name} has no result.json: the life crashed, as its {ERROR} says."
+            cut = f"{name} has no result.json: the life is under way, or was cut short; live it again."
+            problems.append(crashed if ERROR in names else cut)
+            continue
+        try:
+            rows.append(_read(folder, name))
+        except BadInput as error:
+            problems.append(f"{name}: {error}")
+    versions = sorted({row.mujoco for row in rows} - {"not installed"})
+    if len(versions) > 1:
+        problems.append(f"lives were lived with MuJoCo {' and '.join(versions)}: its trajectories differ between versions.")
+    processors = sorted({row.instructions for row in rows} - {"unknown"})
+    if len(processors) > 1:
+        problems.append(f"lives were lived on processors with {' and '.join(processors)}: what is learned differs between them.")
+    return Found(rows, problems)
+
+
+def _life_folders(runs: Path) -> Iterator[tuple[Path, set[str]]]:
+    for path, folders, names in os.walk(runs):
+        folders.sort()
+        if LIFE.fullmatch(Path(path).name):
+            folders.clear()
+            yield Path(path), set(names)
+
+
+def _read(folder: Path, name: str) -> Row:
+    try:
+        table = json.loads((folder / "result.json").read_bytes())
+        settings = (folder / "settings.toml").read_bytes()
+    except FileNotFoundError:
+        raise BadInput("its settings.toml is missing.") from None
+    except OSError as error:
+        raise BadInput(f"it cannot be read: {error.strerror}.") from None
+    except ValueError:
+        raise BadInput("its result.json is damaged: it is no JSON.") from None
+    if not isinstance(table, dict):
+        raise BadInput("its result.json is damaged: it is no table.")
+    if table.get("schema") != SCHEMA:
+        raise BadInput(f"its result.json has schema {table.get('schema')!r}, and this slrl reads {SCHEMA}.")
+    versions = table.get("versions")
+    unsaid = {"mujoco": "not installed", "torch": "not installed", "slrl": "not installed", "instructions": "unknown"}
+    table |= unsaid | (versions if isinstance(versions, dict) else {})
+    table |= {"settings_sha256": _of_settings(settings), "replaced": "." in folder.name, "folder": name}
+    table["git_revision"] = table.get("git_revision") or ""
+    for field in fields(Row):
+        value = table.get(field.name)
+        if field.type is float and type(value) is int:
+            value = table[field.name] = float(value)
+        if type(value) is not field.type:
+            raise BadInput(f"its result.json is damaged: {field.name!r} is {value!r}.")
+    row = Row(**{key: table[key] for key in COLUMNS})
+    if row.outcome not in get_args(Outcome):
+        raise BadInput(f"its result.json is damaged: 'outcome' is {row.outcome!r}.")
+    if not 0 <= row.steps <= row.life_steps:
+        raise BadInput(f"its result.json is damaged: {row.steps} steps of {row.life_steps}.")
+    return row
+
+
+def _of_settings(text: bytes) -> str:
+    """SHA-256 of settings, all but the seed at their top."""
+    head, opening, rest = text.partition(b"\n[")
+    kept = b"\n".join(line for line in head.splitlines() if not line.startswith(b"seed ="))
+    return hashlib.sha256(kept + opening + rest).hexdigest()
+
+
+# --- the index ---------------------------------------------------------------------------------------------------------------
+
+
+def index(found: Found) -> sqlite3.Connection:
+    """The tables ``lives`` and ``problems``, in memory."""
+    base = sqlite3.connect(":memory:")
+    columns = ", ".join(f"{field.name} {_KINDS[field.type]}" for field in fields(Row))  # type: ignore[index]
+    base.execute(f"CREATE TABLE lives ({columns})")
+    base.execute("CREATE TABLE problems (sentence TEXT)")
+    base.executemany(f"INSERT INTO lives VALUES ({', '.join('?' * len(COLUMNS))})", map(astuple, found.rows))
+    base.executemany("INSERT INTO problems VALUES (?)", ((problem,) for problem in found.problems))
+    base.commit()
+    return base
+
+
+def write_index(runs: Path, base: sqlite3.Connection) -> None:
+    """Keep it as ``index.sqlite``, where the folder can be written; an archive that cannot is read all the same."""
+    if not os.access(runs, os.W_OK):
+        return
+    with replacing(runs / INDEX) as temporary:
+        file = sqlite3.connect(temporary)
+        base.backup(file)
+        file.close()
+
+
+def select(
+    base: sqlite3.Connection, *, where: str = "", sort: str = "", columns: Iterable[str] = COLUMNS
+) -> list[tuple[Any, ...]]:
+    """Rows that meet a condition, both as SQL has them: ``where="adapter = 'qwale' AND steps < 500"``, ``sort="steps DESC"``.
+
+    Raises:
+        BadInput: if SQLite does not understand it.
+    """
+    base.execute("PRAGMA query_only = ON")
+    text = f"SELECT {', '.join(columns)} FROM lives"
+    text += (f" WHERE ({where})" if where.strip() else "") + (f" ORDER BY {sort}" if sort.strip() else "")
+    try:
+        return base.execute(text).fetchall()
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise BadInput(
+            f"SQLite does not understand the condition or the order ({error}); columns are {', '.join(COLUMNS)}."
+        ) from None
+
+
+def printed(rows: list[tuple[Any, ...]], form: str) -> str:
+    """Rows of all columns as a table of the most asked for, as CSV or as JSON with all of them."""
+    tables = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    if form == "json":
+        return json.dumps(tables, indent=1)
+    if form == "csv":
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(tables)
+        return text.getvalue().rstrip("\n")
+    cells = [[_cell(table[key]) for key in SHOWN] for table in tables]
+    widths = [max(map(len, column)) for column in zip(SHOWN, *cells, strict=True)]
+    numbers = [bool(tables) and not isinstance(tables[0][key], str) for key in SHOWN]
+    lines = [
+        "  ".join(
+            f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in zip(line, widths, numbers, strict=True)
+        )
+        for line in (SHOWN, *cells)
+    ]
+    return "\n".join(line.rstrip() for line in (*lines, f"{len(rows):,} lives"))
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:,.0f}"
+
+
+# --- for the statistics ------------------------------------------------------------------------------------------------------
+
+
+def comparable(found: Found) -> tuple[dict[tuple[str, str], list[Row]], list[str]]:
+    """Lives by scenario and adapter, in the order of their seeds, of the settings that most of them have; and what was left out.
+
+    A scenario's lives all have one budget: that of most of them.
+    """
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in found.rows:
+        if not row.replaced:
+            groups.setdefault((row.scenario, row.adapter), []).append(row)
+    left_out = []
+    for (scenario, adapter), rows in groups.items():
+        alike = _most([row.settings_sha256 for row in rows])
+        kept = [row for row in rows if row.settings_sha256 == alike]
+        if len(kept) < len(rows):
+            left_out.append(f"{len(rows) - len(kept)} lives of {adapter} in {scenario} have other settings and are left out.")
+        groups[scenario, adapter] = kept
+    for scenario in {scenario for scenario, _ in groups}:
+        budget = _most([row.life_steps for (of, _), rows in groups.items() if of == scenario for row in rows])
+        for key in [key for key in groups if key[0] == scenario]:
+            if groups[key][0].life_steps != budget:
+                left_out.append(
+                    f"{key[1]} in {scenario} has a budget of {groups[key][0].life_steps:,} and not {budget:,}, and is left out."
+                )
+                del groups[key]
+    for key, rows in groups.items():
+        rows.sort(key=lambda row: row.seed)
+        seeds = [row.seed for row in rows]
+        if len(set(seeds)) < len(seeds):
+            twice = len(seeds) - len(set(seeds))
+            left_out.append(f"{twice} lives of {key[1]} in {key[0]} repeat a seed in another folder and are left out.")
+            groups[key] = [row for i, row in enumerate(rows) if i == 0 or row.seed != rows[i - 1].seed]
+    return groups, left_out
+
+
+def _most(values: list[Any]) -> Any:
+    """The most frequent; of several, the one that comes last."""
+    counts = {value: values.count(value) for value in values}
+    return max(reversed(list(counts)), key=lambda value: counts[value])
+
+
+def lives_of(rows: list[Row], optimum: float | None) -> Lives:
+    """For :mod:`slrl.evaluation.stats`. No success is none up to the budget, but for a life that somebody interrupted."""
+    time = [row.steps if row.outcome in ("success", "interrupted") else row.life_steps for row in rows]
+    success = [row.outcome == "success" for row in rows]
+    return Lives(np.array(time, np.float64), np.array(success), float(rows[0].life_steps), optimum or 0.0)
+
+
+def optimum_of(runs: Path, row: Row) -> float | None:
+    """Steps of one who knows the scenario, as the life's settings have them."""
+    scenario = files.read_toml(runs / row.folder / "settings.toml").get("scenario", {})
+    optimum = scenario.get("optimum_steps")
+    return float(optimum) if isinstance(optimum, int) else None

@@ -1,0 +1,92 @@
+"""Suites: which lives an evaluation consists of. Reads eval/suites/*.toml."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slrl import adapters, files, plugins, scenarios
+from slrl.errors import BadInput
+from slrl.lives.run import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """One ``[[lives]]`` table: every scenario with every adapter and every seed."""
+
+    scenarios: tuple[str, ...] | str  # or "all"
+    adapters: tuple[str, ...]
+    seeds: tuple[int, ...] | str  # or a range, as "0-9"
+    prior: str | None = None  # instead of the scenario's own
+    life_steps: int | None = None  # the budget is this, or the scenario's if that is less
+    set: dict[str, Any] | None = None  # settings of the adapters, as of `slrl adapt --set`
+    label: str = ""  # lives of an adapter with other settings need another name: adapter-label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Lives that belong together, the same seed of all scenarios and adapters before the next seed."""
+
+    name: str
+    summary: str
+    lives: tuple[Settings, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    summary: str
+    lives: tuple[dict[str, Any], ...]
+
+
+def load(name: str) -> Suite:
+    """Read ``eval/suites/<name>.toml``, or a file if ``name`` ends in ``.toml``.
+
+    Raises:
+        BadInput: for anything in it that cannot be lived, before anything is lived.
+    """
+    where = f"suite {name!r}"
+    file = _File(**plugins.bind(_File, files.read("suites", name), where=where))
+    lives = [
+        life for table in file.lives for life in _lives(Block(**plugins.bind(Block, table, where=f"[[lives]] of {where}")), where)
+    ]
+    if not lives:
+        raise BadInput(f"{where} has no lives.")
+    places = [(life.scenario.name, life.method.name, life.seed) for life in lives]
+    if len(set(places)) < len(places):
+        scenario, adapter, seed = next(place for place in places if places.count(place) > 1)
+        raise BadInput(f"{where} has two lives of {adapter} in {scenario} with seed {seed}; give one of their blocks a 'label'.")
+    lives.sort(key=lambda life: life.seed)  # so that every adapter begins to learn early, and what is there can be compared
+    return Suite(name=Path(name).stem, summary=file.summary, lives=tuple(lives))
+
+
+def _lives(block: Block, where: str) -> list[Settings]:
+    if isinstance(block.scenarios, str) and block.scenarios != "all":
+        raise BadInput(f"'scenarios' of {where} must be a list, or \"all\", not {block.scenarios!r}.")
+    named = files.names("scenarios") if isinstance(block.scenarios, str) else block.scenarios
+    seeds = _seeds(block.seeds, where)
+    if block.life_steps is not None and block.life_steps < 1:
+        raise BadInput(f"'life_steps' of {where} must be 1 or more, not {block.life_steps}.")
+    found = []
+    for scenario in map(scenarios.load, named):
+        for name in block.adapters:
+            method = adapters.load(name, list(scenarios.dotted(block.set or {})), suggested=scenario.overrides())
+            method = replace(method, name=f"{method.name}-{block.label}") if block.label else method
+            found += [
+                Settings(
+                    scenario=scenario, method=method, prior=block.prior or scenario.prior, seed=seed,
+                    life_steps=min(scenario.life_steps, block.life_steps or scenario.life_steps),
+                )
+                for seed in seeds
+            ]  # fmt: skip
+    return found
+
+
+def _seeds(given: Sequence[int] | str, where: str) -> list[int]:
+    if isinstance(given, str):
+        first, dash, last = given.partition("-")
+        if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+            raise BadInput(f"'seeds' of {where} must be a list, or a range as \"0-9\", not {given!r}.")
+        return list(range(int(first), int(last) + 1))
+    if any(seed < 0 for seed in given):
+        raise BadInput(f"'seeds' of {where} must be 0 or more.")
+    return list(given)

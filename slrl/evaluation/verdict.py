@@ -1,0 +1,229 @@
+"""Two or more adapters compared in words that a careful statistician would sign: what `slrl compare` prints."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from slrl.errors import BadInput, unknown
+from slrl.evaluation import stats, store
+from slrl.evaluation.stats import Interval, Lives, Pair
+
+ALPHA = 0.05
+FEW = 5  # pairs of lives, below which an interval is not to be relied on
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Two adapters in the scenarios that both lived in, with the seeds that both have."""
+
+    one: str
+    two: str
+    scenarios: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    p_value: float  # of the stratified log-rank test, as it is
+    adjusted: float  # after Holm, for all contests that were asked for
+    difference: Interval
+    improvement: Interval
+
+
+def compare(runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] = (), seed: int = 0) -> Iterator[str]:
+    """Sentences on the lives under ``runs``: each adapter alone, then each pair of them.
+
+    Args:
+        runs: folder of lives.
+        adapters: two or more; all that are there if none is named.
+        scenarios: those to count; all that are there if none is named.
+        seed: of the resampling.
+
+    Raises:
+        BadInput: if there is nothing to compare.
+    """
+    found = store.scan(runs)
+    groups, left_out = store.comparable(found)
+    there = sorted({adapter for _, adapter in groups})
+    for name in adapters:
+        if name not in there:
+            raise unknown("adapter", name, there)
+    for name in scenarios:
+        if name not in {scenario for scenario, _ in groups}:
+            raise unknown("scenario", name, {scenario for scenario, _ in groups})
+    names = list(dict.fromkeys(adapters)) or there
+    if len(names) < 2:
+        raise BadInput(f"{runs} holds lives of {', '.join(there) or 'no adapter'}; a comparison takes two adapters.")
+    wanted = [key for key in groups if key[1] in names and (not scenarios or key[0] in scenarios)]
+    lives = {key: store.lives_of(groups[key], store.optimum_of(runs, groups[key][0])) for key in sorted(wanted)}
+    seeds = {key: [row.seed for row in groups[key]] for key in wanted}
+    rng = np.random.default_rng(seed)
+    met = contests(lives, seeds, names, rng)
+    if not met:
+        raise BadInput(f"{' and '.join(names)} have no scenario and seed in common; let them live with the same seeds.")
+    for key, one in lives.items():
+        yield f"{key[1]} in {key[0]}: {alone(one, rng)}"
+    for contest in met:
+        yield ""
+        yield from verdict(contest)
+    yield ""
+    yield "Lives with the same settings begin with one and the same pretraining: no interval here covers another one."
+    yield from (f"Note: {text}" for text in (*left_out, *found.problems))
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One adapter in one scenario."""
+
+    scenario: str
+    adapter: str
+    rows: tuple[store.Row, ...]  # in the order of their seeds
+    lives: Lives
+    rate: Interval  # of those that came home
+    median: Interval | None
+    mean: Interval  # restricted
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of the lives, in their order."""
+        return [row.seed for row in self.rows]
+
+    @property
+    def home(self) -> int:
+        """Lives that came home."""
+        return int(self.lives.success.sum())
+
+    @property
+    def known(self) -> int:
+        """Lives that nobody cut short."""
+        return int(self.lives.known.sum())
+
+
+def standings(runs: Path, found: store.Found, rng: np.random.Generator) -> tuple[list[Standing], list[str]]:
+    """Every adapter in every scenario, by name; and what was left out because it cannot be compared."""
+    groups, left_out = store.comparable(found)
+    told = []
+    for (scenario, adapter), rows in sorted(groups.items()):
+        lives = store.lives_of(rows, store.optimum_of(runs, rows[0]))
+        rate, median, mean = stats.success_rate(lives), stats.median_steps(lives), stats.restricted_mean(lives, rng)
+        told.append(Standing(scenario, adapter, tuple(rows), lives, rate, median, mean))
+    return told, left_out
+
+
+def summary(runs: Path, seed: int = 0) -> str:
+    """A line per scenario and adapter."""
+    found, left_out = standings(runs, store.scan(runs), np.random.default_rng(seed))
+    lines = [("scenario", "adapter", "came home", "median steps", "restricted mean steps", "95 % interval")]
+    for one in found:
+        median = "not reached" if one.median is None else f"{one.median.estimate:,.0f}"
+        bounds = f"{one.mean.low:,.0f} to {one.mean.high:,.0f}"
+        home = f"{one.home} of {one.known}"
+        lines.append((one.scenario, one.adapter, home, median, f"{one.mean.estimate:,.0f}", bounds))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([*table, *(f"Note: {text}" for text in left_out)])
+
+
+def alone(lives: Lives, rng: np.random.Generator) -> str:
+    """One adapter in one scenario."""
+    rate, mean = stats.success_rate(lives), stats.restricted_mean(lives, rng)
+    middle = stats.median_steps(lives)
+    known = int(lives.known.sum())
+    if not known:
+        return f"all {len(lives)} lives were cut short, and nothing is known of them."
+    text = f"{int(lives.success.sum())} of {known} came home ({_percent(rate)}); "
+    text += "median not reached" if middle is None else f"median {_steps(middle)}"
+    text += f"; restricted mean of {lives.budget:,.0f} steps: {_steps(mean)}"
+    cut = len(lives) - known
+    return text + (f"; {cut} were cut short" if cut else "") + "."
+
+
+def contests(
+    lives: dict[tuple[str, str], Lives], seeds: dict[tuple[str, str], list[int]], names: Sequence[str], rng: np.random.Generator
+) -> list[Contest]:
+    """All pairs of adapters that met in some scenario, their p-values adjusted for how many there are."""
+    drafts = []
+    for one, two in combinations(names, 2):
+        both = [scenario for scenario, adapter in lives if adapter == one and (scenario, two) in lives]
+        pairs, kept = [], []
+        for scenario in both:
+            common = sorted(set(seeds[scenario, one]) & set(seeds[scenario, two]))
+            if common:
+                kept.append(scenario)
+                rows = [np.array([seeds[scenario, name].index(seed) for seed in common]) for name in (one, two)]
+                pairs.append((lives[scenario, one].take(rows[0]), lives[scenario, two].take(rows[1])))
+        if pairs:
+            drafts.append((one, two, tuple(kept), tuple(pairs), stats.log_rank(pairs)[1]))
+    adjusted = stats.holm([draft[-1] for draft in drafts])
+    return [
+        Contest(*draft, p, stats.mean_difference(draft[3], rng), stats.probability_of_improvement(draft[3], rng))
+        for draft, p in zip(drafts, adjusted, strict=True)
+    ]
+
+
+def ahead(contest: Contest) -> str | None:
+    """Who of the two may be called faster: both tests say so, of pairs enough; else None."""
+    if contest.adjusted >= ALPHA or min(len(one) for one, _ in contest.pairs) < FEW:
+        return None
+    gap = contest.difference
+    return contest.one if gap.high < 0 else contest.two if gap.low > 0 else None
+
+
+def fastest(names: Sequence[str], met: Sequence[Contest]) -> str | None:
+    """Who is ahead of all others, each of which it met."""
+    for name in names:
+        own = [contest for contest in met if name in (contest.one, contest.two)]
+        if own and len(own) == len(names) - 1 and all(ahead(contest) == name for contest in own):
+            return name
+    return None
+
+
+def unbeaten(names: Sequence[str], met: Sequence[Contest]) -> list[str]:
+    """Those that no other is ahead of."""
+    beaten = {(contest.two if contest.one == who else contest.one) for contest in met if (who := ahead(contest)) is not None}
+    return [name for name in names if name not in beaten]
+
+
+def verdict(contest: Contest) -> Iterator[str]:
+    """What can be said of two adapters, and what it would take to say more."""
+    counts, gap, better = [len(one) for one, _ in contest.pairs], contest.difference, contest.improvement
+    single = len(counts) == 1
+    where = contest.scenarios[0] if single else f"{len(counts)} scenarios"
+    yield f"{contest.one} and {contest.two} in {where}, {sum(counts)} pairs of lives with the same seeds:"
+
+    digits, unit = (0, "steps") if single else (2, "of the way from the optimum to the budget")
+    size, bounds = f"{abs(gap.estimate):,.{digits}f} {unit}", f"{gap.low:,.{digits}f} to {gap.high:,.{digits}f}"
+    faster, slower = (contest.one, contest.two) if gap.estimate < 0 else (contest.two, contest.one)
+    told = gap.low > 0 or gap.high < 0
+    if gap.low == gap.high == 0:
+        yield "  No difference at all: every pair of lives took equally long."
+    elif told:
+        interval = f"95 % interval of the difference: {bounds}"
+        yield f"  {faster} was faster than {slower}, by {size} in the restricted mean ({interval})."
+    else:
+        yield f"  These lives do not tell them apart: the restricted means differ by {size} (95 % interval: {bounds})."
+    chance = f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
+    yield f"  A life of {contest.one} is faster than one of {contest.two} with a chance of {chance}, ties counting half."
+    adjusted = "" if contest.adjusted == contest.p_value else f", {_p(contest.adjusted)} after Holm's adjustment"
+    differs = "differ" if contest.adjusted < ALPHA else "are not shown to differ"
+    strata = "" if single else ", stratified by scenario"
+    yield f"  In when they come home they {differs} (log-rank test{strata}: {_p(contest.p_value)}{adjusted})."
+
+    if told != (contest.adjusted < ALPHA):
+        yield "  The two tests disagree: they look at different things, and neither should be quoted alone."
+    if min(counts) < FEW:
+        yield f"  With {min(counts)} pairs in a scenario no interval is to be relied on."
+    if not told and single and (needed := stats.seeds_needed(contest.pairs[0])) is not None and needed > counts[0]:
+        yield f"  If differences go on as they did, about {needed:,} seeds tell them apart (power {100 * stats.POWER:.0f} %)."
+
+
+def _steps(found: Interval) -> str:
+    bounds = f"from {found.low:,.0f}" if np.isinf(found.high) else f"{found.low:,.0f} to {found.high:,.0f}"
+    return f"{found.estimate:,.0f} steps (95 % interval: {bounds})"
+
+
+def _percent(found: Interval) -> str:
+    return f"{100 * found.estimate:.0f} %, 95 % interval: {100 * found.low:.0f} to {100 * found.high:.0f} %"
+
+
+def _p(value: float) -> str:
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"

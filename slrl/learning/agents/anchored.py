@@ -1,0 +1,67 @@
+"""Soft actor-critic held to a policy that it was given, instead of to a uniform one (SPiRL: Pertsch et al., 2020).
+
+The price of an action is not log π but KL(π(·|s) ‖ p(·|s)), with the anchor p at first also the policy. Both are Gaussians
+squashed by the same tanh, so that the divergence is that of the Gaussians, exactly. The temperature holds it at
+``target_divergence``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from slrl.learning.agents import sac
+from slrl.learning.agents.sac import Sac
+from slrl.learning.networks import mlp
+
+LARGEST = 100.0  # nats, as in the paper's code: where the anchor is narrow, a step aside costs thousands
+
+
+@dataclass(eq=False, kw_only=True)
+class Anchored(Sac):
+    """The anchor is the policy as it stands when :meth:`anchor_here` is called; before that the policy is held to N(0, 1)."""
+
+    target_divergence: float = 1.0  # nats
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.entropy_goal = -self.target_divergence
+        self.anchor = [p.detach().clone() for p in self.actor]
+        self.anchor[-2].zero_(), self.anchor[-1].zero_()
+
+    @torch.no_grad()
+    def anchor_here(self) -> None:
+        """Hold the policy to what it is now."""
+        for held, param in zip(self.anchor, self.actor, strict=True):
+            held.copy_(param)
+
+    def sample(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Action (B, A), reparameterised, and its price (B,): the divergence of the policy from the anchor."""
+        mean, log_std = self.policy(obs)
+        with torch.no_grad():
+            anchor_mean, anchor_log_std = mlp(self.anchor, obs).float().chunk(2, dim=-1)
+            anchor_log_std = anchor_log_std.clamp(-20.0, 2.0)
+        action = torch.tanh(torch.addcmul(mean, log_std.exp(), noise))
+        return action, divergence(mean, log_std, anchor_mean, anchor_log_std).clamp(max=LARGEST)
+
+    def _tensors(self) -> dict[str, list[Tensor]]:
+        return {**super()._tensors(), "anchor": self.anchor}
+
+
+def divergence(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
+    """KL(N(μ, σ) ‖ N(μ', σ')) (B,) = Σ log σ'/σ + (σ² + (μ - μ')²) / 2σ'² - 1/2."""
+    ratio = (2 * (log_std - other_log_std)).exp()
+    apart = ((mean - other_mean) * (-other_log_std).exp()).square()
+    return (other_log_std - log_std + 0.5 * (ratio + apart) - 0.5).sum(-1)
+
+
+def check(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values, if anything."""
+    if settings["target_divergence"] <= 0:
+        return f"target_divergence must be more than 0 nats, not {settings['target_divergence']}"
+    return sac.check(settings)
+
+
+make = Anchored

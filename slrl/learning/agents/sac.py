@@ -1,0 +1,248 @@
+"""Soft actor-critic (Haarnoja et al., 2018) with an ensemble of critics (REDQ: Chen et al., 2021; RLPD: Ball et al., 2023)."""
+
+import math
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
+from slrl.priors import Prior
+from slrl.types import F32, Batch, Metrics, State
+
+
+@dataclass(eq=False, kw_only=True)
+class Sac:
+    """A tanh-Gaussian policy π, K critics Q_k with slow targets Q̄_k, and a learned temperature α."""
+
+    prior: Prior  # its observations fit the normaliser, its shapes the networks
+    generator: torch.Generator  # all of the agent's randomness
+    device: torch.device
+    hidden: tuple[int, ...] = (256, 256)
+    critics: int = 2  # K
+    target_subset: int | None = None  # targets take the smallest of this many critics, drawn anew each update; all if unset
+    actor_subset: Literal["min", "mean"] = "min"  # what the policy climbs: SAC the smallest, RLPD the mean of the critics
+    layer_norm: bool = False  # in the critics (RLPD)
+    discount: float = 0.99  # γ per step
+    polyak: float = 0.005  # τ: how far the targets move towards the critics per update
+    actor_lr: float = 3e-4
+    critic_lr: float = 3e-4
+    temperature_lr: float = 3e-4
+    initial_temperature: float = 1.0
+    target_entropy: float | None = None  # nats; -A if unset
+    backup_entropy: bool = True  # whether targets contain the entropy bonus
+    reward_scale: float = 1.0
+    precision: Literal["float32", "bfloat16"] = "float32"  # of the matrix products
+    compile: bool = False  # torch.compile the losses: about a minute once, then kept on disk
+
+    def __post_init__(self) -> None:
+        obs_dim, self.action_dim = self.prior.obs.shape[1], self.prior.action.shape[1]
+        self.normaliser = Normaliser(self.prior, self.device)
+        self.actor = mlp_params((obs_dim, *self.hidden, 2 * self.action_dim), self.generator, self.device)
+        self.critic = mlp_params(
+            (obs_dim + self.action_dim, *self.hidden, 1),
+            self.generator,
+            self.device,
+            heads=self.critics,
+            layer_norm=self.layer_norm,
+        )
+        self.target = [p.detach().clone() for p in self.critic]
+        self.log_temperature = torch.tensor([math.log(self.initial_temperature)], device=self.device)
+        self._critic_values = [p.detach() for p in self.critic]  # same memory, no gradient: the actor's loss needs none there
+        self.entropy_goal = -float(self.action_dim) if self.target_entropy is None else self.target_entropy
+        self.reset_optimisers()
+        wrap = torch.compile if self.compile else (lambda function: function)
+        self._critic_loss_fn, self._actor_loss_fn = wrap(self.critic_loss), wrap(self.actor_loss)
+
+    def reset_optimisers(self) -> None:
+        """Forget the moments of all optimisers, as when a new objective begins."""
+        self.actor_optimiser = Adam(self.actor, self.actor_lr)
+        self.critic_optimiser = Adam(self.critic, self.critic_lr)
+        self.temperature_optimiser = Adam([self.log_temperature], self.temperature_lr)
+
+    # -- policy ------------------------------------------------------------------------------------------------
+
+    def policy(self, obs: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation (B, A) before the tanh, from normalised observations."""
+        mean, log_std = mlp(self.actor, obs).float().chunk(2, dim=-1)
+        return mean, log_std.clamp(-20.0, 2.0)
+
+    def sample(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Action (B, A) and its log-probability (B,), reparameterised: u = μ + σ·noise, a = tanh u."""
+        mean, log_std = self.policy(obs)
+        u = torch.addcmul(mean, log_std.exp(), noise)
+        # log N(u; μ, σ) - log(1 - tanh² u), the latter as 2 (log 2 - u - softplus(-2u)), which does not cancel for large u
+        terms = 2.0 * (u + F.softplus(-2.0 * u)) - log_std - 0.5 * noise.square()
+        return torch.tanh(u), terms.sum(-1) - self.action_dim * (0.5 * math.log(2 * math.pi) + 2 * math.log(2))
+
+    def log_prob(self, obs: Tensor, action: Tensor) -> Tensor:
+        """log π(a|s) (B,) of given actions; those on the bounds are moved 0.001 inside, where the density is finite."""
+        action = action.clamp(-0.999, 0.999)
+        mean, log_std = self.policy(obs)
+        z = (torch.atanh(action) - mean) * (-log_std).exp()
+        log_normal = -0.5 * z.square() - log_std - 0.5 * math.log(2 * math.pi)
+        return (log_normal - torch.log1p(-action.square())).sum(-1)
+
+    def q(self, params: list[Tensor], obs: Tensor, action: Tensor) -> Tensor:
+        """(K, B) of normalised observations and actions."""
+        return ensemble(params, torch.cat([obs, action], -1), layer_norm=self.layer_norm).float()
+
+    @torch.inference_mode()
+    def act(self, obs: F32, *, sample: bool = True) -> F32:
+        """The action (A,) in [-1, 1] for one observation (O,)."""
+        x = self.normaliser(torch.tensor(obs, device=self.device).unsqueeze(0))
+        mean, log_std = self.policy(x)
+        if sample:
+            mean = mean + log_std.exp() * self.noise(1)
+        action: F32 = torch.tanh(mean)[0].cpu().numpy()
+        return action
+
+    def noise(self, size: int) -> Tensor:
+        """(size, A) standard normal numbers from the agent's own generator."""
+        return torch.randn(size, self.action_dim, generator=self.generator, device=self.generator.device).to(self.device)
+
+    # -- learning ----------------------------------------------------------------------------------------------
+
+    def update(self, batch: Batch, *, improve_policy: bool = True) -> Metrics:
+        """One step of the critics and their targets, and (if ``improve_policy``) of the actor and the temperature."""
+        obs, next_obs, size = self.normaliser(batch.obs), self.normaliser(batch.next_obs), len(batch.reward)
+        reward = self.reward_scale * batch.reward
+        with self.autocast():
+            critic_loss, q = self._critic_loss_fn(
+                obs, batch.action, reward, next_obs, batch.bootstrap, self.noise(size), self.heads()
+            )
+        self.critic_optimiser.step(torch.autograd.grad(critic_loss, self.critic))
+        self.move_targets()
+        metrics: Metrics = {"agent/critic_loss": critic_loss.detach(), "agent/q": q}
+        if not improve_policy:
+            return metrics
+        with self.autocast():
+            actor_loss, log_prob = self._actor_loss_fn(obs, self.noise(size))
+        self.actor_optimiser.step(torch.autograd.grad(actor_loss, self.actor))
+        entropy = -log_prob.detach().mean()
+        temperature = self.log_temperature.exp()
+        self.temperature_optimiser.step([temperature * (entropy - self.entropy_goal)])  # of L_α = α (H - H_goal), by log α
+        return metrics | {"agent/actor_loss": actor_loss.detach(), "agent/entropy": entropy, "agent/temperature": temperature}
+
+    def critic_loss(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tensor,
+        bootstrap: Tensor,
+        noise: Tensor,
+        heads: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Σ_k mean (Q_k(s, a) - y)², with y = r + γ·bootstrap·(min_{k∈heads} Q̄_k(s', a') - α log π(a'|s')); and the mean Q."""
+        with torch.no_grad():
+            next_action, next_log_prob = self.sample(next_obs, noise)
+            next_q = self.q(self.target, next_obs, next_action)
+            next_v = (next_q if heads is None else next_q[heads]).amin(0)
+            if self.backup_entropy:
+                next_v = next_v - self.log_temperature.exp() * next_log_prob
+            target = reward + self.discount * bootstrap * next_v
+        q = self.q(self.critic, obs, action)
+        return (q - target).square().mean(1).sum(), q.detach().mean()
+
+    def actor_loss(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """mean (α log π(a|s) - Q(s, a)), with a drawn from π(·|s); and log π."""
+        action, log_prob = self.sample(obs, noise)
+        q = self.q(self._critic_values, obs, action)
+        q = q.mean(0) if self.actor_subset == "mean" else q.amin(0)
+        return (self.log_temperature.exp() * log_prob - q).mean(), log_prob
+
+    def move_targets(self) -> None:
+        """Q̄ ← Q̄ + τ (Q - Q̄)."""
+        torch._foreach_lerp_(self.target, self._critic_values, self.polyak)
+
+    def heads(self) -> Tensor | None:
+        """Which critics the next target takes the smallest of; None for all."""
+        if self.target_subset is None or self.target_subset >= self.critics:
+            return None
+        return torch.randperm(self.critics, generator=self.generator, device=self.generator.device)[: self.target_subset].to(
+            self.device
+        )
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Matrix products in bfloat16 where the settings say so; losses and distributions stay float32."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    # -- for the life ------------------------------------------------------------------------------------------
+
+    def frozen_value(self) -> "FrozenValue":
+        """A copy of the present critics and policy that later updates do not touch."""
+        return FrozenValue(self)
+
+    def reseed(self, seed: int) -> None:
+        """Start the agent's randomness anew."""
+        self.generator.manual_seed(seed)
+
+    def _tensors(self) -> dict[str, list[Tensor]]:
+        optimisers = (self.actor_optimiser, self.critic_optimiser, self.temperature_optimiser)
+        return {
+            "actor": self.actor,
+            "critic": self.critic,
+            "target": self.target,
+            "temperature": [self.log_temperature],
+            "normaliser": [self.normaliser.mean, self.normaliser.scale],
+            "optimisers": [tensor for optimiser in optimisers for tensor in optimiser.tensors()],
+        }
+
+    def state_dict(self) -> State:
+        """Everything, down to the optimisers and the generator: a loaded agent goes on exactly as the saved one."""
+        state = {f"{name}.{i}": t.detach().clone() for name, tensors in self._tensors().items() for i, t in enumerate(tensors)}
+        return state | {"generator": self.generator.get_state()}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: State) -> None:
+        """Take over a state_dict in place."""
+        for name, tensors in self._tensors().items():
+            for i, tensor in enumerate(tensors):
+                tensor.copy_(state[f"{name}.{i}"])
+        self.generator.set_state(state["generator"].cpu())
+
+
+class FrozenValue:
+    """Critics and policy of a moment, by value."""
+
+    def __init__(self, agent: Sac) -> None:
+        self._normaliser, self._layer_norm = agent.normaliser, agent.layer_norm
+        self._actor, self._critic = ([p.detach().clone() for p in params] for params in (agent.actor, agent.critic))
+
+    @torch.no_grad()
+    def q(self, obs: Tensor, action: Tensor) -> Tensor:
+        """(B, O), (B, A) -> (B,): the smallest of the critics' estimates."""
+        x = torch.cat([self._normaliser(obs), action], -1)
+        return ensemble(self._critic, x, layer_norm=self._layer_norm).amin(0)
+
+    @torch.no_grad()
+    def v(self, obs: Tensor) -> Tensor:
+        """(B, O) -> (B,): q at the policy's mode."""
+        mean, _ = mlp(self._actor, self._normaliser(obs)).chunk(2, dim=-1)
+        return self.q(obs, torch.tanh(mean))
+
+    def tensors(self) -> list[Tensor]:
+        """Its weights."""
+        return [*self._actor, *self._critic]
+
+
+def check(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values, if anything."""
+    if not settings["hidden"] or min(settings["hidden"]) < 1 or settings["critics"] < 1:
+        return "hidden must list layers of 1 or more units, and critics must be 1 or more"
+    if settings.get("target_subset") is not None and not 1 <= settings["target_subset"] <= settings["critics"]:
+        return f"target_subset must be between 1 and critics ({settings['critics']}), not {settings['target_subset']}"
+    if not 0 <= settings["discount"] < 1 or not 0 < settings["polyak"] <= 1:
+        return "discount must be at least 0 and less than 1, and polyak more than 0 and at most 1"
+    for key in ("actor_lr", "critic_lr", "temperature_lr", "initial_temperature"):
+        if settings[key] <= 0:
+            return f"{key} must be more than 0, not {settings[key]}"
+    return None
+
+
+make = Sac

@@ -1,0 +1,86 @@
+"""A model of the world, learned from the prior: what an action does to an observation, and what it earns.
+
+An ensemble (Chua et al., PETS, 2018) of networks that predict the change of the observation and the reward. Each has a linear
+path beside its layers, so that what adds up in the world, such as a wind and a step, adds up beyond the prior's range too.
+"""
+
+import torch
+from torch import Tensor
+
+from slrl.learning.networks import Adam, Normaliser, mlp_params, stack
+from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.priors import Prior
+from slrl.types import State
+
+MEMBERS = 5
+
+
+class Dynamics:
+    """f_k(s, a, z) -> (s' - s, r) for members k, in units of their standard deviation over the prior.
+
+    Shapes: B rows, O observation, A action, Z latent (0 for a model without one), K members.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        generator: torch.Generator,
+        device: torch.device,
+        latent_size: int = 0,
+        members: int = MEMBERS,
+        hidden: tuple[int, ...] = (128, 128),
+        lr: float = 1e-3,
+    ) -> None:
+        self.obs_dim, self.members, self.latent_size = prior.obs.shape[1], members, latent_size
+        self.normaliser = Normaliser(prior, device)
+        change = torch.tensor(prior.next_obs - prior.obs, device=device)
+        spread = torch.tensor(prior.obs, device=device).std(0)
+        # An entry that never changes is predicted to the thousandth of what it varies between episodes.
+        scale = change.std(0).clamp(min=1e-6).maximum(1e-3 * spread)
+        reward = torch.tensor(prior.reward, device=device)
+        self.mean = torch.cat([change.mean(0), reward.mean()[None]])
+        self.scale = torch.cat([scale, reward.std().clamp(min=1e-3)[None]])
+        inputs = self.obs_dim + prior.action.shape[1] + latent_size
+        self.params = mlp_params((inputs, *hidden, self.obs_dim + 1), generator, device, heads=members)
+        self.linear = mlp_params((inputs, self.obs_dim + 1), generator, device, heads=members)
+        self._optimiser = Adam([*self.params, *self.linear], lr)
+
+    def inputs(self, obs: Tensor, action: Tensor, latent: Tensor | None = None) -> Tensor:
+        """(B, O), (B, A), (B, Z) -> (B, O + A + Z) as the networks take them."""
+        parts = [self.normaliser(obs), action] if latent is None else [self.normaliser(obs), action, latent]
+        return torch.cat(parts, -1)
+
+    def outputs(self, x: Tensor) -> Tensor:
+        """(B, inputs) -> (K, B, O + 1): change and reward, standardised."""
+        return stack(self.params, x) + stack(self.linear, x)
+
+    def predict(self, obs: Tensor, action: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The next observation (K, B, O) and the reward (K, B) according to each member."""
+        out = self.outputs(self.inputs(obs, action, latent)) * self.scale + self.mean
+        return obs + out[..., :-1], out[..., -1]
+
+    def errors(self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None) -> Tensor:
+        """(K, B, O + 1): prediction minus what happened, standardised."""
+        happened = (torch.cat([next_obs - obs, reward.unsqueeze(-1)], -1) - self.mean) / self.scale
+        return self.outputs(self.inputs(obs, action, latent)) - happened
+
+    def loss(self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None) -> Tensor:
+        """Σ_k mean e²: the members share their rows and differ by their first weights (Lakshminarayanan et al., 2017)."""
+        return self.errors(obs, action, reward, next_obs, latent).square().mean((1, 2)).sum()
+
+    def step(self, loss: Tensor, others: list[Tensor], optimiser: Adam | None = None) -> None:
+        """Descend, and let ``others``, of whom the loss depends too, descend with their own optimiser."""
+        own = [*self.params, *self.linear]
+        gradients = torch.autograd.grad(loss, [*own, *others])
+        self._optimiser.step(gradients[: len(own)])
+        if optimiser is not None:
+            optimiser.step(gradients[len(own) :])
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.params, *self.linear, *self._optimiser.tensors(), self.mean, self.scale]
+
+    def state_dict(self) -> State:
+        return nest(dynamics=of_tensors(self._tensors()))
+
+    def load_state_dict(self, state: State) -> None:
+        set_tensors(self._tensors(), part(state, "dynamics"))

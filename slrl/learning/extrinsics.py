@@ -1,0 +1,199 @@
+"""What differs between two worlds, as a latent z: inferred from what was done and what came of it (RMA: Kumar et al., 2021).
+
+μ turns physical parameters into z, the dynamics f(s, a, z) say what z must tell, and φ reads z from the last k steps. μ and f
+learn together from a prior that recorded its parameters; then φ learns to say what μ says. Without parameters φ and f learn
+together: z is whatever in the past helps to predict the next step.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slrl.learning.dynamics import Dynamics
+from slrl.learning.networks import Adam, mlp, mlp_params
+from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.priors import Prior
+from slrl.types import F32, Metrics, State
+
+KERNELS = ((8, 4), (5, 1), (5, 1))  # size and stride of φ's convolutions: 50 steps become 11, 7, 3
+SHORTEST = 40  # steps that they need; shorter histories are padded on the old side
+POOLED = 3  # steps that are left of a history of any length
+EMBEDDED = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windows:
+    """Places from which histories can be read: the features of N steps in a row, and where each one's episode begins."""
+
+    features: Tensor  # (N, F)
+    first: Tensor  # (N,) int64 first row of the row's episode
+
+    def read(self, rows: Tensor, length: int, longest: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The ``length`` steps before each of ``rows``, newest last (B, length, F), and which of them there are (B, length).
+
+        Of each history only the newest ``longest`` (B,) steps are shown.
+        """
+        ago = torch.arange(length, 0, -1, device=rows.device)
+        index = rows.unsqueeze(1) - ago
+        there = index >= self.first[rows].unsqueeze(1)
+        if longest is not None:
+            there &= ago <= longest.unsqueeze(1)
+        return self.features[index.clamp(min=0)], there
+
+
+class Extrinsics:
+    """μ, f and φ, learned from the prior.
+
+    Shapes: B rows, k steps of history, F features of a step, E physical parameters, Z latent.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        device: torch.device,
+        size: int = 8,
+        history: int = 50,
+        source: Literal["auto", "env_params", "history"] = "auto",
+        steps: int = 6000,
+        batch_size: int = 256,
+        lr: float = 1e-3,
+        hidden: tuple[int, ...] = (128, 128),
+        shrink: float = 1e-3,
+        seed: int | None = None,
+    ) -> None:
+        self.prior, self.device, self.size, self.history = prior, device, size, max(history, SHORTEST)
+        self.shown, self.batch_size, self._shrink = history, batch_size, shrink
+        self.generator, self.rng = torch.Generator().manual_seed(seed or 0), np.random.default_rng(seed or 0)
+        self.privileged = prior.env_params is not None if source == "auto" else source == "env_params"
+        self.phase_steps = (steps, steps) if self.privileged else (2 * steps, 0)
+        self.steps = sum(self.phase_steps)
+        self.dynamics = Dynamics(prior, self.generator, device, latent_size=size, members=2, hidden=hidden, lr=lr)
+        features = 2 * prior.obs.shape[1] + prior.action.shape[1]
+        self.phi = self._phi(features)
+        self._phi_optimiser = Adam(self.phi, lr)
+        params = prior.env_params if self.privileged and prior.env_params is not None else np.zeros((1, 1), np.float32)
+        self.params = torch.tensor(params, device=device)
+        self.params_mean, self.params_scale = self.params.mean(0), self.params.std(0, unbiased=False).clamp(min=1e-6)
+        self.mu = mlp_params((self.params.shape[1], 64, size), self.generator, device)
+        self.mu_linear = mlp_params((self.params.shape[1], size), self.generator, device)  # as in the dynamics: what adds up
+        self._mu_optimiser = Adam([*self.mu, *self.mu_linear], lr)
+        self._rows = tuple(torch.tensor(rows, device=device) for rows in (prior.obs, prior.action, prior.reward, prior.next_obs))
+        self.windows = self.windows_of(prior.obs, prior.action, prior.next_obs, prior.episode)
+
+    def _phi(self, features: int) -> list[Tensor]:
+        """Embedding of a step, three convolutions, and the way out."""
+        embedding = mlp_params((features, EMBEDDED), self.generator, self.device)
+        convolutions = []
+        for kernel, _ in KERNELS:
+            weight, bias = mlp_params((EMBEDDED * kernel, EMBEDDED), self.generator, self.device)
+            convolutions += [weight.detach().t().reshape(EMBEDDED, EMBEDDED, kernel).contiguous().requires_grad_(), bias]
+        return [*embedding, *convolutions, *mlp_params((POOLED * EMBEDDED, self.size), self.generator, self.device)]
+
+    # -- reading -----------------------------------------------------------------------------------------------
+
+    def features(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
+        """(…, F) of a step: where it was, what was done, and what changed, which the normalised pairs alone hardly show."""
+        change = (next_obs - obs - self.dynamics.mean[:-1]) / self.dynamics.scale[:-1]
+        return torch.cat([self.dynamics.normaliser(obs), action, change.clamp(-10.0, 10.0)], -1)
+
+    def windows_of(self, obs: F32, action: F32, next_obs: F32, episode: np.ndarray) -> Windows:
+        """Steps in a row as :class:`Windows`."""
+        begins = np.flatnonzero(np.diff(episode, prepend=episode[0] - 1))
+        counts = np.diff([*begins, len(episode)])
+        rows = [torch.tensor(values, device=self.device) for values in (obs, action, next_obs)]
+        first = torch.tensor(np.repeat(begins, counts), device=self.device)
+        return Windows(features=self.features(*rows), first=first)
+
+    def embed(self, features: Tensor, there: Tensor) -> Tensor:
+        """(B, k, F), (B, k) -> (B, 32, k): each step on its own, zero where there was none; channels before time."""
+        embedded = F.relu(features @ self.phi[0] + self.phi[1]) * there.unsqueeze(-1)
+        return embedded.transpose(1, 2)
+
+    def infer(self, features: Tensor, there: Tensor) -> Tensor:
+        """φ: (B, k, F), (B, k) -> z (B, Z)."""
+        x = self.embed(features, there)
+        for i, (_, stride) in enumerate(KERNELS):
+            x = F.relu(F.conv1d(x, self.phi[2 + 2 * i], self.phi[3 + 2 * i], stride=stride))
+        if x.shape[-1] != POOLED:
+            x = F.adaptive_avg_pool1d(x, POOLED)
+        return torch.addmm(self.phi[-1], x.flatten(1), self.phi[-2])
+
+    def encode(self, params: Tensor) -> Tensor:
+        """μ: (B, E) -> z (B, Z)."""
+        x = (params - self.params_mean) / self.params_scale
+        return mlp(self.mu, x) + mlp(self.mu_linear, x)
+
+    @torch.no_grad()
+    def latents(self) -> Tensor:
+        """(N, Z) of the prior's rows: what μ says of their parameters, or φ of what came before them."""
+        chunks = torch.split(torch.arange(len(self.prior), device=self.device), 4096)
+        if self.privileged:
+            return torch.cat([self.encode(self.params[rows]) for rows in chunks])
+        return torch.cat([self.before(rows) for rows in chunks])
+
+    def before(self, rows: Tensor) -> Tensor:
+        """φ of what came before rows of the prior (B,) -> z (B, Z): of the last k steps, however far the padding reaches."""
+        return self.infer(*self.windows.read(rows, self.history, torch.full_like(rows, self.shown)))
+
+    @torch.no_grad()
+    def unexplained(self) -> float:
+        """Which share of the variance of a step the dynamics leave unexplained, over the observation's entries that change."""
+        at = torch.linspace(0, len(self.prior) - 1, min(len(self.prior), 4096), device=self.device).long()
+        obs, action, reward, next_obs = (values[at] for values in self._rows)
+        error = self.dynamics.errors(obs, action, reward, next_obs, self.latents()[at]).mean(0)[:, :-1]
+        changes = (next_obs - obs).std(0) > 1e-6
+        return float(error.square().mean(0)[changes].mean())
+
+    # -- learning ----------------------------------------------------------------------------------------------
+
+    def learn(self) -> Iterator[Metrics]:
+        """Phase 1: μ and f, or φ and f. Phase 2: φ after μ."""
+        first, second = self.phase_steps
+        for _ in range(first):
+            rows = self.draw(len(self.prior))
+            z = self.encode(self.params[rows]) if self.privileged else self.infer(*self._shown(self.windows, rows))
+            obs, action, reward, next_obs = (values[rows] for values in self._rows)
+            loss = self.dynamics.loss(obs, action, reward, next_obs, z)
+            whose, optimiser = (
+                ([*self.mu, *self.mu_linear], self._mu_optimiser) if self.privileged else (self.phi, self._phi_optimiser)
+            )
+            self.dynamics.step(loss + self._shrink * z.square().mean(), whose, optimiser)
+            yield {"pretrain/dynamics_loss": loss.detach()}
+        for _ in range(second):
+            rows = self.draw(len(self.prior))
+            yield self.imitate([(self.windows, rows, self.params[rows])])
+
+    def imitate(self, parts: list[tuple[Windows, Tensor, Tensor]]) -> Metrics:
+        """One step of φ towards what μ says, on histories (windows, rows) and the parameters (B, E) that they come from."""
+        with torch.no_grad():
+            goal = torch.cat([self.encode(params) for _, _, params in parts])
+        found = torch.cat([self.infer(*self._shown(windows, rows)) for windows, rows, _ in parts])
+        loss = (found - goal).square().mean()
+        self._phi_optimiser.step(torch.autograd.grad(loss, self.phi))
+        return {"pretrain/latent_loss": loss.detach()}
+
+    def draw(self, among: int, size: int | None = None) -> Tensor:
+        """(size,) rows out of ``among``, drawn uniformly; as many as a batch has if ``size`` is not given."""
+        return torch.from_numpy(self.rng.integers(among, size=size or self.batch_size)).to(self.device)
+
+    def _shown(self, windows: Windows, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Histories of which every other one is cut short, as they are when a life begins."""
+        lengths = self.rng.integers(self.shown + 1, size=len(rows))
+        lengths[::2] = self.shown
+        return windows.read(rows, self.history, torch.from_numpy(lengths).to(self.device))
+
+    def _tensors(self) -> list[Tensor]:
+        optimisers = [*self._phi_optimiser.tensors(), *self._mu_optimiser.tensors()]
+        return [*self.phi, *self.mu, *self.mu_linear, *optimisers, self.params_mean, self.params_scale]
+
+    def state_dict(self) -> State:
+        return nest(model=self.dynamics.state_dict(), extrinsics=of_tensors(self._tensors()))
+
+    def load_state_dict(self, state: State) -> None:
+        self.dynamics.load_state_dict(part(state, "model"))
+        set_tensors(self._tensors(), part(state, "extrinsics"))

@@ -1,0 +1,105 @@
+"""Adversarial guidance (GAIL: Ho & Ermon, 2016), as in single-life RL (Chen et al., 2022): be where the prior was.
+
+A discriminator D = σ(f) learns to tell prior (label 1) from life (label 0) and the agent is rewarded for -log(1 - D).
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
+from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.priors import Prior
+from slrl.types import Agent, Batch, Metrics, State
+
+
+class Weigh(Protocol):
+    """Gives each prior row of a batch its weight in the discriminator's loss."""
+
+    def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]: ...
+
+    def tensors(self) -> list[Tensor]:
+        """What it depends on."""
+        ...
+
+
+@dataclass(eq=False, kw_only=True)
+class Gail:
+    """One discriminator. Every prior row has weight 1 in its loss, unless ``weigh`` says otherwise."""
+
+    prior: Prior
+    agent: Agent
+    rng: np.random.Generator
+    generator: torch.Generator
+    device: torch.device
+    weigh: Weigh | None = None
+    on: Literal["state", "state_action"] = "state"
+    hidden: tuple[int, ...] = (128,)
+    lr: float = 3e-4
+    mixup: float = 1.0  # λ ~ Beta(mixup, mixup); 0 turns it off
+    reward_max: float = 23.03
+    scale: float = 1.0  # weight of the discriminator's reward
+    offset: float = 0.0  # subtracted from it at every step, so that a life goes on at a price
+    task_reward: float = 0.0  # weight of the environment's reward
+    half_life_updates: int = 0  # the discriminator's reward fades to half after this many updates; 0 keeps it
+    absorbing: bool = False  # whether arriving in a terminal state earns its reward for ever, or once
+
+    def __post_init__(self) -> None:
+        self._normaliser = Normaliser(self.prior, self.device)
+        self._own = self.prior.obs.shape[1] - self.prior.latent_size  # a latent would give the life away at a glance
+        inputs = self._own + (self.prior.action.shape[1] if self.on == "state_action" else 0)
+        self.params = mlp_params((inputs, *self.hidden, 1), self.generator, self.device)
+        self._optimiser = Adam(self.params, self.lr)
+        self.strength = torch.ones((), device=self.device)  # of the discriminator's reward, as it fades
+
+    def logit(self, batch: Batch) -> Tensor:
+        """f (B,): of the state that was arrived in, or of the state and the action taken in it."""
+        return mlp(self.params, self._inputs(batch))[:, 0]
+
+    def update(self, prior: Batch, life: Batch, newest: Tensor) -> Metrics:
+        weight, metrics = self.weigh(prior, newest) if self.weigh else (torch.ones_like(prior.reward), {})
+        x = torch.cat([self._inputs(prior), self._inputs(life)])
+        label = torch.cat([torch.ones_like(prior.reward), torch.zeros_like(life.reward)])
+        weight = torch.cat([weight, torch.ones_like(life.reward)])
+        if self.mixup:
+            share = torch.from_numpy(self.rng.beta(self.mixup, self.mixup, len(label)).astype(np.float32)).to(self.device)
+            order = torch.from_numpy(self.rng.permutation(len(label))).to(self.device)
+            x, label, weight = mix(x, share, order), mix(label, share, order), mix(weight, share, order)
+        loss = F.binary_cross_entropy_with_logits(mlp(self.params, x)[:, 0], label, weight)
+        self._optimiser.step(torch.autograd.grad(loss, self.params))
+        if self.half_life_updates:
+            self.strength *= 0.5 ** (1 / self.half_life_updates)
+        return {"guidance/loss": loss.detach(), "guidance/strength": self.strength.clone(), **metrics}
+
+    @torch.no_grad()
+    def reward(self, batch: Batch) -> Tensor:
+        """strength · scale · (-log(1 - D) - offset) + task_reward · r, with -log(1 - D) = softplus(f) at most ``reward_max``."""
+        familiar = F.softplus(self.logit(batch)).clamp(max=self.reward_max)
+        reward = self.strength * self.scale * (familiar - self.offset) + self.task_reward * batch.reward
+        return torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward) if self.absorbing else reward
+
+    def state_dict(self) -> State:
+        return nest(discriminator=of_tensors(self._tensors()))
+
+    def load_state_dict(self, state: State) -> None:
+        set_tensors(self._tensors(), part(state, "discriminator"))
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.params, *self._optimiser.tensors(), self.strength, *(self.weigh.tensors() if self.weigh else ())]
+
+    def _inputs(self, batch: Batch) -> Tensor:
+        if self.on == "state":
+            return self._normaliser(batch.next_obs)[:, : self._own]
+        return torch.cat([self._normaliser(batch.obs)[:, : self._own], batch.action], -1)
+
+
+def mix(values: Tensor, share: Tensor, order: Tensor) -> Tensor:
+    """Mixup (Zhang et al., 2018): λ_i v_i + (1 - λ_i) v_P(i), each row with its own λ_i."""
+    return torch.lerp(values[order], values, share.unsqueeze(-1) if values.dim() == 2 else share)
+
+
+make = Gail

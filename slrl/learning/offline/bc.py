@@ -1,0 +1,23 @@
+"""Behaviour cloning: the policy imitates the prior's actions. It teaches the critics nothing."""
+
+import torch
+
+from slrl.learning.agents.sac import Sac
+from slrl.types import Batch, Metrics
+
+
+class BehaviourCloning:
+    """L_π = -mean log π(a|s)."""
+
+    def __init__(self, agent: Sac) -> None:
+        self._agent = agent
+
+    def update(self, batch: Batch) -> Metrics:
+        agent = self._agent
+        with agent.autocast():
+            loss = -agent.log_prob(agent.normaliser(batch.obs), batch.action).mean()
+        agent.actor_optimiser.step(torch.autograd.grad(loss, agent.actor))
+        return {"pretrain/actor_loss": loss.detach()}
+
+
+make = BehaviourCloning

@@ -1,0 +1,66 @@
+"""Calibrated Q-learning (Nakamoto et al., 2023): conservative critics, but never below what the prior really returned."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from slrl.learning.agents.sac import Sac
+from slrl.types import Batch, Metrics
+
+
+class CalQl:
+    """SAC on the prior plus the calibrated conservative term; policy and temperature learn as in SAC."""
+
+    def __init__(self, agent: Sac, conservative_weight: float = 5.0, sampled_actions: int = 10) -> None:
+        self._agent, self._weight, self._n = agent, conservative_weight, sampled_actions
+        returns = agent.reward_scale * agent.prior.returns_to_go(agent.discount)
+        self._returns = torch.as_tensor(returns, device=agent.device)
+
+    def update(self, batch: Batch) -> Metrics:
+        agent, size = self._agent, len(batch.reward)
+        obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
+        reward = agent.reward_scale * batch.reward
+        with agent.autocast():
+            td_loss, q_mean = agent.critic_loss(
+                obs, batch.action, reward, next_obs, batch.bootstrap, agent.noise(size), agent.heads()
+            )
+            q_data = agent.q(agent.critic, obs, batch.action)
+            gap = self._conservative_gap(obs, next_obs, q_data, self._returns[batch.row])
+            loss = td_loss + self._weight * gap
+        agent.critic_optimiser.step(torch.autograd.grad(loss, agent.critic))
+        with agent.autocast():
+            actor_loss, log_prob = agent.actor_loss(obs, agent.noise(size))
+        agent.actor_optimiser.step(torch.autograd.grad(actor_loss, agent.actor))
+        entropy = -log_prob.detach().mean()
+        agent.temperature_optimiser.step([agent.log_temperature.exp() * (entropy - agent.entropy_goal)])
+        agent.move_targets()
+        return {"pretrain/td_loss": td_loss.detach(), "pretrain/conservative_gap": gap.detach(), "pretrain/q": q_mean}
+
+    def _conservative_gap(self, obs: Tensor, next_obs: Tensor, q_data: Tensor, returns: Tensor) -> Tensor:
+        """Σ_k mean [log Σ_a exp(Q_k(s, a) - log p(a)) - Q_k(s, a_data)] over uniform and policy actions."""
+        agent, n, size = self._agent, self._n, len(obs)
+        shape = (n * size, agent.action_dim)
+        many = obs.repeat(n, 1)
+        uniform = (2 * torch.rand(shape, generator=agent.generator, device=agent.generator.device) - 1).to(agent.device)
+        with torch.no_grad():
+            here, here_log_prob = agent.sample(many, agent.noise(n * size))
+            there, there_log_prob = agent.sample(next_obs.repeat(n, 1), agent.noise(n * size))
+        actions, states = torch.cat([uniform, here, there]), many.repeat(3, 1)
+        q = agent.q(agent.critic, states, actions).view(agent.critics, 3, n, size)
+        log_p = torch.stack([torch.full_like(here_log_prob, -agent.action_dim * math.log(2.0)), here_log_prob, there_log_prob])
+        return calibrated_gap(q, log_p.view(3, n, size), q_data, returns)
+
+
+def calibrated_gap(q: Tensor, log_p: Tensor, q_data: Tensor, returns: Tensor) -> Tensor:
+    """The conservative term with the calibration max(Q, G) on policy actions only.
+
+    ``q`` (K, 3, n, B): sources uniform, π(·|s), π(·|s'); ``log_p`` (3, n, B) their log densities; ``q_data`` (K, B);
+    ``returns`` (B,) the Monte-Carlo return-to-go G of the data.
+    """
+    bounded = torch.cat([q[:, :1], torch.maximum(q[:, 1:], returns)], 1)
+    total = torch.logsumexp((bounded - log_p).flatten(1, 2), 1)  # (K, B)
+    return (total - q_data).mean(1).sum()
+
+
+make = CalQl

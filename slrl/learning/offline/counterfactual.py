@@ -1,0 +1,126 @@
+"""Soft actor-critic on the prior as it would have gone in other worlds and with other actions, for agents that are told a latent.
+
+Rows get a latent z' of another row, and some an action a' that nobody took. They arrive where the prior's row did, moved by
+f(s, a', z') - f(s, a, z): what the model gets wrong about a state cancels. With ``widen`` the latents reach beyond the prior's.
+Without other actions nothing tells the critics about the prior's gaps, and the policy walks into them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from slrl.learning.agents.sac import Sac
+from slrl.learning.buffer import Buffer
+from slrl.learning.extrinsics import Extrinsics
+from slrl.learning.offline.iql import Iql
+from slrl.types import Batch, Metrics
+
+
+class Counterfactual:
+    """Two ways to a policy: ``q`` climbs the critics as SAC does, ``advantage`` weighs the prior's own actions as IQL does.
+
+    ``auto`` climbs where the model leaves at most ``trust`` of the variance of a step unexplained. Elsewhere it would take the
+    critics where it is wrong, and the policy would follow: there IQL learns from the prior as it went, by returns of
+    ``look_ahead_steps`` steps, and only z is new.
+    """
+
+    def __init__(
+        self,
+        agent: Sac,
+        rng: np.random.Generator,
+        latents: Extrinsics,
+        widen: float = 1.5,
+        keep: float = 0.25,
+        other_actions: float = 0.5,
+        ends: int = 16,
+        policy: Literal["auto", "q", "advantage"] = "auto",
+        trust: float = 0.05,
+        expectile: float = 0.9,
+        advantage_temperature: float = 10.0,
+        look_ahead_steps: int = 10,
+    ) -> None:
+        prior = latents.prior
+        self._agent, self._rng, self._extrinsics = agent, rng, latents
+        self._widen, self._keep = widen, keep
+        self._latents = latents.latents()
+        self._mean = self._latents.mean(0)
+        self.climbs = latents.unexplained() <= trust if policy == "auto" else policy == "q"
+        self._iql = None if self.climbs else Iql(agent, expectile, advantage_temperature)
+        self._other_actions, self._ends = other_actions, ends
+        if self._iql is not None:
+            self._as_it_went = Buffer(agent.prior, 0, rng, agent.device)
+            self._as_it_went.look_ahead(look_ahead_steps, agent.prior, agent.discount)
+        rows = (agent.prior.obs, prior.action, agent.prior.next_obs)
+        self._rows = tuple(torch.tensor(values, device=agent.device) for values in rows)
+        self._ended = np.flatnonzero(prior.terminated)
+        self._reward = torch.tensor(prior.reward, device=agent.device)
+        self._dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
+
+    def update(self, batch: Batch) -> Metrics:
+        if self._iql is not None:
+            return self._iql.update(self._as_it_went.sample(len(batch.reward)))
+        batch = self.elsewhere(self.with_ends(batch))
+        return {key.replace("agent/", "pretrain/"): value for key, value in self._agent.update(batch).items()}
+
+    def with_ends(self, batch: Batch) -> Batch:
+        """The batch with its first rows replaced by rows that ended: where one row in a thousand does, most batches had none."""
+        count = min(self._ends, len(batch.reward)) if len(self._ended) else 0
+        if not count:
+            return batch
+        at = torch.from_numpy(self._rng.choice(self._ended, count)).to(batch.row.device)
+        zero, one = torch.zeros_like(batch.reward[:count]), torch.ones_like(batch.reward[:count])
+        obs, action, next_obs = (rows[at] for rows in self._rows)
+        ended = Batch(obs, action, self._reward[at], next_obs, one, zero, at)
+        return Batch(*(torch.cat([new, old[count:]]) for new, old in zip(ended, batch, strict=True)))
+
+    @torch.no_grad()
+    def elsewhere(self, batch: Batch) -> Batch:
+        """The rows in other worlds and with other actions; a share of ``keep`` stays in its own world. What ended stays.
+
+        A reward that most rows share, as sparse ones are, is kept too: the model's errors, added up over a life, would be larger.
+        """
+        size, dynamics = len(batch.reward), self._extrinsics.dynamics
+        o = dynamics.obs_dim
+        told = batch.obs.shape[1] > o
+        obs, latent, lives = batch.obs[:, :o], self._latents[batch.row], batch.terminated == 0
+        other = self._mean + self._widen * (self._latents[self._draw(len(self._latents), size)] - self._mean)
+        other = torch.where(self._chance(size, self._keep).unsqueeze(-1), latent, other)
+        seen = torch.cat([obs, other], -1) if told else obs
+        tried = self._chance(size, self._other_actions) & lives
+        action = torch.where(tried.unsqueeze(-1), self._actions(seen), batch.action)
+        there, there_reward = dynamics.predict(obs, action, other)
+        here, here_reward = dynamics.predict(obs, batch.action, latent)
+        moved = lives.to(obs.dtype)
+        next_obs = batch.next_obs[:, :o] + moved.unsqueeze(-1) * (there - here).mean(0)
+        reward = batch.reward + self._dense * moved * (there_reward - here_reward).mean(0)
+        next_seen = torch.cat([next_obs, other], -1) if told else next_obs
+        return batch._replace(obs=seen, action=action, next_obs=next_seen, reward=reward)
+
+    def _actions(self, obs: Tensor) -> Tensor:
+        """(B, A): half of them uniform, half of them the policy's with some noise."""
+        agent, size = self._agent, len(obs)
+        uniform = torch.from_numpy(self._rng.uniform(-1, 1, (size, agent.action_dim)).astype(np.float32)).to(agent.device)
+        own, _ = agent.sample(agent.normaliser(obs), agent.noise(size))
+        own = (own + 0.2 * agent.noise(size)).clamp(-1.0, 1.0)
+        return torch.where(self._chance(size, 0.5).unsqueeze(-1), uniform, own)
+
+    def _chance(self, size: int, share: float) -> Tensor:
+        return torch.from_numpy(self._rng.random(size) < share).to(self._latents.device)
+
+    def _draw(self, among: int, size: int) -> Tensor:
+        return torch.from_numpy(self._rng.integers(among, size=size)).to(self._latents.device)
+
+
+def check(settings: Mapping[str, Any]) -> str | None:
+    """What is wrong with the values, if anything."""
+    if settings["widen"] < 0 or settings["trust"] < 0 or not 0 <= settings["keep"] <= 1:
+        return "widen and trust must be 0 or more, and keep between 0 and 1"
+    if settings["ends"] < 0 or not 0 <= settings["other_actions"] <= 1:
+        return "ends must be 0 or more, and other_actions between 0 and 1"
+    return None
+
+
+make = Counterfactual

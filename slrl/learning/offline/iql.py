@@ -1,0 +1,56 @@
+"""Implicit Q-learning (Kostrikov et al., 2021): values of the prior's own best actions, and a policy weighted by them."""
+
+import torch
+from torch import Tensor
+
+from slrl.learning.agents.sac import Sac
+from slrl.learning.networks import Adam, mlp, mlp_params
+from slrl.types import Batch, Metrics
+
+
+class Iql:
+    """Update order V, π, Q, targets, as in the paper's code."""
+
+    def __init__(self, agent: Sac, expectile: float = 0.7, advantage_temperature: float = 3.0, max_weight: float = 100.0) -> None:
+        self._agent, self._expectile = agent, expectile
+        self._beta, self._max_weight = advantage_temperature, max_weight
+        sizes = (agent.prior.obs.shape[1], *agent.hidden, 1)
+        self.value = mlp_params(sizes, agent.generator, agent.device)
+        self._value_optimiser = Adam(self.value, agent.critic_lr)
+
+    def update(self, batch: Batch) -> Metrics:
+        agent = self._agent
+        obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
+        with agent.autocast():
+            with torch.no_grad():
+                q = agent.q(agent.target, obs, batch.action).amin(0)
+            value = mlp(self.value, obs)[:, 0].float()
+            value_loss = expectile_loss(q - value, self._expectile)
+            self._value_optimiser.step(torch.autograd.grad(value_loss, self.value))
+
+            weight = advantage_weight(q - value.detach(), self._beta, self._max_weight)
+            actor_loss = -(weight * agent.log_prob(obs, batch.action)).mean()
+            agent.actor_optimiser.step(torch.autograd.grad(actor_loss, agent.actor))
+
+            with torch.no_grad():
+                next_value = mlp(self.value, next_obs)[:, 0].float()
+                target = agent.reward_scale * batch.reward + agent.discount * batch.bootstrap * next_value
+            critic_loss = (agent.q(agent.critic, obs, batch.action) - target).square().mean(1).sum()
+        agent.critic_optimiser.step(torch.autograd.grad(critic_loss, agent.critic))
+        agent.move_targets()
+        losses = {"value_loss": value_loss, "actor_loss": actor_loss, "critic_loss": critic_loss, "v": value.mean()}
+        return {f"pretrain/{key}": loss.detach() for key, loss in losses.items()}
+
+
+def expectile_loss(error: Tensor, expectile: float) -> Tensor:
+    """mean |ξ - 1(u < 0)| u² (eq. 5)."""
+    weight = torch.where(error < 0, 1.0 - expectile, expectile)
+    return (weight * error.square()).mean()
+
+
+def advantage_weight(advantage: Tensor, beta: float, largest: float) -> Tensor:
+    """min(exp(β A), largest) (eq. 7)."""
+    return (beta * advantage).exp().clamp(max=largest)
+
+
+make = Iql

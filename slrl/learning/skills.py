@@ -1,0 +1,143 @@
+"""Skills: short courses of action, each a latent z, learned from the prior (SPiRL, closed loop: Pertsch et al., 2020).
+
+An encoder reads H steps and says which skill they were, a decoder acts as a skill says in whatever state it finds, and which
+skills the prior takes in a state is what a policy over skills begins with. z lies in [-2, 2]: it is 2 tanh u, and policies over
+skills are Gaussians over u, so that what is drawn from the prior is what the divergence is computed for.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from gymnasium.spaces import Box
+from torch import Tensor
+
+from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
+from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.priors import Prior
+from slrl.types import Metrics, State
+
+REACH = 2.0  # |z| is at most this
+
+
+class SkillModel:
+    """Encoder, decoder and courses of a prior.
+
+    Shapes: B rows, H steps of a skill, O observation, A action, Z size of a skill.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        device: torch.device,
+        size: int = 10,
+        horizon: int = 10,
+        steps: int = 8000,
+        batch_size: int = 128,
+        lr: float = 1e-3,
+        divergence_weight: float = 5e-4,
+        hidden: int = 128,
+        seed: int | None = None,
+    ) -> None:
+        self.prior, self.device, self.size, self.horizon, self.steps = prior, device, size, horizon, steps
+        self._batch_size, self._weight = batch_size, divergence_weight
+        self._rng, generator = np.random.default_rng(seed or 0), torch.Generator().manual_seed(seed or 0)
+        self._generator = generator
+        self.normaliser = Normaliser(prior, device)
+        o, a = prior.obs.shape[1], prior.action.shape[1]
+        bound = hidden**-0.5
+        shapes = ((4 * hidden, a + o), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
+        self.lstm = [((2 * torch.rand(*s, generator=generator) - 1) * bound).to(device).requires_grad_() for s in shapes]
+        self.head = mlp_params((hidden, 2 * size), generator, device)
+        self.decoder = mlp_params((o + size, hidden, hidden, hidden, a), generator, device)
+        self._optimiser = Adam([*self.lstm, *self.head, *self.decoder], lr)
+        self._hidden = hidden
+        self._obs, self._action = (torch.tensor(rows, device=device) for rows in (prior.obs, prior.action))
+        self.length = np.minimum(horizon, prior.ends[prior.episode] - np.arange(len(prior)) + 1)  # (N,) steps left, at most H
+
+    def courses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """The steps that follow each row: observations (B, H, O), actions (B, H, A), and which there are (B, H)."""
+        ahead = np.arange(self.horizon)
+        there = ahead < self.length[rows][:, None]
+        at = torch.from_numpy(np.where(there, rows[:, None] + ahead, rows[:, None])).to(self.device)
+        return self._obs[at], self._action[at], torch.from_numpy(there).to(self.device)
+
+    def encode(self, obs: Tensor, action: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of u (B, Z): what skill a course was; of a short one after its last step."""
+        x = torch.cat([action, self.normaliser(obs)], -1)
+        start = x.new_zeros(1, len(x), self._hidden)
+        out, _, _ = torch.lstm(x, (start, start), self.lstm, True, 1, 0.0, False, False, True)
+        last = there.sum(1) - 1
+        mean, log_std = mlp(self.head, out[torch.arange(len(x)), last]).chunk(2, -1)
+        return mean, log_std.clamp(-5.0, 2.0)
+
+    def decode(self, obs: Tensor, skill: Tensor) -> Tensor:
+        """The action (…, A) of a skill z in [-2, 2]^Z in a state."""
+        x = torch.cat([self.normaliser(obs), skill], -1)
+        return torch.tanh(mlp(self.decoder, x.flatten(0, -2))).view(*x.shape[:-1], -1)
+
+    def learn(self) -> Iterator[Metrics]:
+        """mean ½ (a - â)² + β KL(q(u|course) ‖ N(0, 1)), each a mean over its elements."""
+        params = self.weights()
+        for _ in range(self.steps):
+            obs, action, there = self.courses(self._rng.integers(len(self.prior), size=self._batch_size))
+            mean, log_std = self.encode(obs, action, there)
+            u = mean + log_std.exp() * torch.randn(mean.shape, generator=self._generator).to(self.device)
+            skill = (REACH * torch.tanh(u)).unsqueeze(1).expand(-1, self.horizon, -1)
+            error = (self.decode(obs, skill) - action).square().mean(-1)
+            rebuilt = 0.5 * (error * there).sum() / there.sum()
+            divergence = 0.5 * (mean.square() + (2 * log_std).exp() - 2 * log_std - 1).mean()
+            loss = rebuilt + self._weight * divergence
+            self._optimiser.step(torch.autograd.grad(loss, params))
+            yield {"pretrain/reconstruction": rebuilt.detach(), "pretrain/divergence": divergence.detach()}
+
+    def chains(self) -> list[np.ndarray]:
+        """Rows of the prior at which skills begin: H chains an episode, one for each of its first H steps."""
+        return [
+            np.arange(start + offset, end + 1, self.horizon)
+            for start, end in zip(self.prior.starts, self.prior.ends, strict=True)
+            for offset in range(min(self.horizon, end + 1 - start))
+        ]
+
+    @torch.no_grad()
+    def encoded(self) -> Tensor:
+        """z / 2 in [-1, 1] of each row of :meth:`chains` (N, Z): which skill the prior took there."""
+        rows = np.concatenate(self.chains())
+        means = [self.encode(*self.courses(chunk))[0] for chunk in np.array_split(rows, max(1, len(rows) // 2048))]
+        return torch.tanh(torch.cat(means))
+
+    def weights(self) -> list[Tensor]:
+        """What skills depend on."""
+        return [*self.lstm, *self.head, *self.decoder]
+
+    def as_prior(self, encoded: Tensor) -> Prior:
+        """The prior in skills: each row is one skill held for H steps, or until the episode ended.
+
+        Every chain is an episode: what follows a row is the skill that began where it ended. Actions are z / 2, as ``encoded``;
+        rewards are sums.
+        """
+        prior, chains = self.prior, self.chains()
+        rows = np.concatenate(chains)
+        last = rows + self.length[rows] - 1
+        total = np.concatenate([[0.0], np.cumsum(prior.reward, dtype=np.float64)])
+        ends = np.cumsum([len(chain) for chain in chains]) - 1
+        cut = np.zeros(len(rows), bool)
+        cut[ends] = True
+        return replace(
+            prior,
+            obs=prior.obs[rows], action=encoded.cpu().numpy(), next_obs=prior.next_obs[last],
+            reward=(total[last + 1] - total[rows]).astype(np.float32), terminated=prior.terminated[last],
+            truncated=cut & ~prior.terminated[last],
+            episode=np.repeat(np.arange(len(chains), dtype=np.int32), [len(chain) for chain in chains]),
+            action_space=Box(-1, 1, (self.size,), np.float32), env_params=None, behaviour=None,
+        )  # fmt: skip
+
+    def _tensors(self) -> list[Tensor]:
+        return [*self.lstm, *self.head, *self.decoder, *self._optimiser.tensors()]
+
+    def state_dict(self) -> State:
+        return nest(skills=of_tensors(self._tensors()))
+
+    def load_state_dict(self, state: State) -> None:
+        set_tensors(self._tensors(), part(state, "skills"))

@@ -1,0 +1,1 @@
+"""Lives: the loop, its settings, what it is summarised to, and pictures of it."""

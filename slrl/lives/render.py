@@ -1,0 +1,147 @@
+"""Pictures of a scenario: source and target side by side under one policy, as an animation or a still."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from slrl import envs
+from slrl.envs import OneLife, camera
+from slrl.envs.camera import SIZE_PX, View
+from slrl.errors import BadInput
+from slrl.files import made_folder, replacing
+from slrl.learning import seeds
+from slrl.lives.run import load_adapter
+from slrl.recording.recipes import load_prior
+from slrl.scenarios import Scenario, load
+from slrl.types import Adapter, Image, Transition
+
+MARGIN_PX, BANNER_PX = 8, 44
+HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended
+
+
+def animate(
+    scenario: str | Scenario,
+    out: Path,
+    *,
+    adapter: str = "frozen",
+    seed: int = 0,
+    steps: int = 400,
+    frames: int = 60,
+    quiet: bool = True,
+) -> Path:
+    """Write source and target under the adapter's policy to ``out``: .webp moves, .png is one still, .mp4 needs an extra.
+
+    Both worlds live for at most ``steps`` steps with the same seed; ``frames`` of them are shown, evenly. A still shows the
+    start, where the life is after a third of the steps, and the end.
+
+    Raises:
+        BadInput: for another ending of ``out``, for a world that cannot be drawn, or where MuJoCo finds no way to draw.
+    """
+    if out.suffix not in (".webp", ".png", ".mp4"):
+        raise BadInput(f"{out} must end in .webp (an animation), .png (a still) or .mp4.")
+    if steps < 1 or frames < 2:
+        raise BadInput(f"'steps' must be 1 or more and 'frames' 2 or more, not {steps} and {frames}.")
+    camera.headless()
+    found = load(scenario) if isinstance(scenario, str) else scenario
+    if not out.absolute().parent.is_dir():
+        made_folder(out.absolute().parent)
+    prior = load_prior(found.prior, quiet=quiet)
+    every = max(1, steps // frames)
+    shots = []
+    for build in (envs.make_source, envs.make):
+        actor = load_adapter(adapter, prior, found, seed=seed, life_steps=steps, quiet=quiet)
+        env = _draws(build, found, steps)
+        shots.append(list(_shoot(env, actor, seed, every, View(env, found.camera))))
+    titles = ("source: what the prior knows", f"target: {found.novelty or 'this life'}")
+    pages = [_page(found, adapter, titles, pair) for pair in _paired(*shots)]
+    if out.suffix == ".png":
+        last = len(pages) - 1
+        _save_still(out, [pages[0], pages[last // 3], pages[last]])
+    elif out.suffix == ".webp":
+        _save_webp(out, pages)
+    else:
+        _save_mp4(out, pages)
+    return out
+
+
+def _draws(build: Callable[..., OneLife], scenario: Scenario, steps: int) -> OneLife:
+    try:
+        env = build(scenario, life_steps=steps, render_mode="rgb_array")
+    except BadInput as error:
+        raise BadInput(f"{scenario.name} cannot be drawn: {error}") from None
+    return env
+
+
+def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, view: View) -> Iterator[tuple[Image, str]]:
+    """Frames of a life with a line of text each."""
+    obs, _ = env.reset(seed=seeds.seed_of(seeds.of_life(seed).world) % 2**31)
+    yield view(), "step 0"
+    step, over = 0, False
+    while not over:
+        action = adapter.act(obs)
+        next_obs, reward, terminated, truncated, info = env.step(action)
+        adapter.observe(Transition(obs, action, float(reward), next_obs, terminated, truncated))
+        obs, step, over = next_obs, step + 1, terminated or truncated
+        if step % every == 0 or over:
+            ending = " · success" if info["success"] else ""
+            yield view(), f"step {step:,}{ending}"
+    view.close()
+    env.close()
+
+
+def _paired(
+    left: list[tuple[Image, str]], right: list[tuple[Image, str]]
+) -> Iterator[tuple[tuple[Image, str], tuple[Image, str]]]:
+    """Both lives at the same moments; the one that ended earlier stands still."""
+    for moment in range(max(len(left), len(right)) + HOLD_FRAMES):
+        yield left[min(moment, len(left) - 1)], right[min(moment, len(right) - 1)]
+
+
+def _page(scenario: Scenario, adapter: str, titles: tuple[str, str], pair: tuple[tuple[Image, str], tuple[Image, str]]) -> Any:
+    from PIL import Image as Pillow
+    from PIL import ImageDraw, ImageFont
+
+    panels = []
+    for frame, _ in pair:
+        picture = Pillow.fromarray(frame)
+        panels.append(picture.resize((max(1, round(picture.width * SIZE_PX / picture.height)), SIZE_PX)))
+    width = max(260, *(panel.width for panel in panels))
+    page = Pillow.new("RGB", (2 * width + 3 * MARGIN_PX, SIZE_PX + BANNER_PX + MARGIN_PX), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.load_default(13)
+    for column, (panel, title, (_, text)) in enumerate(zip(panels, titles, pair, strict=True)):
+        left = MARGIN_PX + column * (width + MARGIN_PX)
+        page.paste(panel, (left + (width - panel.width) // 2, BANNER_PX))
+        draw.text((left, 4), title, fill=(31, 90, 180) if column == 0 else (179, 38, 30), font=font)
+        draw.text((left, 23), f"{adapter} · {text}", fill=(90, 90, 90), font=font)
+    return page
+
+
+def _save_still(out: Path, pages: list[Any]) -> None:
+    from PIL import Image as Pillow
+
+    whole = Pillow.new("RGB", (pages[0].width, sum(page.height for page in pages)), "white")
+    for row, page in enumerate(pages):
+        whole.paste(page, (0, row * page.height))
+    with replacing(out) as temporary:
+        whole.quantize(128).save(temporary, format="PNG", optimize=True)
+
+
+def _save_webp(out: Path, pages: list[Any]) -> None:
+    with replacing(out) as temporary:
+        pages[0].save(temporary, format="WEBP", save_all=True, append_images=pages[1:], duration=80, loop=0, quality=70, method=4)
+
+
+def _save_mp4(out: Path, pages: list[Any]) -> None:
+    try:
+        import imageio_ffmpeg
+    except ModuleNotFoundError:
+        raise BadInput("an .mp4 needs the package imageio-ffmpeg; install it with: pip install 'slrl[video]'.") from None
+    width, height = (pages[0].width // 2) * 2, (pages[0].height // 2) * 2
+    with replacing(out) as temporary:
+        writer = imageio_ffmpeg.write_frames(str(temporary), (width, height), fps=12, macro_block_size=2)
+        writer.send(None)
+        for page in pages:
+            writer.send(np.asarray(page.crop((0, 0, width, height)), np.uint8).tobytes())
+        writer.close()

@@ -1,0 +1,187 @@
+"""What one life is summarised to, and the folder that keeps it."""
+
+import csv
+import io
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import tomli_w
+import torch
+
+from slrl.errors import BadInput
+from slrl.files import made_folder, replacing, write_text
+from slrl.lives.life import Life, Outcome
+from slrl.lives.trace import draw
+from slrl.priors import Prior
+from slrl.scenarios import Scenario
+
+SCHEMA = 1
+ERROR = "error.txt"  # in the folder of a life that crashed: its settings are beside it, and no result
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """One life in numbers, with all that is needed to ask where they came from."""
+
+    schema: int = SCHEMA
+    scenario: str
+    adapter: str
+    seed: int
+    outcome: Outcome
+    steps: int  # steps-to-completion if the outcome is success; else the steps until the life ended
+    life_steps: int  # the budget
+    censored: bool  # no success was seen: the steps-to-completion is larger than ``steps``
+    wall_clock_s: float
+    steps_per_s: float
+    prior: str
+    prior_sha256: str
+    versions: dict[str, str]
+    git_revision: str | None
+    folder: str | None = None
+
+    @classmethod
+    def of(
+        cls, life: Life, *, scenario: str, adapter: str, seed: int, life_steps: int, prior: Prior, folder: Path | None
+    ) -> "Result":
+        """Summarise a life."""
+        return cls(
+            scenario=scenario,
+            adapter=adapter,
+            seed=seed,
+            outcome=life.outcome,
+            steps=life.steps,
+            life_steps=life_steps,
+            censored=life.outcome != "success",
+            wall_clock_s=round(life.wall_clock_s, 3),
+            steps_per_s=round(life.steps / max(life.wall_clock_s, 1e-9), 1),
+            prior=prior.name,
+            prior_sha256=prior.sha256,
+            versions=versions(),
+            git_revision=git_revision(),
+            folder=None if folder is None else str(folder),
+        )
+
+    def json(self) -> str:
+        """One line."""
+        return json.dumps(asdict(self))
+
+
+def versions() -> dict[str, str]:
+    """What the numbers depend on: packages, as MuJoCo's trajectories differ between its versions, and the processor.
+
+    With other instructions oneDNN rounds otherwise, and what is learned from the same data with the same seed is another agent.
+    """
+    found = {"python": platform.python_version(), "instructions": instructions()}
+    for package in ("slrl", "torch", "numpy", "gymnasium", "minari", "mujoco", "gymnasium-robotics", "metaworld"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def instructions() -> str:
+    """Which instructions of the processor torch and oneDNN use: AVX2 if no more was allowed (``ONEDNN_MAX_CPU_ISA``)."""
+    most, has = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper(), torch.backends.cpu.get_cpu_capability()
+    return most if most == "AVX2" and has.startswith("AVX512") else has
+
+
+def git_revision() -> str | None:
+    """The commit of the checkout that slrl runs from, with ``+`` if it was changed; None when it is installed."""
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None  # no git on this machine, or a checkout without a commit
+    return head + ("+" if changed else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a folder for runs that cannot be written, before the work begins; nothing is made yet."""
+    nearest = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        what = "not a folder" if nearest.is_file() else "not writable"
+        raise BadInput(f"cannot write runs into {out}: {nearest} is {what}; choose another --out.")
+
+
+def free_folder(
+    out: Path, scenario: str, adapter: str, seed: int, settings: dict[str, Any], more: Mapping[str, str] = MappingProxyType({})
+) -> Path:
+    """``out/scenario/adapter/seed-N``, free to be written: a life that is there moves to ``seed-N.1``, if it is another one.
+
+    That is one with other settings, or other files of its adapter (``more``): a planner may have answered otherwise. What is left
+    of a life without a result is written over.
+    """
+    folder = made_folder(out / scenario / adapter) / f"seed-{seed}"
+    wanted = {"settings.toml": tomli_w.dumps(settings), **more}
+    if (folder / "result.json").is_file() and not all(
+        (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") == text for name, text in wanted.items()
+    ):
+        number = next(n for n in range(1, 10**6) if not folder.with_name(f"{folder.name}.{n}").exists())
+        folder.rename(folder.with_name(f"{folder.name}.{number}"))
+    return made_folder(folder)
+
+
+def write(
+    folder: Path,
+    result: Result,
+    life: Life,
+    settings: dict[str, Any],
+    scenario: Scenario,
+    prior: Prior,
+    more: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """All files of a life, each whole or not at all; ``result.json`` comes last and says that the others are there.
+
+    ``more`` are those that its adapter has to keep: names and texts.
+    """
+    write_text(folder / "settings.toml", tomli_w.dumps(settings))
+    write_text(folder / "metrics.csv", _csv(life.metrics))
+    for name, text in more.items():
+        write_text(folder / name, text)
+    with replacing(folder / "life.npz") as temporary:
+        np.savez_compressed(temporary, obs=life.obs, action=life.action, reward=life.reward, progress=life.progress)
+    with replacing(folder / "trace.png") as temporary:
+        draw(temporary, life, f"{result.adapter} · seed {result.seed}", scenario, prior)
+    write_text(folder / "result.json", json.dumps(asdict(result), indent=1) + "\n")
+
+
+def read_metrics(folder: Path) -> list[dict[str, float]]:
+    """The rows of a life's ``metrics.csv``, each with what was measured then.
+
+    Raises:
+        OSError, ValueError: if it is missing or damaged.
+    """
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        try:
+            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
+        except (TypeError, AttributeError, csv.Error) as error:  # more cells than columns, or bytes that are no text
+            raise ValueError(f"metrics.csv is damaged: {error}") from None
+    if any("life/step" not in row for row in rows):
+        raise ValueError("metrics.csv is damaged: a row has no life/step")
+    return rows
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, keys, restval="")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()

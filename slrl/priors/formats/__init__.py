@@ -1,0 +1,142 @@
+"""Layouts of recorded data, one file each. Which one a file has is seen from what is in it, never from its name.
+
+```
+row t of every layout:   obs[t]  action[t]  reward[t]  next_obs[t]  terminated[t]  truncated[t]
+                            └──────── action leads from obs to next_obs; the reward is for arriving there ────────┘
+```
+Each module has ``matches(file) -> bool`` and ``read(file) -> Rows``.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from slrl.errors import BadInput
+from slrl.types import F32, Bools
+
+
+class Rows(NamedTuple):
+    """What a reader returns: N transitions in the order of the file, and what the reader had to decide."""
+
+    format: str
+    obs: F32  # (N, O)
+    action: F32  # (N, A)
+    reward: F32  # (N,)
+    next_obs: F32  # (N, O)
+    terminated: Bools  # (N,)
+    truncated: Bools  # (N,) last row of an episode that was cut, not ended
+    episode: NDArray[np.int32]  # (N,) 0, 0, …, 1, 1, …
+    env_params: F32 | None = None  # (N, E)
+    behaviour: NDArray[np.int32] | None = None  # (N,) which of several behaviours acted
+    notes: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Rows:
+    """Read a file in any layout that slrl knows."""
+    from slrl.priors.formats import d4rl, minari, robomimic
+
+    with open_hdf5(path) as file:
+        layouts: tuple[Any, ...] = (robomimic, minari, d4rl)
+        for layout in layouts:  # from the most to the least specific
+            if layout.matches(file):
+                rows: Rows = layout.read(file, path)
+                return rows
+        found = ", ".join(sorted(file)[:8]) or "nothing"
+        raise BadInput(
+            f"{path} is not a dataset slrl knows: it holds {found}. It should hold episode_0, … (Minari), "
+            "data/demo_0, … (robomimic) or observations and actions (D4RL)."
+        )
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open an HDF5 file to read, or say in one sentence why it is none."""
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}." if not path.exists() else f"{path} is not a file.")
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(64)
+    except PermissionError:
+        raise BadInput(f"{path} cannot be read: permission denied.") from None
+    if not head:
+        raise BadInput(f"{path} is empty.")
+    if head.startswith(b"version https://git-lfs"):
+        raise BadInput(f"{path} is a Git-LFS pointer, not the data; fetch it with `git lfs pull`.")
+    if not h5py.is_hdf5(path):
+        raise BadInput(f"{path} is not an HDF5 file; slrl reads Minari, D4RL and robomimic HDF5 files.")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise BadInput(f"{path} is damaged: {_reason(error)}.") from None
+    with file:
+        try:
+            yield file
+        except OSError as error:  # a chunk that cannot be read back
+            raise BadInput(f"{path} is damaged: {_reason(error)}.") from None
+
+
+def child(group: h5py.Group, key: str) -> Any:
+    """``group[key]``, refused if it leads out of the file."""
+    link = group.get(key, getlink=True)
+    if isinstance(link, h5py.ExternalLink):
+        raise BadInput(
+            f"{group.file.filename}: {group.name.rstrip('/')}/{key} is a link into another file, which slrl does not follow."
+        )
+    if key not in group:
+        raise BadInput(f"{group.file.filename} has no {group.name.rstrip('/')}/{key}; it is needed.")
+    node = group[key]
+    if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
+        raise BadInput(f"{group.file.filename}: {node.name} keeps its data in another file, which slrl does not follow.")
+    return node
+
+
+def array(group: h5py.Group, key: str, dtype: Any = np.float32) -> NDArray[Any]:
+    """A numeric dataset as an array."""
+    node = child(group, key)
+    if not isinstance(node, h5py.Dataset):
+        raise BadInput(f"{group.file.filename}: {node.name} must be an array, not a group.")
+    if node.dtype.kind not in "fiub":
+        hint = " (images are not supported)" if node.dtype.kind == "O" else ""
+        raise BadInput(f"{group.file.filename}: {node.name} must hold numbers, not {node.dtype}{hint}.")
+    if node.dtype.kind == "f" or np.dtype(dtype).kind != "f":
+        values: NDArray[Any] = node[()]
+        return values if values.dtype == dtype else values.astype(dtype)
+    return np.asarray(node[()], dtype)
+
+
+def columns(node: h5py.Group, key: str) -> F32:
+    """Observations or actions as (T, D): a group of arrays is concatenated in sorted key order."""
+    member = child(node, key)
+    if isinstance(member, h5py.Group):
+        if not len(member):
+            raise BadInput(f"{node.file.filename}: {member.name} is empty.")
+        return np.concatenate([columns(member, name) for name in sorted(member)], axis=1)
+    values = array(node, key)
+    return values.reshape(len(values), math.prod(values.shape[1:])) if values.ndim else values.reshape(1, 1)
+
+
+def infos(node: h5py.Group, key: str) -> F32 | None:
+    """What stands in ``infos/<key>`` as (T, D), if there is any."""
+    return columns(child(node, "infos"), key) if "infos" in node and key in child(node, "infos") else None
+
+
+def flags(group: h5py.Group, key: str) -> Bools:
+    """Terminals and the like: bool (N,), float (N, 1) and everything between."""
+    return array(group, key, np.bool_).reshape(-1)
+
+
+def same_length(path: Path, where: str, **arrays: NDArray[Any]) -> None:
+    """Refuse arrays of different length, naming each."""
+    if len({len(a) for a in arrays.values()}) > 1:
+        lengths = ", ".join(f"{key} {len(a)}" for key, a in arrays.items())
+        raise BadInput(f"{path}: the arrays of {where} have different lengths ({lengths}); each row needs all of them.")
+
+
+def _reason(error: OSError) -> str:
+    return str(error).removeprefix("Unable to synchronously open file (").rstrip(").")

@@ -1,0 +1,257 @@
+"""The contract of a scenario, tested before a long run and not during it: what `slrl check` prints.
+
+Each test is a function that returns a sentence on what holds, raises :class:`Broken` with a sentence on what does not, or returns
+None where it does not apply.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import gymnasium as gym
+import numpy as np
+
+from slrl import envs, plugins, scenarios
+from slrl.envs.success import imported
+from slrl.errors import BadInput
+from slrl.priors import Prior, check_fit
+from slrl.recording import recipes
+from slrl.recording.recipes import Behaviour
+from slrl.scenarios import Scenario
+from slrl.types import F32
+
+REPEAT_STEPS = 200
+RANDOM_STEPS = 2_000
+OPTIMUM_SEEDS = 5
+OPTIMUM_MARGIN = 0.25  # how far the median of the seeds may be from the steps that the scenario names
+
+
+class Broken(Exception):
+    """A contract that does not hold; the message says why and what would be right."""
+
+
+class Verdict(NamedTuple):
+    """What became of one contract."""
+
+    contract: str
+    outcome: Literal["ok", "broken", "skipped"]
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The scenario under test and the prior that it is tested with."""
+
+    scenario: Scenario
+    prior: Prior
+    target: Callable[..., gym.Env[Any, Any]] = field(repr=False)
+    source: Callable[..., gym.Env[Any, Any]] = field(repr=False)
+
+
+def check(name: str, prior: str | None = None) -> Iterator[Verdict]:
+    """Test the scenario of a name or file, with its own prior or another.
+
+    Raises:
+        BadInput: if the file cannot be read as a scenario at all, or its prior cannot be loaded.
+    """
+    scenario = scenarios.load(name)
+    envs.check(scenario)
+    data = recipes.load_prior(prior or scenario.prior)
+    yield Verdict(
+        "loads and builds", "ok", f"{scenario.source.env} and {scenario.target.env} open, {data.name} has {len(data):,} rows."
+    )
+    subject = Subject(scenario, data, lambda **s: envs.make(scenario, **s), lambda **s: envs.make_source(scenario, **s))
+    fits = True
+    for contract, test in CONTRACTS.items():
+        if not fits:
+            yield Verdict(contract, "skipped", "It was not tested, because the spaces do not agree.")
+            continue
+        try:
+            sentence = test(subject)
+        except (Broken, BadInput) as error:
+            fits = contract != "spaces agree"
+            yield Verdict(contract, "broken", str(error))
+        else:
+            yield Verdict(contract, "ok" if sentence else "skipped", sentence or NOT_APPLICABLE[contract])
+
+
+def _spaces(subject: Subject) -> str:
+    source, target = subject.source(), subject.target()
+    try:
+        if source.observation_space.shape != target.observation_space.shape or source.action_space != target.action_space:
+            raise Broken(
+                f"Source and target differ: {source.observation_space.shape} and {target.observation_space.shape} "
+                f"observations, {source.action_space} and {target.action_space} actions; a life needs the same."
+            )
+        check_fit(subject.prior, target.observation_space, target.unwrapped.action_space, f"scenario {subject.scenario.name}")
+        sizes = target.observation_space.shape, target.action_space.shape
+        return f"Prior, source and target have observations of shape {sizes[0]} and actions of shape {sizes[1]}."
+    finally:
+        source.close()
+        target.close()
+
+
+def _one_life(subject: Subject) -> str:
+    env = subject.target()
+    try:
+        env.reset(seed=0)
+        try:
+            env.reset(seed=0)
+        except RuntimeError:
+            return "A second reset is refused."
+        raise Broken("A second reset was possible; a life must be single.")
+    finally:
+        env.close()
+
+
+def _same_seed(subject: Subject) -> str:
+    first, second = (_rollout(subject.target(), 7, REPEAT_STEPS) for _ in range(2))
+    if len(first) != len(second) or not np.array_equal(first, second):
+        step = next((t for t, (a, b) in enumerate(zip(first, second, strict=False)) if not np.array_equal(a, b)), len(second))
+        raise Broken(
+            f"The same seed and actions gave another observation at step {step}; the world draws from something unseeded."
+        )
+    return f"The same seed gives the same {len(first) - 1} steps."
+
+
+def _rewards(subject: Subject) -> str | None:
+    name = subject.scenario.reward_function
+    if name is None:
+        return None
+    prior = subject.prior
+    expected = np.asarray(imported(name, "reward_function")(prior.obs, prior.action, prior.next_obs), np.float32)
+    if expected.shape != prior.reward.shape:
+        raise Broken(f"{name} gives an array of shape {expected.shape} for {len(prior):,} rows; it must give one reward per row.")
+    off = np.abs(expected - prior.reward) > 1e-3 * np.maximum(1.0, np.abs(prior.reward))
+    if off.any():
+        row = int(np.argmax(off))
+        raise Broken(
+            f"{name} gives {expected[row]:.6g} for row {row} of the prior, which stores {prior.reward[row]:.6g}; "
+            f"{int(off.sum()):,} rows differ. The reward of a row must be for arriving in its next_obs."
+        )
+    return f"{name} gives the stored reward of all {len(prior):,} rows."
+
+
+def _optimum(subject: Subject) -> str | None:
+    scenario = subject.scenario
+    if scenario.optimum is None or scenario.optimum_steps is None:
+        return None
+    steps = [_lived_by(subject, scenario.optimum, seed) for seed in range(OPTIMUM_SEEDS)]
+    reached = [step for step in steps if step is not None]
+    if 2 * len(reached) < len(steps):
+        most = 4 * scenario.optimum_steps
+        raise Broken(f"The named optimum succeeded within {most:,} steps in only {len(reached)} of {len(steps)} lives.")
+    median = float(np.median(reached))
+    if abs(median / scenario.optimum_steps - 1) > OPTIMUM_MARGIN:
+        raise Broken(
+            f"The named optimum needs {median:,.0f} steps (median of {reached}); 'optimum_steps' says {scenario.optimum_steps:,}."
+        )
+    name = scenario.optimum["name"]
+    return f"{name} succeeds in {len(reached)} of {len(steps)} lives, after {median:,.0f} steps in the median."
+
+
+def _no_early_end(subject: Subject) -> str:
+    env, rng = subject.target(), np.random.default_rng(3)
+    try:
+        env.reset(seed=3)
+        for step in range(1, min(RANDOM_STEPS, subject.scenario.life_steps) + 1):
+            *_, terminated, _, info = env.step(_random(env, rng))
+            if terminated and not info["success"]:
+                raise Broken(
+                    f"The world ended the life after {step} random steps without success; a life ends by success or its budget."
+                )
+            if terminated:
+                return f"Random actions succeeded after {step} steps, and nothing ended the life before."
+        return f"Nothing ends the life in {step:,} random steps."
+    finally:
+        env.close()
+
+
+def _shift_matters(subject: Subject) -> str | None:
+    scenario = subject.scenario
+    if scenario.source == scenario.target:
+        return None
+    late = max((int(shift.get("start_step", 0)) for shift in scenario.target.shifts), default=0)
+    steps = REPEAT_STEPS + late
+    source, target = (_rollout(build(life_steps=steps + 1), 7, steps) for build in (subject.source, subject.target))
+    for step, (a, b) in enumerate(zip(source, target, strict=False)):
+        if not np.allclose(a, b, atol=1e-6):
+            return f"Source and target part at step {step} of the same random actions."
+    parts = _model_difference(subject)
+    if parts is None:
+        raise Broken(f"Source and target are the same for {steps:,} random steps and in their models: the shift changes nothing.")
+    return parts
+
+
+def _model_difference(subject: Subject) -> str | None:
+    """What MuJoCo's models differ in, for a shift that random actions do not reach."""
+    models: list[Any] = []
+    for build in (subject.source, subject.target):
+        env = build()
+        env.reset(seed=7)
+        world = env.unwrapped
+        models.append(getattr(world, "model", None))  # of MuJoCo, where it has one
+        env.close()
+    if None in models:
+        return None
+    a, b = (int(model.ngeom) for model in models)
+    return (
+        f"The target's model has {b - a} more geoms than the source's ({b} and {a}); random actions do not reach them."
+        if a != b
+        else None
+    )
+
+
+def _rollout(env: gym.Env[Any, Any], seed: int, steps: int) -> list[F32]:
+    """Observations under random actions that depend on ``seed`` alone, until the end of the life."""
+    rng = np.random.default_rng(seed)
+    try:
+        seen = [env.reset(seed=seed)[0]]
+        for _ in range(steps):
+            obs, _, terminated, truncated, _ = env.step(_random(env, rng))
+            seen.append(obs)
+            if terminated or truncated:
+                break
+        return seen
+    finally:
+        env.close()
+
+
+def _random(env: gym.Env[Any, Any], rng: np.random.Generator) -> F32:
+    assert env.action_space.shape is not None
+    return rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
+
+
+def _lived_by(subject: Subject, table: dict[str, Any], seed: int) -> int | None:
+    """Steps until a behaviour succeeds in the target, or None."""
+    assert subject.scenario.optimum_steps is not None
+    env = subject.target(life_steps=4 * subject.scenario.optimum_steps)
+    name, settings = plugins.split(table, "[optimum]")
+    rng = np.random.default_rng(seed)
+    behaviour: Behaviour = plugins.make("slrl.recording.behaviours", name, settings, where="[optimum]", rng=rng, env=env)
+    try:
+        obs, _ = env.reset(seed=seed)
+        behaviour.reset(obs)
+        for step in range(1, 4 * subject.scenario.optimum_steps + 1):
+            obs, _, terminated, truncated, info = env.step(behaviour.act(obs))
+            if terminated or truncated:
+                return step if info["success"] else None
+        return None
+    finally:
+        env.close()
+
+
+CONTRACTS: dict[str, Callable[[Subject], str | None]] = {
+    "spaces agree": _spaces,
+    "one life only": _one_life,
+    "same seed, same life": _same_seed,
+    "rewards of the prior": _rewards,
+    "no early end": _no_early_end,
+    "the shift matters": _shift_matters,
+    "the optimum succeeds": _optimum,
+}
+NOT_APPLICABLE = {
+    "rewards of the prior": "The scenario has no 'reward_function' to recompute them with.",
+    "the shift matters": "Source and target are the same world.",
+    "the optimum succeeds": "The scenario names no [optimum] with 'optimum_steps'.",
+}

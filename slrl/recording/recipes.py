@@ -1,0 +1,397 @@
+"""Recipes: priors that are made here. Reads priors/*.toml, writes Minari datasets that `minari show` reads."""
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Protocol, get_type_hints, runtime_checkable
+
+import gymnasium as gym
+import numpy as np
+from tqdm import tqdm
+
+from slrl import envs, files, plugins, priors
+from slrl.errors import BadInput
+from slrl.files import made_folder, replacing, write_text
+from slrl.priors import Prior, formats
+from slrl.scenarios import World
+from slrl.types import F32, Metrics, Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a prior is made: a world, what acts in it, how many rows, and one seed."""
+
+    name: str
+    summary: str
+    env: str  # a Gymnasium id, or module:Class
+    rows: int
+    episode_steps: int  # an episode without success is cut here
+    seed: int
+    licence: str
+    behaviour: dict[str, Any]
+    settings: dict[str, Any] = field(default_factory=dict)  # of the environment
+    shifts: tuple[dict[str, Any], ...] = ()  # laid over the world in every episode
+    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = None  # shifts with ranges; every episode draws from them
+    training_steps: int = 0  # lived while a behaviour that learns is learning
+    replay_rows: int = (
+        0  # of them, how many are kept at most: whole episodes, evenly over the training; the other rows come after it
+    )
+    significant_bits: int = 24  # of each number's 24; fewer make a smaller file
+    sha256: str | None = None  # of the rows that it gave on the machine of its authors
+
+    @property
+    def dataset_id(self) -> str:
+        """The Minari id under which the recipe's data is stored."""
+        return f"slrl/{self.name}-v0"
+
+
+SEVERAL = " + "
+
+
+class Behaviour(Protocol):
+    """What acts while a prior is recorded."""
+
+    def reset(self, obs: F32) -> None:
+        """Begin an episode."""
+        ...
+
+    def act(self, obs: F32) -> F32:
+        """The action for an observation."""
+        ...
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """A behaviour that learns while it is recorded, and stops when its training is over."""
+
+    def learn(self, transition: Transition) -> Metrics:
+        """Take in one step."""
+        ...
+
+    def finish(self) -> None:
+        """From here on nothing is learned, and the finished policy acts."""
+        ...
+
+
+def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
+    """A prior by recipe name or path (built if it is not there yet), Minari id, Minari directory or HDF5 file.
+
+    Several of them, with `` + `` in between, become one prior in which each is a behaviour.
+
+    Raises:
+        BadInput: with one sentence on what is wrong with the file or the name.
+    """
+    text = str(spec)
+    if SEVERAL in text:
+        return priors.join([load_prior(one, quiet=quiet) for one in text.split(SEVERAL)])
+    if not (text.endswith(".toml") or text in files.names("priors")):
+        return priors.load(text)
+    recipe, table = read(text)
+    data = priors.minari_root() / recipe.dataset_id
+    if not (data / "data" / "metadata.json").is_file():
+        return build(text, quiet=quiet)
+    if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get("description", ""):
+        if shipped(text):  # a newer version came with a newer file
+            return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
+        raise BadInput(f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew.")
+    return replace(priors.load(data), name=recipe.name, recipe=text)
+
+
+def shipped(name: str) -> Path | None:
+    """The file beside a recipe that holds its rows, if building them would take long and they are shipped built."""
+    path = Path(name).expanduser() if name.endswith(".toml") else files.folder("priors") / f"{name}.toml"
+    path = path.with_suffix(".hdf5")
+    return path if path.is_file() else None
+
+
+def read(name: str) -> tuple[Recipe, dict[str, Any]]:
+    """A recipe and the table it was read from."""
+    table = files.read("priors", name)
+    short = Path(name).stem if name.endswith(".toml") else name
+    where = f"prior {short!r}"
+    recipe = Recipe(**plugins.bind(Recipe, {"name": short, **table}, where=where))
+    if recipe.rows < 1 or recipe.episode_steps < 1:
+        raise BadInput(f"'rows' and 'episode_steps' in {where} must be 1 or more.")
+    if not 0 <= recipe.replay_rows <= min(recipe.rows, recipe.training_steps):
+        raise BadInput(f"'replay_rows' in {where} must be from 0 to the smaller of 'rows' and 'training_steps'.")
+    if not 1 <= recipe.significant_bits <= 24:
+        raise BadInput(f"'significant_bits' in {where} must be from 1 to 24, not {recipe.significant_bits}.")
+    if not priors.MINARI_ID.fullmatch(recipe.dataset_id):
+        raise BadInput(f"{short!r} cannot name a prior; use letters, digits, - and _.")
+    return recipe, table
+
+
+def build(name: str, *, rebuild: bool = False, quiet: bool = False, out: str | os.PathLike[str] | None = None) -> Prior:
+    """Store the recipe's rows as a Minari dataset, whole or not at all.
+
+    The rows are taken from the file that is shipped beside the recipe, or recorded if there is none or ``rebuild`` is set.
+    ``out`` names a compressed HDF5 file in Minari's layout that gets them too: how the shipped files are made.
+    """
+    final = made_folder(priors.minari_root()) / read(name)[0].dataset_id
+    if out is not None:  # before hours of recording, not after
+        made_folder(Path(out).expanduser().absolute().parent)
+        if Path(out).expanduser().is_dir():
+            raise BadInput(f"{out} is a directory; --out needs the name of a file.")
+    if final.exists() and not rebuild:
+        raise BadInput(f"{final} exists; add --rebuild to make it anew.")
+    return _build(name, record=rebuild or shipped(name) is None, replace_old=rebuild, quiet=quiet, out=out)
+
+
+def _build(name: str, *, record: bool, replace_old: bool, quiet: bool, out: str | os.PathLike[str] | None) -> Prior:
+    recipe, table = read(name)
+    final = made_folder(priors.minari_root()) / recipe.dataset_id
+    file = None if record else shipped(name)
+    steps = recipe.rows - recipe.replay_rows + recipe.training_steps
+    hidden = True if file is not None or quiet else None
+    with tqdm(total=steps, desc=f"recording {recipe.name}", unit="step", disable=hidden) as bar:
+        episodes = list(_record(recipe, bar)) if file is None else _unpack(file)
+    _store(recipe, episodes, _about(recipe, table), final, replace_old=replace_old)
+    if out is not None:
+        _compress(final / "data" / "main_data.hdf5", Path(out).expanduser())
+    return replace(priors.load(final), name=recipe.name, recipe=name)
+
+
+class DrawnWorld:
+    """A recipe's world for those who act in it themselves (:class:`slrl.types.RandomisedWorld`)."""
+
+    def __init__(self, recipe: Recipe, seed: int = 0) -> None:
+        self.episode_steps, self._randomise = recipe.episode_steps, recipe.randomise
+        self._bare = self._env = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
+        seeds, params = np.random.SeedSequence((recipe.seed, seed)).spawn(2)
+        self._seeds, self._rng = np.random.default_rng(seeds), np.random.default_rng(params)
+
+    def reset(self) -> tuple[F32, F32]:
+        """Draw the parameters, and begin an episode under them."""
+        envs.lift(self._env, self._bare)
+        shifts, params = _draw(self._randomise, self._rng)
+        assert params is not None
+        self._env = envs.under(self._bare, shifts)
+        return self._env.reset(seed=int(self._seeds.integers(2**31)))[0], params
+
+    def step(self, action: F32) -> tuple[F32, bool]:
+        """One step; nothing happens by itself after the last one of an episode."""
+        obs, _, terminated, _, _ = self._env.step(action)
+        return obs, terminated
+
+    def close(self) -> None:
+        """Undo the changes and close."""
+        envs.lift(self._env, self._bare)
+        self._bare.close()
+
+
+def world_of(prior: Prior) -> DrawnWorld | None:
+    """The randomised world that a prior was recorded in: of its recipe, or of the recipe that gives the same rows."""
+    if prior.env_params is None:
+        return None
+    for name in (prior.recipe,) if prior.recipe is not None else files.names("priors"):
+        recipe = read(name)[0]
+        if recipe.randomise is not None and (prior.recipe is not None or recipe.sha256 == prior.sha256):
+            return DrawnWorld(recipe)
+    return None
+
+
+def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, replace_old: bool) -> None:
+    """Write a Minari dataset beside its place and move it there."""
+    import minari
+
+    made_folder(final.parent)
+    temporary = f"slrl/building-{secrets.token_hex(4)}-v0"
+    folder = priors.minari_root() / temporary
+    world = envs.make_world(World(env=recipe.env, settings=recipe.settings))
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=UserWarning, module="minari")  # an unset e-mail address and the like
+            minari.create_dataset_from_buffers(
+                temporary, episodes, env=_spec_of(world), observation_space=world.observation_space,
+                action_space=world.unwrapped.action_space, algorithm_name=str(recipe.behaviour["name"]), author="slrl",
+                description=about,
+            )  # fmt: skip
+        metadata = folder / "data" / "metadata.json"
+        write_text(metadata, json.dumps({**json.loads(metadata.read_text()), "dataset_id": recipe.dataset_id}))
+        if final.exists() and replace_old:
+            shutil.rmtree(final)
+        if not final.exists():  # another process may have built the same in the meantime
+            folder.replace(final)
+    finally:
+        world.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
+    """Episodes until there are enough rows; the last one is cut to give exactly ``recipe.rows``."""
+    world_seed, behaviour_seed, randomise_seed = np.random.SeedSequence(recipe.seed).spawn(3)
+    rng, randomiser = np.random.default_rng(behaviour_seed), np.random.default_rng(randomise_seed)
+    name, settings = plugins.split(recipe.behaviour, f"[behaviour] of prior {recipe.name!r}")
+    world = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
+    behaviour: Behaviour = plugins.make("slrl.recording.behaviours", name, settings, where="[behaviour]", rng=rng, env=world)
+    if recipe.training_steps and not isinstance(behaviour, Learner):
+        raise BadInput(f"the behaviour {name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'.")
+    seeds = np.random.default_rng(world_seed)
+    number = kept = lived = 0
+    while kept < recipe.rows:
+        learner = behaviour if lived < recipe.training_steps and isinstance(behaviour, Learner) else None
+        shifts, params = _draw(recipe.randomise, randomiser)
+        env = envs.under(world, shifts)
+        most = recipe.training_steps - lived if learner else recipe.rows - kept
+        seed = int(seeds.integers(2**31))
+        episode = _episode(env, behaviour, learner, seed, min(recipe.episode_steps, most), bar)
+        envs.lift(env, world)
+        steps = len(episode["actions"])
+        if learner:
+            lived += steps
+            if lived >= recipe.training_steps:
+                learner.finish()
+            # Kept if the share of the replay rows that is kept has fallen behind the share of the training that is over.
+            room = recipe.replay_rows - kept
+            if not room or kept / recipe.replay_rows >= lived / recipe.training_steps:
+                continue
+            episode = _cut(episode, min(steps, room))
+            steps = len(episode["actions"])
+        episode["actions"] = [_own_units(action, world) for action in episode["actions"]]
+        yield _buffer(number, seed, episode, params, recipe.significant_bits)
+        number, kept = number + 1, kept + steps
+    world.close()
+
+
+def _episode(
+    env: gym.Env[Any, Any], behaviour: Behaviour, learner: Learner | None, seed: int, most: int, bar: "tqdm[Any]"
+) -> dict[str, list[Any]]:
+    obs, _ = env.reset(seed=seed)
+    behaviour.reset(obs)
+    episode: dict[str, list[Any]] = {"observations": [obs], "actions": [], "rewards": [], "terminations": []}
+    for step in range(1, most + 1):
+        action = behaviour.act(obs)
+        next_obs, reward, terminated, _, _ = env.step(action)
+        if learner:
+            metrics = learner.learn(Transition(obs, action, float(reward), next_obs, terminated, False))
+            if step == most or terminated:
+                shown = {"return": sum(episode["rewards"]), **metrics}
+                bar.set_postfix({key: f"{float(value):.4g}" for key, value in shown.items()}, refresh=False)
+        obs = next_obs
+        for key, value in zip(episode, (obs, action, float(reward), terminated), strict=True):
+            episode[key].append(value)
+        bar.update(1)
+        if terminated:
+            break
+    return episode
+
+
+def _own_units(action: F32, world: gym.Env[Any, Any]) -> F32:
+    """An action in [-1, 1] in the world's own bounds, which is how data is stored."""
+    space: Any = world.unwrapped.action_space
+    if np.all(space.low == -1) and np.all(space.high == 1):
+        return action
+    own: F32 = (space.low + (action + 1) / 2 * (space.high - space.low)).astype(np.float32)
+    return own
+
+
+def _cut(episode: dict[str, list[Any]], steps: int) -> dict[str, list[Any]]:
+    return {key: values[: steps + (key == "observations")] for key, values in episode.items()}
+
+
+def _buffer(number: int, seed: int | None, episode: dict[str, list[Any]], params: F32 | None, bits: int) -> Any:
+    """Minari's record of an episode, its numbers rounded to so many significant bits."""
+    from minari.data_collector import EpisodeBuffer
+
+    observations, actions, rewards = (
+        rounded(np.array(episode[key], np.float32), bits) for key in ("observations", "actions", "rewards")
+    )
+    terminations = [bool(value) for value in episode["terminations"]]
+    truncations = [False] * (len(actions) - 1) + [not terminations[-1]]
+    infos = {} if params is None else {"env_params": np.tile(params, (len(observations), 1))}
+    return EpisodeBuffer(
+        id=number, seed=seed, observations=observations, actions=actions, rewards=rewards.tolist(),
+        terminations=terminations, truncations=truncations, infos=infos,
+    )  # fmt: skip
+
+
+def rounded(values: F32, bits: int) -> F32:
+    """Float32 with the given number of significant bits, the rest of the 24 zero: rounded to nearest, and easy to compress."""
+    if bits >= 24:
+        return values
+    drop = 24 - bits
+    whole = values.view(np.uint32)
+    half = np.uint32(1 << (drop - 1))
+    result: F32 = ((whole + half) & np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)).view(np.float32)
+    return result
+
+
+def _draw(
+    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None, rng: np.random.Generator
+) -> tuple[tuple[dict[str, Any], ...], F32 | None]:
+    """One episode's shifts: every range in the tables becomes one number, drawn uniformly and recorded."""
+    if randomise is None:
+        return (), None
+    shifts, params = [], []
+    for table in (randomise,) if isinstance(randomise, dict) else randomise:
+        hints = get_type_hints(plugins.find("slrl.envs.shifts", str(table.get("name"))).make)
+        shift = {}
+        for key, value in sorted(table.items()):
+            if not (isinstance(value, list) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value)):
+                shift[key] = value
+                continue
+            params.append(float(rng.uniform(*value)))
+            shift[key] = params[-1] if hints.get(key) is float else [params[-1], params[-1]]
+        shifts.append(shift)
+    return tuple(shifts), np.array(params, np.float32)
+
+
+def _unpack(file: Path) -> list[Any]:
+    """The episodes of a shipped file."""
+    rows = formats.read(file)
+    ends = np.flatnonzero(np.diff(rows.episode, append=rows.episode[-1] + 1)) + 1
+    episodes = []
+    for number, (start, stop) in enumerate(pairwise([0, *ends.tolist()])):
+        at = slice(start, stop)
+        episode = {
+            "observations": [*rows.obs[at], rows.next_obs[stop - 1]],
+            "actions": list(rows.action[at]),
+            "rewards": list(rows.reward[at]),
+            "terminations": list(rows.terminated[at]),
+        }
+        params = None if rows.env_params is None else rows.env_params[start]
+        episodes.append(_buffer(number, None, episode, params, 24))
+    return episodes
+
+
+def _compress(source: Path, target: Path) -> None:
+    """Minari's HDF5 file again, small: what is shipped beside a recipe."""
+    import h5py
+
+    with replacing(target) as temporary, h5py.File(source, "r") as old, h5py.File(temporary, "w", libver="latest") as new:
+
+        def copy(name: str, node: Any) -> None:
+            if isinstance(node, h5py.Dataset):
+                new.create_dataset(
+                    name,
+                    data=node[()],
+                    chunks=node.shape,
+                    compression="gzip",
+                    compression_opts=9,
+                    shuffle=True,
+                    track_times=False,
+                )
+
+        old.visititems(copy)
+
+
+def _spec_of(world: gym.Env[Any, Any]) -> Any:
+    """The world for Minari's metadata; one that Gymnasium does not know by an id cannot be described there."""
+    return world if world.spec is not None and world.spec.id in gym.registry else None
+
+
+def _about(recipe: Recipe, table: dict[str, Any]) -> str:
+    return f"{recipe.summary} Licence: {recipe.licence}. Recipe {_fingerprint(table)}"
+
+
+def _fingerprint(table: dict[str, Any]) -> str:
+    """Of what the rows depend on: not of the words about them."""
+    made_of = {key: value for key, value in table.items() if key not in ("summary", "licence", "sha256")}
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
