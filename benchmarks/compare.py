@@ -25,8 +25,22 @@ from slrl.files import made_folder, read_toml, write_text
 from slrl.lives.run import Settings, adapt_as, load_adapter
 from slrl.recording.recipes import load_prior
 
-COLUMNS = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "censored", "wall_clock_s", "steps_per_s",
-           "progress", "prior_sha256", "settings_sha256", "git_revision", "torch")  # fmt: skip
+COLUMNS = (
+    "scenario",
+    "adapter",
+    "seed",
+    "outcome",
+    "steps",
+    "life_steps",
+    "censored",
+    "wall_clock_s",
+    "steps_per_s",
+    "progress",
+    "prior_sha256",
+    "settings_sha256",
+    "git_revision",
+    "torch",
+)
 ADAPTERS = "frozen,finetune,gail_s,gail_sa,rnd,rlpd,qwale,rma,switch,vlm_pc"
 
 
@@ -37,15 +51,24 @@ def main() -> None:
     parser.add_argument("--adapters", default=ADAPTERS, help=f"default: {ADAPTERS}")
     parser.add_argument("--seeds", default="0,1,2,3,4", help="default: 0,1,2,3,4")
     parser.add_argument("--prior", default=None, help="default: the scenario's own")
-    parser.add_argument("--life-steps", type=int, default=None, help="budget of each life (default: the scenario's)")
+    parser.add_argument(
+        "--life-steps", type=int, default=None, help="budget of each life (default: the scenario's)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--runs", type=Path, default=Path("runs/compare"))
     parser.add_argument(
-        "--csv", type=Path, default=None, help="default: eval/reference/<scenario>.csv; other lives in it are kept"
+        "--csv",
+        type=Path,
+        default=None,
+        help="default: eval/reference/<scenario>.csv; other lives in it are kept",
     )
-    parser.add_argument("--readme", type=Path, default=None, help="also put the table between its markers in this file")
+    parser.add_argument(
+        "--readme", type=Path, default=None, help="also put the table between its markers in this file"
+    )
     parser.add_argument("--table", default=None, help="name of these markers (default: the scenario's)")
-    parser.add_argument("--distance", action="store_true", help="the table is of the progress at the end, more is better")
+    parser.add_argument(
+        "--distance", action="store_true", help="the table is of the progress at the end, more is better"
+    )
     parser.add_argument("--report-only", action="store_true", help="live nothing; write down what is there")
     arguments = parser.parse_args()
     names, seeds = arguments.adapters.split(","), [int(seed) for seed in arguments.seeds.split(",")]
@@ -59,10 +82,17 @@ def main() -> None:
     if arguments.report_only:
         missing = []
     if missing:
-        prepare_once(arguments.scenario, arguments.prior, list(dict.fromkeys(settings.method.name for settings in missing)))
+        prepare_once(
+            arguments.scenario,
+            arguments.prior,
+            list(dict.fromkeys(settings.method.name for settings in missing)),
+        )
     with (
         ProcessPoolExecutor(
-            arguments.jobs, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+            arguments.jobs,
+            multiprocessing.get_context("spawn"),
+            initializer=torch.set_num_threads,
+            initargs=(1,),
         ) as pool,
         tqdm(total=len(lives), initial=len(lives) - len(missing), desc="lives", unit="life") as bar,
     ):
@@ -123,7 +153,10 @@ def find(runs: Path, known: list[dict[str, Any]], settings: Settings) -> dict[st
     folder = runs / settings.scenario.name / settings.method.name / f"seed-{settings.seed}"
     if (folder / "result.json").is_file():
         result = json.loads((folder / "result.json").read_text())
-        if read_toml(folder / "settings.toml") == settings.table(result["prior_sha256"]) and result["outcome"] != "interrupted":
+        if (
+            read_toml(folder / "settings.toml") == settings.table(result["prior_sha256"])
+            and result["outcome"] != "interrupted"
+        ):
             of = settings_hash(settings.table(result["prior_sha256"]))
             with np.load(folder / "life.npz") as life:
                 progress = "" if np.isnan(life["progress"][-1]) else f"{life['progress'][-1]:.3f}"
@@ -166,7 +199,9 @@ def table(rows: list[dict[str, Any]]) -> str:
         steps = [row["steps"] if not row["censored"] else row["life_steps"] for row in lives]
         successes = sum(not row["censored"] for row in lives)
         median = f"{statistics.median(steps):,.0f}" if 2 * successes > len(lives) else "not reached"
-        each = ", ".join(f"{row['steps']:,}" if not row["censored"] else f"> {row['life_steps']:,}" for row in lives)
+        each = ", ".join(
+            f"{row['steps']:,}" if not row["censored"] else f"> {row['life_steps']:,}" for row in lives
+        )
         lines.append(
             (
                 statistics.mean(steps),
@@ -185,7 +220,9 @@ def distances(rows: list[dict[str, Any]]) -> str:
         error = statistics.stdev(far) / len(far) ** 0.5 if len(far) > 1 else float("nan")
         each = ", ".join(f"{distance:.1f}" for distance in far)
         mean = statistics.mean(far)
-        lines.append((-mean, f"| `{name}` | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |"))
+        lines.append(
+            (-mean, f"| `{name}` | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |")
+        )
     head = "| adapter | mean ± standard error | median | each life |\n|---|---|---|---|\n"
     return head + "\n".join(line for _, line in sorted(lines))
 

@@ -46,7 +46,9 @@ def random_prior(sizes: tuple[int, int], rows: int = 50_000) -> Prior:
 
 def sac(prior: Prior, **settings: Any) -> Sac:
     """Ours, with the sizes of the comparison."""
-    return Sac(prior=prior, generator=torch.Generator().manual_seed(0), device=CPU, **{"hidden": HIDDEN, **settings})
+    return Sac(
+        prior=prior, generator=torch.Generator().manual_seed(0), device=CPU, **{"hidden": HIDDEN, **settings}
+    )
 
 
 def slrl_update(**settings: Any) -> Step:
@@ -71,21 +73,32 @@ def slrl_compiled_bf16() -> Step:
     return slrl_update(compile=True, precision="bfloat16")
 
 
-def slrl_life(life_rows: int = 100_000, lived: int = 0, *, hidden: tuple[int, ...] = HIDDEN, batch_size: int = BATCH) -> Step:
+def slrl_life(
+    life_rows: int = 100_000, lived: int = 0, *, hidden: tuple[int, ...] = HIDDEN, batch_size: int = BATCH
+) -> Step:
     """One step of a life with QWALE: act, environment, store, discriminator, reward, update."""
     prior = random_prior(POINTMASS)
     agent = sac(prior, hidden=hidden)
     adapter = replay.make(
-        agent=agent, prior=prior, life_steps=life_rows, rng=np.random.default_rng(0), generator=torch.Generator(), device=CPU,
-        guidance={"name": "q_weighted"}, batch_size=batch_size, guidance_batch_size=batch_size, warm_up_steps=0,
-    )  # fmt: skip
+        agent=agent,
+        prior=prior,
+        life_steps=life_rows,
+        rng=np.random.default_rng(0),
+        generator=torch.Generator(),
+        device=CPU,
+        guidance={"name": "q_weighted"},
+        batch_size=batch_size,
+        guidance_batch_size=batch_size,
+        warm_up_steps=0,
+    )
     env = envs.make_world(World(env="slrl/Pointmass-v0"))
     state = {"obs": env.reset(seed=0)[0]}
     for number in range(
         lived
     ):  # a long life, quickly: the rows must really be written, or memory that was never touched looks fast
         adapter.buffer.append(
-            Transition(prior.obs[number % 50_000], prior.action[0], 0.0, prior.obs[0], False, False), bootstrap=True
+            Transition(prior.obs[number % 50_000], prior.action[0], 0.0, prior.obs[0], False, False),
+            bootstrap=True,
         )
 
     def step() -> None:
@@ -133,7 +146,9 @@ def control_step(name: str, quick: dict[str, int]) -> Step:
     """Act and observe, without a gradient step, on the prior's own rows."""
     prior = random_prior(POINTMASS)
     scenario = scenarios.load("windy_pointmass")
-    adapter = run.load_adapter(adapters.load(name, list(quick.items())), prior, scenario, life_steps=100_000, quiet=True)
+    adapter = run.load_adapter(
+        adapters.load(name, list(quick.items())), prior, scenario, life_steps=100_000, quiet=True
+    )
     state = {"row": 0}
 
     def step() -> None:
@@ -161,7 +176,13 @@ def _sb3(env: "gym.Env[Any, Any]") -> Any:
     from stable_baselines3.common.logger import configure
 
     model = SAC(
-        "MlpPolicy", env, learning_starts=0, buffer_size=100_000, policy_kwargs={"net_arch": list(HIDDEN)}, device="cpu", seed=0
+        "MlpPolicy",
+        env,
+        learning_starts=0,
+        buffer_size=100_000,
+        policy_kwargs={"net_arch": list(HIDDEN)},
+        device="cpu",
+        seed=0,
     )
     model.set_logger(configure(None, []))
     return model
@@ -173,7 +194,12 @@ def sb3_update() -> Step:
     model = _sb3(_Noise(prior))
     for row in range(5_000):
         model.replay_buffer.add(
-            prior.obs[row], prior.next_obs[row], prior.action[row], prior.reward[row : row + 1], np.zeros(1, bool), [{}]
+            prior.obs[row],
+            prior.next_obs[row],
+            prior.action[row],
+            prior.reward[row : row + 1],
+            np.zeros(1, bool),
+            [{}],
         )
     return lambda: model.train(gradient_steps=1, batch_size=BATCH)
 
@@ -198,9 +224,15 @@ def textbook_update() -> Step:
     o, a = HALF_CHEETAH
 
     def network(inputs: int, outputs: int) -> nn.Sequential:
-        return nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs))
+        return nn.Sequential(
+            nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs)
+        )
 
-    actor, critics, targets = network(o, 2 * a), [network(o + a, 1) for _ in range(2)], [network(o + a, 1) for _ in range(2)]
+    actor, critics, targets = (
+        network(o, 2 * a),
+        [network(o + a, 1) for _ in range(2)],
+        [network(o + a, 1) for _ in range(2)],
+    )
     log_alpha = torch.zeros(1, requires_grad=True)
     actor_optimiser = torch.optim.Adam(actor.parameters(), 3e-4)
     critic_optimiser = torch.optim.Adam([p for critic in critics for p in critic.parameters()], 3e-4)

@@ -20,7 +20,9 @@ from slrl.recording.recipes import load_prior
 
 def main() -> None:
     """Live, look, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--scenario", default="gusty_pointmass")
     parser.add_argument("--prior", default="pointmass_breezy")
     parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))))

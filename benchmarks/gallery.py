@@ -29,8 +29,20 @@ from slrl.lives.run import load_adapter
 from slrl.recording import recipes
 from slrl.recording.recipes import load_prior
 
-COLUMNS = ("scenario", "world", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior_sha256",
-           "git_revision", "torch", "mujoco")  # fmt: skip
+COLUMNS = (
+    "scenario",
+    "world",
+    "adapter",
+    "seed",
+    "outcome",
+    "steps",
+    "life_steps",
+    "steps_per_s",
+    "prior_sha256",
+    "git_revision",
+    "torch",
+    "mujoco",
+)
 SEEDS = range(1000, 1020)  # nothing was chosen on them
 ADAPTING = ("switch", "qwale")  # one life of each
 CSV = Path("eval/reference/gallery.csv")
@@ -43,11 +55,17 @@ def main() -> None:
     """Live what is missing, draw what is missing, write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenarios", default=",".join(files.names("scenarios")), help="default: all")
-    parser.add_argument("--most-steps", type=int, default=10_000, help="lives of frozen are cut here (default: 10000)")
-    parser.add_argument("--adapting-steps", type=int, default=5_000, help="the budget of those that adapt (default: 5000)")
+    parser.add_argument(
+        "--most-steps", type=int, default=10_000, help="lives of frozen are cut here (default: 10000)"
+    )
+    parser.add_argument(
+        "--adapting-steps", type=int, default=5_000, help="the budget of those that adapt (default: 5000)"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--redraw", action="store_true", help="draw all stills anew")
-    parser.add_argument("--report-only", action="store_true", help="live and draw nothing; write down what is there")
+    parser.add_argument(
+        "--report-only", action="store_true", help="live and draw nothing; write down what is there"
+    )
     arguments = parser.parse_args()
     names = arguments.scenarios.split(",")
     torch.set_num_threads(1)
@@ -56,12 +74,17 @@ def main() -> None:
         todo = [name for name in names if missing(rows, name)]
         with (
             ProcessPoolExecutor(
-                arguments.jobs, multiprocessing.get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+                arguments.jobs,
+                multiprocessing.get_context("spawn"),
+                initializer=torch.set_num_threads,
+                initargs=(1,),
             ) as pool,
             tqdm(total=len(todo), desc="scenarios", unit="scenario") as bar,
         ):
             jobs = {
-                pool.submit(lives, name, missing(rows, name), arguments.most_steps, arguments.adapting_steps): name
+                pool.submit(
+                    lives, name, missing(rows, name), arguments.most_steps, arguments.adapting_steps
+                ): name
                 for name in todo
             }
             for job in as_completed(jobs):
@@ -87,7 +110,9 @@ def missing(rows: list[dict[str, Any]], name: str) -> list[tuple[str, str, int]]
     return [life for life in wanted if life not in there]
 
 
-def lives(name: str, wanted: list[tuple[str, str, int]], most_steps: int, adapting_steps: int) -> list[dict[str, Any]]:
+def lives(
+    name: str, wanted: list[tuple[str, str, int]], most_steps: int, adapting_steps: int
+) -> list[dict[str, Any]]:
     """Live them, in a worker."""
     scenario = scenarios.load(name)
     prior = load_prior(scenario.prior, quiet=True)
@@ -100,10 +125,21 @@ def lives(name: str, wanted: list[tuple[str, str, int]], most_steps: int, adapti
         env.close()
         found = versions()
         rows.append(
-            {"scenario": name, "world": world, "adapter": adapter, "seed": seed, "outcome": life.outcome, "steps": life.steps,
-             "life_steps": steps, "steps_per_s": round(life.steps / life.wall_clock_s, 1), "prior_sha256": prior.sha256,
-             "git_revision": git_revision(), "torch": found["torch"], "mujoco": found["mujoco"]}
-        )  # fmt: skip
+            {
+                "scenario": name,
+                "world": world,
+                "adapter": adapter,
+                "seed": seed,
+                "outcome": life.outcome,
+                "steps": life.steps,
+                "life_steps": steps,
+                "steps_per_s": round(life.steps / life.wall_clock_s, 1),
+                "prior_sha256": prior.sha256,
+                "git_revision": git_revision(),
+                "torch": found["torch"],
+                "mujoco": found["mujoco"],
+            }
+        )
     return rows
 
 
@@ -130,14 +166,18 @@ def write(rows: list[dict[str, Any]]) -> None:
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: (row["scenario"], row["adapter"], row["world"], int(row["seed"]))))
+    writer.writerows(
+        sorted(rows, key=lambda row: (row["scenario"], row["adapter"], row["world"], int(row["seed"])))
+    )
     write_text(CSV, text.getvalue())
 
 
 def successes(rows: list[dict[str, Any]], name: str, world: str) -> str:
     """As 19 of 20."""
     found = [
-        row["outcome"] == "success" for row in rows if (row["scenario"], row["world"], row["adapter"]) == (name, world, "frozen")
+        row["outcome"] == "success"
+        for row in rows
+        if (row["scenario"], row["world"], row["adapter"]) == (name, world, "frozen")
     ]
     return f"{sum(found)} of {len(found)}" if found else "not lived"
 
@@ -158,10 +198,16 @@ def table(rows: list[dict[str, Any]]) -> str:
     for name in files.names("scenarios"):
         scenario = scenarios.load(name)
         trained = scenario.optimum is not None and scenario.optimum["name"] == "policy"
-        optimum = f"{scenario.optimum_steps:,}{' (trained)' if trained else ''}" if scenario.optimum_steps else "not known"
+        optimum = (
+            f"{scenario.optimum_steps:,}{' (trained)' if trained else ''}"
+            if scenario.optimum_steps
+            else "not known"
+        )
         frozen = f"{successes(rows, name, 'source')} | {successes(rows, name, 'target')}"
         about = f"[`{name}`](#{name}) | {scenario.novelty} | {scenario.life_steps:,} | {optimum}"
-        lines.append(f"| {about} | {frozen} | {' | '.join(one_life(rows, name, adapter) for adapter in ADAPTING)} |")
+        lines.append(
+            f"| {about} | {frozen} | {' | '.join(one_life(rows, name, adapter) for adapter in ADAPTING)} |"
+        )
     return "\n".join(lines)
 
 
@@ -199,7 +245,10 @@ def section(name: str) -> Iterator[str]:
     scenario = scenarios.load(name)
     yield from (f"## {name}", "", scenario.summary, "")
     if (STILLS / f"{name}.png").is_file():
-        yield from (f"![{name}: source and target at the start, after a third, and at the end](scenarios/{name}.png)", "")
+        yield from (
+            f"![{name}: source and target at the start, after a third, and at the end](scenarios/{name}.png)",
+            "",
+        )
     yield from ((scenario.why or "").replace("\n", " ").strip(), "")
     changes = [description.text for description in envs.describe(scenario.target)]
     yield f"* World: `{scenario.target.env}`" + (f" (extra `{scenario.extra}`)" if scenario.extra else "")
@@ -207,7 +256,11 @@ def section(name: str) -> Iterator[str]:
     yield f"* Success: {success(scenario)}; reward: {scenario.reward}; budget {scenario.life_steps:,} steps"
     if scenario.optimum is not None and scenario.optimum_steps:
         trained = scenario.optimum["name"] == "policy"
-        by = "a policy trained in the target" if trained else f"`{scenario.optimum['name']}`, which knows the target"
+        by = (
+            "a policy trained in the target"
+            if trained
+            else f"`{scenario.optimum['name']}`, which knows the target"
+        )
         yield f"* {'Reached' if trained else 'Optimum'}: about {scenario.optimum_steps:,} steps, by {by}"
     yield f"* Prior: {prior_line(scenario.prior)}"
     yield from (f"* After: {scenario.literature}", "")
@@ -217,7 +270,11 @@ def success(scenario: scenarios.Scenario) -> str:
     """The success test in words."""
     if scenario.success_function:
         return f"`{scenario.success_function}`"
-    what = f"`{scenario.success_info}`" if scenario.success_obs is None else f"entry {scenario.success_obs} of the observation"
+    what = (
+        f"`{scenario.success_info}`"
+        if scenario.success_obs is None
+        else f"entry {scenario.success_obs} of the observation"
+    )
     limits = [
         f"{word} {value:g}"
         for word, value in (("at least", scenario.success_above), ("at most", scenario.success_below))

@@ -25,7 +25,9 @@ SCENARIO = "maze_blocked"
 
 def main() -> None:
     """Live, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))))
     parser.add_argument("--life-steps", type=int, default=10_000)
     parser.add_argument("--runs", type=Path, default=Path("runs/planner"))
@@ -39,9 +41,13 @@ def main() -> None:
     for seed in tqdm([int(seed) for seed in arguments.seeds.split(",")], desc="lives", unit="life"):
         for name, overrides in (("vlm_pc, a map", [("planner.url", url)]), ("vlm_pc, nobody to ask", [])):
             result = slrl.adapt(
-                SCENARIO, adapter="vlm_pc", seed=seed, life_steps=arguments.life_steps, overrides=overrides,
+                SCENARIO,
+                adapter="vlm_pc",
+                seed=seed,
+                life_steps=arguments.life_steps,
+                overrides=overrides,
                 out=arguments.runs / name.partition(", ")[2].replace(" ", "_"),
-            )  # fmt: skip
+            )
             rows.append({**vars(result), "adapter": name})
     server.shutdown()
     text = table(rows)

@@ -26,10 +26,16 @@ def main() -> None:
     """Compare, or write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("runs", type=Path, help="folder of the lives of a suite")
-    parser.add_argument("--name", default="quick", help="of the reference: NAME.csv and NAME_lives.csv (default: quick)")
-    parser.add_argument("--reference", type=Path, default=REFERENCE, help=f"its folder (default: {REFERENCE})")
+    parser.add_argument(
+        "--name", default="quick", help="of the reference: NAME.csv and NAME_lives.csv (default: quick)"
+    )
+    parser.add_argument(
+        "--reference", type=Path, default=REFERENCE, help=f"its folder (default: {REFERENCE})"
+    )
     parser.add_argument("--write", action="store_true", help="make these lives the reference")
-    parser.add_argument("--readme", type=Path, default=None, help="with --write: also put the table between its markers there")
+    parser.add_argument(
+        "--readme", type=Path, default=None, help="with --write: also put the table between its markers there"
+    )
     arguments = parser.parse_args()
     figures, lives = (arguments.reference / f"{arguments.name}{ending}.csv" for ending in ("", "_lives"))
     text, problems = report(arguments.runs, form="csv")
@@ -68,7 +74,8 @@ def table(runs: Path) -> str:
 def same(known: Rows, now: Rows) -> int:
     """How many lives ended alike, step for step."""
     ended = [
-        {(row["scenario"], row["adapter"], row["seed"]): (row["outcome"], row["steps"]) for row in rows} for rows in (known, now)
+        {(row["scenario"], row["adapter"], row["seed"]): (row["outcome"], row["steps"]) for row in rows}
+        for rows in (known, now)
     ]
     return sum(ended[1].get(life) == end for life, end in ended[0].items())
 

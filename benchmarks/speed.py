@@ -17,14 +17,19 @@ import numpy as np
 
 TABLES = {
     "SAC update, batch 256, 2 critics of 2 x 256, HalfCheetah size": (
-        "sb3_update", ["sb3_update", "textbook_update", "slrl_update", "slrl_bf16"],
+        "sb3_update",
+        ["sb3_update", "textbook_update", "slrl_update", "slrl_bf16"],
     ),
     "life step on the point mass, batch 256, 2 x 256 (slrl with QWALE, SB3 plain SAC)": (
-        "sb3_life", ["sb3_life", "slrl_life", "slrl_small_life"],
+        "sb3_life",
+        ["sb3_life", "slrl_life", "slrl_small_life"],
     ),
-    "a step after 1,000,000 steps beside one after 10,000": ("slrl_early_step", ["slrl_early_step", "slrl_late_step"]),
+    "a step after 1,000,000 steps beside one after 10,000": (
+        "slrl_early_step",
+        ["slrl_early_step", "slrl_late_step"],
+    ),
     "parts": ("slrl_discriminator", ["slrl_discriminator", "slrl_act", "slrl_rma_step", "slrl_switch_step"]),
-}  # fmt: skip
+}
 COMPILED = ["slrl_compiled", "slrl_compiled_bf16"]
 STEPS_PER_CALL = {"sb3_life": 10}
 TARGETS = [  # name, contender, its yardstick, target
@@ -40,7 +45,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--window", type=float, default=1.5, help="seconds")
-    parser.add_argument("--compile", action="store_true", help="also the compiled update (a minute of compiling)")
+    parser.add_argument(
+        "--compile", action="store_true", help="also the compiled update (a minute of compiling)"
+    )
     arguments = parser.parse_args()
     found: dict[str, np.ndarray] = {}
     for title, (yardstick, names) in TABLES.items():
@@ -79,11 +86,15 @@ def print_targets(found: dict[str, np.ndarray], two: float) -> None:
     rows.append(("act, batch 1, microseconds", micros, "<= 150", micros <= 150))
     for name, most in (("rma", 1000), ("switch", 2000)):
         micros = 1e6 / float(np.median(found[f"slrl_{name}_step"]))
-        rows.append((f"a step of {name} without a gradient, microseconds", micros, f"<= {most}", micros <= most))
+        rows.append(
+            (f"a step of {name} without a gradient, microseconds", micros, f"<= {most}", micros <= most)
+        )
     slower = float(np.median(found["slrl_early_step"] / found["slrl_late_step"]))
     rows.append(("cost of a step at 1,000,000 ÷ at 10,000", slower, "<= 1.05", slower <= 1.05))
     o, a = HALF_CHEETAH
-    bytes_per_row = Buffer(random_prior(HALF_CHEETAH, 1000), 0, np.random.default_rng(0), _cpu()).bytes_per_row
+    bytes_per_row = Buffer(
+        random_prior(HALF_CHEETAH, 1000), 0, np.random.default_rng(0), _cpu()
+    ).bytes_per_row
     memory = bytes_per_row / (4 * (2 * o + a + 2))
     rows.append(("memory per transition ÷ raw floats", memory, "<= 1.2", memory <= 1.2))
     rows.append(("two processes ÷ one", two, ">= 1.8", two >= 1.8))
@@ -91,7 +102,9 @@ def print_targets(found: dict[str, np.ndarray], two: float) -> None:
         print(f"{title:45}{value:10.2f}   {target:9} {'held' if held else 'MISSED'}")
 
 
-def interleaved(names: list[str], rounds: int, window: float, cores: list[int] | None = None) -> dict[str, np.ndarray]:
+def interleaved(
+    names: list[str], rounds: int, window: float, cores: list[int] | None = None
+) -> dict[str, np.ndarray]:
     """(rounds,) rates per contender, each window in turn."""
     workers = {name: start(name, core) for name, core in zip(names, cores or [0] * len(names), strict=True)}
     rates: dict[str, list[float]] = {name: [] for name in names}

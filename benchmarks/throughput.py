@@ -29,14 +29,19 @@ def main() -> None:
         folder = Path(name)
         (folder / "suite.toml").write_text(SUITE.format(last=arguments.lives - 1, steps=arguments.steps))
         (folder / "first.toml").write_text(SUITE.format(last=0, steps=1))
-        live(folder / "first.toml", folder / "first", 1)  # builds the prior and learns from it, if that was not done before
+        live(
+            folder / "first.toml", folder / "first", 1
+        )  # builds the prior and learns from it, if that was not done before
         took = {}
         for jobs in (1, 2):
             took[jobs] = live(folder / "suite.toml", folder / str(jobs), jobs)
             start = live(
                 folder / "suite.toml", folder / str(jobs), jobs
             )  # there is nothing left to live: this is what a suite costs
-            own = [json.loads(path.read_text())["wall_clock_s"] for path in (folder / str(jobs)).rglob("result.json")]
+            own = [
+                json.loads(path.read_text())["wall_clock_s"]
+                for path in (folder / str(jobs)).rglob("result.json")
+            ]
             beside = ((took[jobs] - start) * jobs - sum(own)) / len(own)
             each = f"{sum(own) / len(own):.1f} s, {beside:.2f} s beside each (at most 1), {start:.1f} s for the suite"
             print(f"{jobs} at a time: {took[jobs]:.1f} s for {len(own)} lives of {each}")
@@ -45,7 +50,18 @@ def main() -> None:
 
 def live(suite: Path, runs: Path, jobs: int) -> float:
     """Seconds that `slrl eval` takes."""
-    command = [sys.executable, "-m", "slrl", "eval", str(suite), "--out", str(runs), "--jobs", str(jobs), "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "slrl",
+        "eval",
+        str(suite),
+        "--out",
+        str(runs),
+        "--jobs",
+        str(jobs),
+        "--quiet",
+    ]
     began = time.perf_counter()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - began

@@ -31,15 +31,21 @@ EPISODE_STEPS = 1_000
 
 def main() -> None:
     """Train, look every so many steps, keep the best."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("scenario")
     parser.add_argument("--steps", type=int, default=60_000, help="environment steps (default: 60000)")
     parser.add_argument("--look-every", type=int, default=10_000)
     parser.add_argument("--most-steps", type=int, default=3_000, help="of a life that judges (default: 3000)")
     parser.add_argument(
-        "--fallen-ends", action="store_true", help="train in episodes that end when unhealthy, as the prior's did"
+        "--fallen-ends",
+        action="store_true",
+        help="train in episodes that end when unhealthy, as the prior's did",
     )
-    parser.add_argument("--from-frozen", action="store_true", help="begin with the policy and critics pretrained on the prior")
+    parser.add_argument(
+        "--from-frozen", action="store_true", help="begin with the policy and critics pretrained on the prior"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("scenarios"))
     arguments = parser.parse_args()
@@ -47,9 +53,16 @@ def main() -> None:
     scenario, device = scenarios.load(arguments.scenario), torch.device("cpu")
     prior, path = load_prior(scenario.prior), arguments.out / f"{arguments.scenario}.safetensors"
     agent = Sac(
-        prior=prior, generator=torch.Generator().manual_seed(arguments.seed), device=device, hidden=(128, 128), layer_norm=True,
-        actor_lr=1e-3, critic_lr=1e-3, temperature_lr=1e-3, initial_temperature=0.1,
-    )  # fmt: skip
+        prior=prior,
+        generator=torch.Generator().manual_seed(arguments.seed),
+        device=device,
+        hidden=(128, 128),
+        layer_norm=True,
+        actor_lr=1e-3,
+        critic_lr=1e-3,
+        temperature_lr=1e-3,
+        initial_temperature=0.1,
+    )
     if arguments.from_frozen:
         frozen = load_adapter("frozen", prior, scenario, quiet=False)
         assert isinstance(frozen, Frozen)
@@ -64,7 +77,9 @@ def main() -> None:
         for step in range(1, arguments.steps + 1):
             action = agent.act(obs)
             next_obs, reward, terminated, _, _ = env.step(action)
-            buffer.append(Transition(obs, action, float(reward), next_obs, terminated, False), bootstrap=not terminated)
+            buffer.append(
+                Transition(obs, action, float(reward), next_obs, terminated, False), bootstrap=not terminated
+            )
             obs, in_episode = next_obs, in_episode + 1
             agent.update(buffer.sample(256, 0.5))
             if terminated or in_episode == EPISODE_STEPS:
@@ -81,13 +96,22 @@ def main() -> None:
                     path.with_suffix(".trying.safetensors").replace(path)
     path.with_suffix(".trying.safetensors").unlink(missing_ok=True)
     env.close()
-    print(f"{path}: {best[0]} of {len(LIVES)} lives, {-best[1]:,.0f} steps in the median" if best[0] else "no policy succeeded")
+    print(
+        f"{path}: {best[0]} of {len(LIVES)} lives, {-best[1]:,.0f} steps in the median"
+        if best[0]
+        else "no policy succeeded"
+    )
 
 
 def keep(path: Path, agent: Sac) -> None:
     """The policy as slrl/recording/behaviours/policy.py reads it."""
     parts = [part.detach().numpy() for part in agent.actor]
-    save(path, agent.normaliser.mean.numpy(), agent.normaliser.scale.numpy(), list(zip(parts[::2], parts[1::2], strict=True)))
+    save(
+        path,
+        agent.normaliser.mean.numpy(),
+        agent.normaliser.scale.numpy(),
+        list(zip(parts[::2], parts[1::2], strict=True)),
+    )
 
 
 def judge(scenario: Scenario, path: Path, most: int) -> list[int | None]:

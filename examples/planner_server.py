@@ -12,7 +12,9 @@ import re
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-ROUTE: list[tuple[tuple[float, float], Callable[[float, float], bool]]] = [  # from where (x, y, in metres) to which waypoint
+ROUTE: list[
+    tuple[tuple[float, float], Callable[[float, float], bool]]
+] = [  # from where (x, y, in metres) to which waypoint
     ((-3.0, 1.5), lambda x, y: y > 0.9 and -2.5 < x < 2.0),  # out of the blocked corridor
     ((-3.0, -1.5), lambda x, y: y > -1.0 and x <= -2.5),  # down
     ((3.0, -1.5), lambda x, y: y <= -1.0 and x < 2.5),  # along the lower corridor
@@ -23,7 +25,9 @@ NUMBER = r"([+-]?[\d.]+(?:e[+-]?\d+)?)"
 
 def plan(instruction: str, situation: str) -> dict[str, object]:
     """The answer to a question: its form is the one that the instruction asks for."""
-    x, y = (float(value) for value in re.search(rf"State: x \(m\) {NUMBER}; y \(m\) {NUMBER}", situation).groups())
+    x, y = (
+        float(value) for value in re.search(rf"State: x \(m\) {NUMBER}; y \(m\) {NUMBER}", situation).groups()
+    )
     skills = re.findall(rf"^- (.+?): .*x \(m\) {NUMBER}, y \(m\) {NUMBER}", instruction, re.MULTILINE)
     goal = next(waypoint for waypoint, region in ROUTE if region(x, y))
     to_x, to_y = goal[0] - x, goal[1] - y

@@ -65,7 +65,10 @@ def checked_schema(table: dict[str, Any], where: str) -> dict[str, Any]:
 
 def cache_folder(kind: str) -> Path:
     """``$SLRL_CACHE/<kind>``, by default ``~/.cache/slrl/<kind>``; everything in it can be made again."""
-    root = os.environ.get("SLRL_CACHE") or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slrl"
+    root = (
+        os.environ.get("SLRL_CACHE")
+        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slrl"
+    )
     return made_folder(Path(root) / kind)
 
 
@@ -96,7 +99,9 @@ def alone(name: str) -> Iterator[None]:
     """Wait until no other process is in a block of the same name, and let others wait until this one ends, or dies."""
     try:
         import fcntl
-    except ModuleNotFoundError:  # Windows: processes may do the same work twice, and the last one's file stays
+    except (
+        ModuleNotFoundError
+    ):  # Windows: processes may do the same work twice, and the last one's file stays
         yield
         return
     with (cache_folder("locks") / name).open("w") as file:

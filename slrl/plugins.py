@@ -17,7 +17,20 @@ from slrl.errors import BadInput, unknown
 
 # What the program hands to a factory that asks for it by name; never a setting of a TOML file.
 PARTS = frozenset(
-    ("agent", "device", "env", "generator", "latents", "life_steps", "planner", "pretrainer", "prior", "rng", "value", "weigh")
+    (
+        "agent",
+        "device",
+        "env",
+        "generator",
+        "latents",
+        "life_steps",
+        "planner",
+        "pretrainer",
+        "prior",
+        "rng",
+        "value",
+        "weigh",
+    )
 )
 
 
@@ -66,12 +79,20 @@ def complete(factory: Callable[..., Any], settings: Mapping[str, Any], *, where:
     """Settings that were checked, and behind them the defaults of those that were not given."""
     checked = bind(factory, settings, where=where, parts=PARTS)
     parameters = inspect.signature(factory).parameters
-    rest = {key: p.default for key, p in parameters.items() if key not in PARTS and key not in checked and p.default is not None}
+    rest = {
+        key: p.default
+        for key, p in parameters.items()
+        if key not in PARTS and key not in checked and p.default is not None
+    }
     return {**checked, **rest}
 
 
 def bind(
-    factory: Callable[..., Any], settings: Mapping[str, Any], *, where: str, parts: frozenset[str] = frozenset()
+    factory: Callable[..., Any],
+    settings: Mapping[str, Any],
+    *,
+    where: str,
+    parts: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """Check ``settings`` against the signature of ``factory``: names, types, and that nothing needed is missing."""
     hints = get_type_hints(factory) if not inspect.isclass(factory) else _class_hints(factory)
@@ -103,7 +124,9 @@ def convert(value: Any, kind: Any, where: str) -> Any:
             raise wrong
         return value
     if origin is tuple:
-        if not isinstance(value, (list, tuple)) or (arguments[-1] is not Ellipsis and len(value) != len(arguments)):
+        if not isinstance(value, (list, tuple)) or (
+            arguments[-1] is not Ellipsis and len(value) != len(arguments)
+        ):
             raise wrong
         items = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
         return tuple(convert(v, k, where) for v, k in zip(value, items, strict=True))
@@ -138,4 +161,6 @@ def _say(kind: Any) -> str:
         return f"a list of {len(arguments)}, each {_say(arguments[0])}"
     if origin is dict or kind is dict or dataclasses.is_dataclass(kind):
         return "a table"
-    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(kind, str(kind))
+    return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
+        kind, str(kind)
+    )

@@ -55,11 +55,15 @@ class Scenario:
     why: str | None = None  # a paragraph: what is new, and why the prior's policy fails
     extra: str | None = None  # the extra of slrl that its world needs
     optimum: dict[str, Any] | None = None  # a behaviour that succeeds in the target in about optimum_steps
-    camera: dict[str, Any] | None = None  # for pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation
+    camera: dict[str, Any] | None = (
+        None  # for pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation
+    )
     reward_function: str | None = (
         None  # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,)
     )
-    adapter_settings: dict[str, Any] | None = None  # tables of adapters/*.toml that every adapter takes over in this scenario
+    adapter_settings: dict[str, Any] | None = (
+        None  # tables of adapters/*.toml that every adapter takes over in this scenario
+    )
 
     def overrides(self) -> list[tuple[str, Any]]:
         """``adapter_settings`` as dotted keys and values, for :func:`slrl.adapters.load`."""
@@ -79,7 +83,9 @@ def load(name: str) -> Scenario:
     if not name.endswith(".toml"):
         return parse(table, name=name)
     scenario = parse(table, name=Path(name).stem)
-    beside = Path(name).expanduser().absolute().parent / scenario.prior  # a file of the user's, next to the scenario's
+    beside = (
+        Path(name).expanduser().absolute().parent / scenario.prior
+    )  # a file of the user's, next to the scenario's
     return replace(scenario, prior=str(beside)) if beside.is_file() else scenario
 
 

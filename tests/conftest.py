@@ -64,13 +64,25 @@ def rows_of(lengths: list[int], *, obs_dim: int = 6, action_dim: int = 2, seed: 
         action = rng.uniform(-1, 1, (steps, action_dim)).astype(np.float32)
         last = np.arange(steps) == steps - 1
         success = index % 2 == 0
-        parts.append((obs[:-1], action, (last & success).astype(np.float32), obs[1:], last & success, last & (not success),
-                      np.full(steps, index, np.int32)))  # fmt: skip
+        parts.append(
+            (
+                obs[:-1],
+                action,
+                (last & success).astype(np.float32),
+                obs[1:],
+                last & success,
+                last & (not success),
+                np.full(steps, index, np.int32),
+            )
+        )
     return formats.Rows("test", *(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
 def prior_of(rows: formats.Rows) -> Prior:
-    spaces = {"observation_space": Box(-np.inf, np.inf, rows.obs.shape[1:]), "action_space": Box(-1, 1, rows.action.shape[1:])}
+    spaces = {
+        "observation_space": Box(-np.inf, np.inf, rows.obs.shape[1:]),
+        "action_space": Box(-1, 1, rows.action.shape[1:]),
+    }
     return Prior(name="test", **spaces, **rows._asdict())
 
 
@@ -137,7 +149,9 @@ def layouts(folder: Path, rows: formats.Rows) -> dict[str, Path]:
     }
 
 
-def write_life(runs: Path, adapter: str, seed: int, steps: int, *, outcome: str = "success", **more: Any) -> Path:
+def write_life(
+    runs: Path, adapter: str, seed: int, steps: int, *, outcome: str = "success", **more: Any
+) -> Path:
     """A folder as `slrl adapt` leaves it, but for the files that nobody reads here."""
     scenario, budget = more.pop("scenario", "windy"), more.pop("life_steps", 1000)
     folder: Path = runs / scenario / adapter / more.pop("folder", f"seed-{seed}")
@@ -151,11 +165,22 @@ def write_life(runs: Path, adapter: str, seed: int, steps: int, *, outcome: str 
     }
     (folder / "settings.toml").write_text(tomli_w.dumps(settings))
     result = {
-        "schema": 1, "scenario": scenario, "adapter": adapter, "seed": seed, "outcome": outcome, "steps": steps,
-        "life_steps": budget, "censored": outcome != "success",
-        "wall_clock_s": 1.5, "steps_per_s": 200, "prior": "calm", "prior_sha256": "ab",
-        "versions": {"mujoco": "3.3.0", "torch": "2.13.0", "slrl": "0.1.0"}, "git_revision": None, "folder": str(folder),
-    }  # fmt: skip
+        "schema": 1,
+        "scenario": scenario,
+        "adapter": adapter,
+        "seed": seed,
+        "outcome": outcome,
+        "steps": steps,
+        "life_steps": budget,
+        "censored": outcome != "success",
+        "wall_clock_s": 1.5,
+        "steps_per_s": 200,
+        "prior": "calm",
+        "prior_sha256": "ab",
+        "versions": {"mujoco": "3.3.0", "torch": "2.13.0", "slrl": "0.1.0"},
+        "git_revision": None,
+        "folder": str(folder),
+    }
     (folder / "result.json").write_text(json.dumps({**result, **more}))
     return folder
 

@@ -32,7 +32,9 @@ def hurried(name: str) -> adapters.Method:
     whole = adapters.load(name)
     table = {"adapter": whole.adapter, "pretrain": whole.pretrain}
     paths = ("", "adapter.low.", "adapter.high.")
-    overrides = [(path + key, value) for path in paths for key, value in HURRY.items() if has(table, path + key)]
+    overrides = [
+        (path + key, value) for path in paths for key, value in HURRY.items() if has(table, path + key)
+    ]
     return adapters.load(name, overrides)
 
 
@@ -57,7 +59,9 @@ def breezy_prior() -> Prior:
 def test_an_adapter_goes_on_exactly_from_its_state(name: str, tmp_path: Path) -> None:
     """Saved in mid-life, through a file, into an adapter of another seed that has lived something else."""
     scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
-    one, two = (slrl.load_adapter(hurried(name), prior, scenario, seed=seed, life_steps=200) for seed in (0, 1))
+    one, two = (
+        slrl.load_adapter(hurried(name), prior, scenario, seed=seed, life_steps=200) for seed in (0, 1)
+    )
     slrl.live(slrl.make(scenario, life_steps=125), one, seed=0)
     slrl.live(slrl.make(scenario, life_steps=17), two, seed=1)
     save_file(one.state_dict(), tmp_path / "state.safetensors")
@@ -67,7 +71,10 @@ def test_an_adapter_goes_on_exactly_from_its_state(name: str, tmp_path: Path) ->
         actions = [adapter.act(obs) for adapter in (one, two)]
         np.testing.assert_array_equal(*actions)
         next_obs = obs + np.array([*actions[0], 0, 0, 0, 0], np.float32)
-        metrics = [adapter.observe(Transition(obs, actions[0], 0.0, next_obs, False, False)) for adapter in (one, two)]
+        metrics = [
+            adapter.observe(Transition(obs, actions[0], 0.0, next_obs, False, False))
+            for adapter in (one, two)
+        ]
         assert {key: float(value) for key, value in metrics[0].items()} == {
             key: float(value) for key, value in metrics[1].items()
         }

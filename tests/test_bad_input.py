@@ -52,8 +52,14 @@ def damaged_files(folder: Path) -> dict[str, tuple[Path, str]]:
 
     def d4rl(name: str, says: str, **arrays: object) -> None:
         rows = rows_of([20, 20])
-        usual = {"observations": rows.obs, "actions": rows.action, "rewards": rows.reward, "terminals": rows.terminated,
-                 "next_observations": rows.next_obs, "timeouts": rows.truncated}  # fmt: skip
+        usual = {
+            "observations": rows.obs,
+            "actions": rows.action,
+            "rewards": rows.reward,
+            "terminals": rows.terminated,
+            "next_observations": rows.next_obs,
+            "timeouts": rows.truncated,
+        }
         with h5py.File(add(name, says), "w") as file:
             for key, value in {**usual, **arrays}.items():
                 if value is not None:
@@ -63,7 +69,11 @@ def damaged_files(folder: Path) -> dict[str, tuple[Path, str]]:
     found["directory"] = (folder, "without Minari's data/metadata.json")
     add("empty", "is empty", b"")
     add("text", "is not an HDF5 file", b"observations, actions\n1, 2\n")
-    add("lfs pointer", "git lfs pull", b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12345\n")
+    add(
+        "lfs pointer",
+        "git lfs pull",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12345\n",
+    )
     add("truncated", "is damaged: truncated file", good.read_bytes()[:-3000])
     rows = rows_of([20, 20])
     bad_obs, bad_action = rows.obs.copy(), rows.action.copy()
@@ -74,18 +84,35 @@ def damaged_files(folder: Path) -> dict[str, tuple[Path, str]]:
     d4rl("nan", "NaN or infinite obs in row 7", observations=bad_obs)
     d4rl("inf", "NaN or infinite reward in row 0", rewards=np.full(40, np.inf, np.float32))
     d4rl("outside", "actions outside the bounds of scenario windy_pointmass: dimension 1", actions=bad_action)
-    d4rl("wrong observation size", "observations of size 5, but scenario windy_pointmass has size 6",
-         observations=rows.obs[:, :5], next_observations=rows.next_obs[:, :5])  # fmt: skip
-    d4rl("wrong action size", "actions of size 1, but scenario windy_pointmass has size 2", actions=rows.action[:, :1])
+    d4rl(
+        "wrong observation size",
+        "observations of size 5, but scenario windy_pointmass has size 6",
+        observations=rows.obs[:, :5],
+        next_observations=rows.next_obs[:, :5],
+    )
+    d4rl(
+        "wrong action size",
+        "actions of size 1, but scenario windy_pointmass has size 2",
+        actions=rows.action[:, :1],
+    )
     d4rl("texts", "must hold numbers", actions=np.array([[b"a", b"b"]] * 40))
-    sizes = {"observations": 6, "actions": 2, "next_observations": 6, "rewards": 1, "terminals": 1, "timeouts": 1}
+    sizes = {
+        "observations": 6,
+        "actions": 2,
+        "next_observations": 6,
+        "rewards": 1,
+        "terminals": 1,
+        "timeouts": 1,
+    }
     d4rl("zero rows", "zero rows", **{key: np.zeros((0, size), np.float32) for key, size in sizes.items()})
     with h5py.File(add("external link", "is a link into another file"), "w") as file:
         file["actions"] = rows.action
         file["observations"] = h5py.ExternalLink(str(good), "/observations")
     with h5py.File(add("external storage", "keeps its data in another file"), "w") as file:
         file["actions"] = rows.action
-        file.create_dataset("observations", (40, 6), np.float32, external=[(str(folder / "raw.bin"), 0, h5py.h5f.UNLIMITED)])
+        file.create_dataset(
+            "observations", (40, 6), np.float32, external=[(str(folder / "raw.bin"), 0, h5py.h5f.UNLIMITED)]
+        )
     with h5py.File(add("virtual", "keeps its data in another file"), "w") as file:
         layout = h5py.VirtualLayout((40, 6), np.float32)
         layout[:] = h5py.VirtualSource(str(good), "observations", (40, 6))
@@ -113,7 +140,9 @@ def damaged_files(folder: Path) -> dict[str, tuple[Path, str]]:
 
 CASES = """missing, directory, empty, text, lfs pointer, truncated, no actions, no rewards, different lengths, nan, inf, outside,
 wrong observation size, wrong action size, texts, zero rows, external link, external storage, virtual, minari without rewards,
-minari of different lengths, robomimic of different lengths, raw robosuite, empty hdf5""".replace("\n", " ").split(", ")
+minari of different lengths, robomimic of different lengths, raw robosuite, empty hdf5""".replace(
+    "\n", " "
+).split(", ")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -127,21 +156,33 @@ def test_a_bad_file(refused: Callable[..., str], tmp_path: Path, case: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("adapt", "--scenario", "windy_pointmas"), "unknown scenario 'windy_pointmas'; did you mean 'windy_pointmass'?"),
+        (
+            ("adapt", "--scenario", "windy_pointmas"),
+            "unknown scenario 'windy_pointmas'; did you mean 'windy_pointmass'?",
+        ),
         (("adapt", "--scenario", "zzz"), "choose from ant_broken_leg, ant_ice, calm_pointmass,"),
         (("adapt",), "--scenario is needed"),
         ((*WINDY, "--adapter", "qwail"), "unknown adapter 'qwail'; did you mean 'qwale'?"),
         ((*WINDY, "--prior", "pointmas"), "unknown prior 'pointmas'; did you mean 'pointmass'?"),
         ((*WINDY, "--prior", "D4RL/door/human-v2"), "`minari download D4RL/door/human-v2`"),
         ((*WINDY, "--prior", "here/is/nothing.hdf5"), "there is no file"),
-        ((*QWALE, "--set", "agent.hiden=[8]"), "unknown setting in [agent] of 'qwale': 'hiden'; did you mean 'hidden'?"),
+        (
+            (*QWALE, "--set", "agent.hiden=[8]"),
+            "unknown setting in [agent] of 'qwale': 'hiden'; did you mean 'hidden'?",
+        ),
         ((*QWALE, "--set", "adapter.guidance.mixap=1"), "did you mean 'mixup'?"),
         ((*WINDY, "--set", "pretrain.objective.expectil=0.5"), "did you mean 'expectile'?"),
         ((*WINDY, "--set", "agent.hidden=64"), "must be a list of which each is a whole number, not 64."),
-        ((*QWALE, "--set", "agent.discount=high"), "'discount' in [agent] of 'qwale' must be a number, not 'high'."),
+        (
+            (*QWALE, "--set", "agent.discount=high"),
+            "'discount' in [agent] of 'qwale' must be a number, not 'high'.",
+        ),
         ((*WINDY, "--set", "agent.name=sacc"), "unknown agent 'sacc'; did you mean 'sac'?"),
         ((*WINDY, "--set", "agent.precision=float16"), "must be one of 'float32', 'bfloat16'"),
-        ((*QWALE, "--set", "adapter.prior_fraction=2.0"), "prior_fraction must be 'proportional' or between 0 and 1"),
+        (
+            (*QWALE, "--set", "adapter.prior_fraction=2.0"),
+            "prior_fraction must be 'proportional' or between 0 and 1",
+        ),
         ((*WINDY, "--set", "agent"), "write key=value"),
         ((*WINDY, "--set", "summary.x=1"), "'summary' is a value, not a table"),
         ((*WINDY, "--life-steps", "-5"), "life_steps must be 1 or more"),
@@ -167,8 +208,14 @@ def test_bad_arguments(refused: Callable[..., str], arguments: tuple[str, ...], 
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (("life_steps = 200_000", "life_steps = -1"), "'life_steps' in scenario 'mine' must be 1 or more, not -1."),
-        (("life_steps = 200_000", "life_steps = 2.5"), "'life_steps' in scenario 'mine' must be a whole number, not 2.5."),
+        (
+            ("life_steps = 200_000", "life_steps = -1"),
+            "'life_steps' in scenario 'mine' must be 1 or more, not -1.",
+        ),
+        (
+            ("life_steps = 200_000", "life_steps = 2.5"),
+            "'life_steps' in scenario 'mine' must be a whole number, not 2.5.",
+        ),
         (("life_steps = 200_000", 'life_steps = "many"'), "must be a whole number, not 'many'."),
         (("life_steps = 200_000", ""), "needs the setting 'life_steps'"),
         (("life_steps", "life_step"), "did you mean 'life_steps'?"),
@@ -183,7 +230,9 @@ def test_bad_arguments(refused: Callable[..., str], arguments: tuple[str, ...], 
         (("[source]", "[source"), "is not valid TOML"),
     ],
 )
-def test_a_bad_scenario(refused: Callable[..., str], tmp_path: Path, change: tuple[str, str], says: str) -> None:
+def test_a_bad_scenario(
+    refused: Callable[..., str], tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
     path = tmp_path / "mine.toml"
     text = (files.folder("scenarios") / "windy_pointmass.toml").read_text()
     assert change[0] in text
@@ -193,9 +242,13 @@ def test_a_bad_scenario(refused: Callable[..., str], tmp_path: Path, change: tup
     assert says in refused("adapt", "--scenario", path, "--adapter", tiny, "--quiet", "--life-steps", 20)
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_the_work(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
-    assert "is not a folder; choose another --out." in refused(*WINDY, "--out", tmp_path / "file" / "runs", "--quiet")
+    assert "is not a folder; choose another --out." in refused(
+        *WINDY, "--out", tmp_path / "file" / "runs", "--quiet"
+    )
 
 
 def test_binary_and_directory_instead_of_toml(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -210,7 +263,12 @@ def test_settings_of_other_data_are_refused(
 ) -> None:
     data = write_d4rl(tmp_path / "data.hdf5", rows_of([20, 20]))
     out = tmp_path / "r"
-    assert command(*WINDY, "--adapter", tiny_adapter, "--prior", data, "--life-steps", 5, "--out", out, "--quiet")[0] == 0
+    assert (
+        command(
+            *WINDY, "--adapter", tiny_adapter, "--prior", data, "--life-steps", 5, "--out", out, "--quiet"
+        )[0]
+        == 0
+    )
     write_d4rl(data, rows_of([20, 20], seed=1))
     (settings,) = out.rglob("settings.toml")
     assert "is not the data of the settings" in refused("adapt", "--from", settings, "--quiet")
@@ -239,4 +297,6 @@ def test_settings_reach_code_only_through_their_names() -> None:
     with pytest.raises(BadInput, match="needs the setting 'guidance'"):
         plugins.resolve("slrl.adapters", {"name": "replay"}, where="here")
     with pytest.raises(BadInput, match="unknown setting"):
-        plugins.resolve("slrl.learning.agents", {"name": "sac", "prior": 1}, where="here")  # a part is not a setting
+        plugins.resolve(
+            "slrl.learning.agents", {"name": "sac", "prior": 1}, where="here"
+        )  # a part is not a setting

@@ -15,7 +15,12 @@ CPU = torch.device("cpu")
 
 def step(number: float, *, terminated: bool = False) -> Transition:
     return Transition(
-        np.full(6, number, np.float32), np.zeros(2, np.float32), number, np.full(6, number + 0.5, np.float32), terminated, False
+        np.full(6, number, np.float32),
+        np.zeros(2, np.float32),
+        number,
+        np.full(6, number + 0.5, np.float32),
+        terminated,
+        False,
     )
 
 
@@ -29,7 +34,9 @@ def test_the_prior_is_never_overwritten(small_prior: Prior) -> None:
     for number in range(1000, 1035):  # three and a half times around
         buffer.append(step(number), bootstrap=True)
     kept = buffer.rows(np.arange(n))
-    for column, rows in zip(kept, (small_prior.obs, small_prior.action, small_prior.reward, small_prior.next_obs), strict=False):
+    for column, rows in zip(
+        kept, (small_prior.obs, small_prior.action, small_prior.reward, small_prior.next_obs), strict=False
+    ):
         np.testing.assert_array_equal(column.numpy(), rows)
     np.testing.assert_array_equal(kept.bootstrap.numpy(), 1.0 - small_prior.terminated)
     assert sorted(buffer.rows(np.arange(n, n + 10)).reward.tolist()) == list(

@@ -29,7 +29,9 @@ def row(adapter: str, steps: int, *, censored: bool = False) -> dict[str, Any]:
 
 
 def test_the_table_of_distances_by_hand(compare: Any) -> None:
-    rows = [{"adapter": "near", "progress": p} for p in ("1.0", "2.0", "6.0")] + [{"adapter": "far", "progress": "4.0"}] * 2
+    rows = [{"adapter": "near", "progress": p} for p in ("1.0", "2.0", "6.0")] + [
+        {"adapter": "far", "progress": "4.0"}
+    ] * 2
     assert compare.distances(rows).splitlines()[2:] == [
         "| `far` | 4.00 ± 0.00 | 4.00 | 4.0, 4.0 |",
         "| `near` | 3.00 ± 1.53 | 2.00 | 1.0, 2.0, 6.0 |",  # standard deviation √7, by √3
@@ -53,7 +55,11 @@ def test_a_life_is_found_in_its_folder_and_in_the_csv_but_not_for_other_settings
     def settings(seed: int, life_steps: int = 20) -> Settings:
         scenario = scenarios.load("windy_pointmass")
         return Settings(
-            scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=seed, life_steps=life_steps
+            scenario=scenario,
+            method=adapters.load(tiny_adapter),
+            prior="pointmass",
+            seed=seed,
+            life_steps=life_steps,
         )
 
     adapt_as(settings(1), out=tmp_path / "runs")

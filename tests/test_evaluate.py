@@ -110,15 +110,22 @@ def lives(runs: Path) -> dict[str, bytes]:
     found = {}
     for path in runs.rglob("life.npz"):
         with np.load(path) as life:
-            found[str(path.parent.relative_to(runs))] = b"".join(life[key].tobytes() for key in ("obs", "action", "reward"))
+            found[str(path.parent.relative_to(runs))] = b"".join(
+                life[key].tobytes() for key in ("obs", "action", "reward")
+            )
     return found
 
 
-def test_a_suite_is_lived_as_its_lives_are_and_a_finished_one_does_nothing(tiny_adapter: str, worlds: Path) -> None:
+def test_a_suite_is_lived_as_its_lives_are_and_a_finished_one_does_nothing(
+    tiny_adapter: str, worlds: Path
+) -> None:
     found = suites.load(suite(worlds, tiny_adapter, [scenario(worlds, "calm"), "windy_pointmass"]))
     assert [(life.scenario.name, life.seed) for life in found.lives] == [
-        ("calm", 0), ("windy_pointmass", 0), ("calm", 1), ("windy_pointmass", 1),
-    ]  # fmt: skip
+        ("calm", 0),
+        ("windy_pointmass", 0),
+        ("calm", 1),
+        ("windy_pointmass", 1),
+    ]
     report = evaluate.evaluate(found, worlds / "runs", jobs=2, quiet=True)
     assert (report.lived, report.outcomes["timeout"], report.errors) == (4, 4, {})
     for life in found.lives:
@@ -143,7 +150,9 @@ def test_what_is_damaged_or_has_other_settings_is_lived_again(tiny_adapter: str,
     assert sum(row.replaced for row in store.scan(worlds / "runs").rows) == 3
 
 
-def test_a_life_that_crashes_is_recorded_and_the_others_go_on(tiny_adapter: str, worlds: Path, command: Command) -> None:
+def test_a_life_that_crashes_is_recorded_and_the_others_go_on(
+    tiny_adapter: str, worlds: Path, command: Command
+) -> None:
     path = suite(
         worlds,
         tiny_adapter,
@@ -180,7 +189,9 @@ def test_a_full_disk_costs_the_life_that_could_not_be_kept(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
-        patch.setattr("slrl.lives.results.np.savez_compressed", full)  # the disk is full in the middle of a life's files,
+        patch.setattr(
+            "slrl.lives.results.np.savez_compressed", full
+        )  # the disk is full in the middle of a life's files,
         patch.setattr("slrl.evaluation.engines.write_text", full)  # and there is no room to say so
         ended = engines.live(found.lives[0], worlds / "runs")
     assert ended.outcome == "error"
@@ -194,7 +205,9 @@ def test_a_full_disk_costs_the_life_that_could_not_be_kept(
 def start(path: str, runs: Path, cwd: Path) -> "subprocess.Popen[bytes]":
     environment = {**os.environ, "PYTHONPATH": str(Path(slrl.__file__).parents[1])}
     command = [sys.executable, "-m", "slrl", "eval", path, "--out", str(runs), "--jobs", "2", "--quiet"]
-    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
 
 
 def test_nobody_lives_on_when_the_evaluation_is_killed(tiny_adapter: str, worlds: Path) -> None:
@@ -222,7 +235,9 @@ def _gone(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_lived_twice(kills: int, tiny_adapter: str, worlds: Path) -> None:
+def test_killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_lived_twice(
+    kills: int, tiny_adapter: str, worlds: Path
+) -> None:
     path = suite(worlds, tiny_adapter, ["windy_pointmass"], seeds=4 * kills, steps=200)
     rng = random.Random(kills)
     killed = 0
@@ -274,7 +289,10 @@ def test_every_suite_that_ships_can_be_read() -> None:
 
 def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
     found = []
-    for text in ('{ "agent.hidden" = [8], "pretrain.seed" = 3 }', "{ agent.hidden = [8], pretrain.seed = 3 }"):
+    for text in (
+        '{ "agent.hidden" = [8], "pretrain.seed" = 3 }',
+        "{ agent.hidden = [8], pretrain.seed = 3 }",
+    ):
         path = tmp_path / "some.toml"
         head = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = ["qwale"]\nseeds = [0]\n'
         path.write_text(f"{head}set = {text}\n")
@@ -290,31 +308,43 @@ def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
         (("seeds", "[-1]"), "'seeds' of"),
         (("scenarios", '"each"'), 'must be a list, or "all"'),
         (("scenarios", '["windy"]'), "did you mean 'windy_pointmass'?"),
-        (("scenarios", '["windy_pointmass", "windy_pointmass"]'), "two lives of frozen in windy_pointmass with seed 0"),
+        (
+            ("scenarios", '["windy_pointmass", "windy_pointmass"]'),
+            "two lives of frozen in windy_pointmass with seed 0",
+        ),
         (("adapters", '["frosen"]'), "did you mean 'frozen'?"),
         (("life_steps", "0"), "'life_steps' of"),
         (("set", '{ "agent.hiden" = [8] }'), "did you mean 'hidden'?"),
         (("lifesteps", "5"), "did you mean 'life_steps'?"),
     ],
 )
-def test_wrong_suites_are_one_sentence(change: tuple[str, str], says: str, tmp_path: Path, command: Command) -> None:
+def test_wrong_suites_are_one_sentence(
+    change: tuple[str, str], says: str, tmp_path: Path, command: Command
+) -> None:
     table = {"scenarios": '["windy_pointmass"]', "adapters": '["frozen"]', "seeds": "[0]"} | dict([change])
     path = tmp_path / "wrong.toml"
-    path.write_text('schema = 1\nsummary = "Wrong."\n[[lives]]\n' + "".join(f"{key} = {value}\n" for key, value in table.items()))
+    path.write_text(
+        'schema = 1\nsummary = "Wrong."\n[[lives]]\n'
+        + "".join(f"{key} = {value}\n" for key, value in table.items())
+    )
     code, out, err = command("eval", path, "--out", tmp_path / "runs")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert says in err
     assert not (tmp_path / "runs").exists()
 
 
-def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_again(tiny_adapter: str, worlds: Path) -> None:
+def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_again(
+    tiny_adapter: str, worlds: Path
+) -> None:
     """With submitit's own executor for one machine, which goes the same way as SLURM's."""
     pytest.importorskip("submitit")
     path = suite(worlds, tiny_adapter, ["windy_pointmass", scenario(worlds, "die", "worlds:Die")], seeds=1)
     environment = {**os.environ, "PYTHONPATH": f"{Path(slrl.__file__).parents[1]}{os.pathsep}{worlds}"}
     options = ("--out", "cluster", "--engine", "slurm", "--engine-set", "cluster=local", "--quiet")
     command = [sys.executable, "-m", "slrl", "eval", path, *options]
-    done = subprocess.run(command, cwd=worlds, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=worlds, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 1
     assert "its job died 2 times" in done.stderr
     assert "2 of them lived now" in done.stdout
@@ -323,7 +353,9 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
     assert len(lives(worlds / "cluster")) == 1
 
 
-def test_a_node_of_a_ray_cluster_is_lost_and_every_life_is_there_once(tiny_adapter: str, worlds: Path) -> None:
+def test_a_node_of_a_ray_cluster_is_lost_and_every_life_is_there_once(
+    tiny_adapter: str, worlds: Path
+) -> None:
     """Two nodes on loopback, each a raylet of its own; the one without the driver is killed while it lives."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
@@ -368,14 +400,28 @@ def test_a_node_of_a_ray_cluster_is_lost_and_every_life_is_there_once(tiny_adapt
     assert lives(worlds / "ray") == lives(worlds / "undisturbed")
 
 
-def test_a_ray_worker_that_dies_is_replaced_and_the_life_told_as_crashed(tiny_adapter: str, worlds: Path) -> None:
+def test_a_ray_worker_that_dies_is_replaced_and_the_life_told_as_crashed(
+    tiny_adapter: str, worlds: Path
+) -> None:
     pytest.importorskip("ray")
     crashing = [scenario(worlds, "crash", "worlds:Crash"), scenario(worlds, "die", "worlds:Die")]
     path = suite(worlds, tiny_adapter, [*crashing, "windy_pointmass"], seeds=1)
     environment = {**os.environ, "PYTHONPATH": str(Path(slrl.__file__).parents[1])}
-    options = ("--out", "ray", "--engine", "ray", "--engine-set", "address=local", "memory_gb=0.2", "tries=2", "--quiet")
+    options = (
+        "--out",
+        "ray",
+        "--engine",
+        "ray",
+        "--engine-set",
+        "address=local",
+        "memory_gb=0.2",
+        "tries=2",
+        "--quiet",
+    )
     command = [sys.executable, "-m", "slrl", "eval", path, *options]
-    done = subprocess.run(command, cwd=worlds, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command, cwd=worlds, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 1
     assert "RuntimeError: the motor burned out" in done.stderr
     assert "its worker was lost 2 times" in done.stderr
@@ -396,10 +442,19 @@ def test_a_ray_worker_that_dies_is_replaced_and_the_life_told_as_crashed(tiny_ad
             ("--engine", "ray", "--engine-set", "memory=4"),
             "unknown option of the engine ray: 'memory'; did you mean 'memory_gb'?",
         ),
-        (("--engine", "ray", "--engine-set", "memory_gb=none"), "memory_gb of the engine ray must be a number above 0"),
+        (
+            ("--engine", "ray", "--engine-set", "memory_gb=none"),
+            "memory_gb of the engine ray must be a number above 0",
+        ),
         (("--engine", "ray", "--engine-set", "tries=0"), "tries of the engine ray must be 1 or more"),
-        (("--engine", "ray", "--engine-set", "address=127.0.0.1:1"), "there is no Ray cluster to be reached at '127.0.0.1:1'"),
-        (("--engine", "ray"), "there is no Ray cluster to be reached at '127.0.0.1:2'"),  # as the environment names it
+        (
+            ("--engine", "ray", "--engine-set", "address=127.0.0.1:1"),
+            "there is no Ray cluster to be reached at '127.0.0.1:1'",
+        ),
+        (
+            ("--engine", "ray"),
+            "there is no Ray cluster to be reached at '127.0.0.1:2'",
+        ),  # as the environment names it
         (("--engine-set", "memory=4"), "the engine local has no options"),
         (("--engine-set", "memory"), "--engine-set memory: write key=value"),
         (("--jobs", "0"), "jobs must be 1 or more"),
@@ -407,14 +462,24 @@ def test_a_ray_worker_that_dies_is_replaced_and_the_life_told_as_crashed(tiny_ad
     ],
 )
 def test_wrong_engines_are_one_sentence(
-    arguments: tuple[str, ...], says: str, tmp_path: Path, tiny_adapter: str, command: Command, monkeypatch: pytest.MonkeyPatch
+    arguments: tuple[str, ...],
+    says: str,
+    tmp_path: Path,
+    tiny_adapter: str,
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:2")
     for engine, package in (("slurm", "submitit"), ("ray", "ray")):
         if engine in arguments:
             pytest.importorskip(package)
     code, out, err = command(
-        "eval", suite(tmp_path, tiny_adapter, ["calm_pointmass"]), "--out", tmp_path / "runs", "--quiet", *arguments
+        "eval",
+        suite(tmp_path, tiny_adapter, ["calm_pointmass"]),
+        "--out",
+        tmp_path / "runs",
+        "--quiet",
+        *arguments,
     )
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert says in err

@@ -33,7 +33,9 @@ def windy_rows(winds: list[tuple[float, float]], steps: int, seed: int = 0, *, e
     for episode in range(len(winds)):
         at = slice(episode * steps, (episode + 1) * steps)
         path = np.cumsum(rows.action[at] + wind[at] + rng.normal(0, 0.02, (steps, 2)), 0)
-        path = np.vstack([np.zeros(2), path]) + rng.uniform(-100, 100, 2)  # so that the place does not tell the wind
+        path = np.vstack([np.zeros(2), path]) + rng.uniform(
+            -100, 100, 2
+        )  # so that the place does not tell the wind
         obs[at, :2], next_obs[at, :2] = path[:-1], path[1:]
     never = np.zeros(len(rows.reward), bool)
     rows = rows._replace(obs=obs, next_obs=next_obs, env_params=wind)
@@ -61,7 +63,9 @@ def test_a_window_holds_the_steps_before_a_row_newest_last_and_nothing_of_anothe
     assert there.tolist() == [[False, False, True], [False, False, False], [False, True, True]]
 
 
-def test_fifty_steps_become_eleven_seven_and_three(small_prior: Prior, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fifty_steps_become_eleven_seven_and_three(
+    small_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lengths, conv1d = [], torch.nn.functional.conv1d
 
     def watched(x: torch.Tensor, *parts: torch.Tensor, **settings: int) -> torch.Tensor:
@@ -155,7 +159,9 @@ class Adds:
 
     obs_dim = 6
 
-    def predict(self, obs: torch.Tensor, action: torch.Tensor, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict(
+        self, obs: torch.Tensor, action: torch.Tensor, z: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         moved = torch.cat([obs[:, :2] + action + z, obs[:, 2:]], -1)
         return moved.unsqueeze(0), 3 * z[:, :1].T
 
@@ -164,7 +170,14 @@ def counterfactual(prior: Prior, *, told: bool = True, **settings: float) -> tup
     """The objective on latents that are the winds themselves."""
     latents = torch.tensor(prior.env_params)
     known = type(
-        "Known", (), {"dynamics": Adds(), "prior": prior, "latents": lambda self: latents, "unexplained": lambda self: 0.01}
+        "Known",
+        (),
+        {
+            "dynamics": Adds(),
+            "prior": prior,
+            "latents": lambda self: latents,
+            "unexplained": lambda self: 0.01,
+        },
     )()
     seen = conditioned(prior, latents.numpy()) if told else prior
     agent = Sac(prior=seen, generator=torch.Generator().manual_seed(0), device=CPU, hidden=(8,))
@@ -220,11 +233,15 @@ def test_the_fitted_latent_explains_a_wind_beyond_the_prior_better() -> None:
     found = learned(prior)
     latent = object.__new__(Latent)
     latent.extrinsics, latent._device, latent._fit_steps, latent._fit_lr = found, CPU, 50, 0.1
-    latent.recent = torch.cat([torch.tensor(x) for x in (world.obs, world.action, world.reward[:, None], world.next_obs)], -1)
+    latent.recent = torch.cat(
+        [torch.tensor(x) for x in (world.obs, world.action, world.reward[:, None], world.next_obs)], -1
+    )
     latent._edges, latent.lived = [6, 2, 1, 6], torch.tensor(50)
     z = latent.inferred()
     rows = [torch.tensor(x) for x in (world.obs, world.action, world.reward, world.next_obs)]
-    before, after = (float(found.dynamics.loss(*rows, one.expand(50, -1)).detach()) for one in (z, latent.fitted(z)))
+    before, after = (
+        float(found.dynamics.loss(*rows, one.expand(50, -1)).detach()) for one in (z, latent.fitted(z))
+    )
     assert after < 0.5 * before
 
 
@@ -281,7 +298,9 @@ def test_convolutions_add_up_alike_on_every_processor() -> None:
     free = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
     for own, alike in (({}, True), ({"ONEDNN_MAX_CPU_ISA": "ALL"}, False)):
         environment = {**free, **own, "ONEDNN_VERBOSE": "1"}
-        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+        )
         if "isa:" not in done.stdout:
             pytest.skip("torch was built without oneDNN")
         has = torch.cpu._is_avx512_supported()  # where there is none, nothing is kept from it

@@ -38,7 +38,13 @@ class Nobody:
 
 def parts(prior: Prior, seed: int = 0) -> dict[str, Any]:
     generator = torch.Generator().manual_seed(seed)
-    return {"prior": prior, "agent": Nobody(), "rng": np.random.default_rng(seed), "generator": generator, "device": CPU}
+    return {
+        "prior": prior,
+        "agent": Nobody(),
+        "rng": np.random.default_rng(seed),
+        "generator": generator,
+        "device": CPU,
+    }
 
 
 def three_rows() -> Prior:
@@ -47,7 +53,13 @@ def three_rows() -> Prior:
 
 
 def weights(prior: Prior, **settings: Any) -> QWeights:
-    usual = {"temperature": 1.0, "baseline": None, "baseline_ema": 0.0, "clip_baseline": False, "normalise": False}
+    usual = {
+        "temperature": 1.0,
+        "baseline": None,
+        "baseline_ema": 0.0,
+        "clip_baseline": False,
+        "normalise": False,
+    }
     return QWeights(Worth(), prior, CPU, **{**usual, **settings})
 
 
@@ -87,7 +99,10 @@ def test_with_uniform_values_the_loss_is_that_of_gail() -> None:
     life = batch_of(prior_of(rows_of([60], seed=1)))
     uniform, plain = q_weighted.make(**parts(prior), baseline=0.0), Gail(**parts(prior))
     for _ in range(5):
-        a, b = uniform.update(batch_of(prior), life, life.obs[0]), plain.update(batch_of(prior), life, life.obs[0])
+        a, b = (
+            uniform.update(batch_of(prior), life, life.obs[0]),
+            plain.update(batch_of(prior), life, life.obs[0]),
+        )
         assert float(a["guidance/loss"]) == float(b["guidance/loss"])
     assert all(torch.equal(p, q) for p, q in zip(uniform.params, plain.params, strict=True))
 
@@ -125,7 +140,9 @@ def test_reward_by_hand(small_prior: Prior) -> None:
         torch.testing.assert_close(guidance.reward(batch), 0.05 * (expected - 4.0) + batch.reward)
         guidance.strength.fill_(1.0)
         guidance.absorbing = True
-        torch.testing.assert_close(guidance.reward(batch), torch.where(batch.terminated > 0, combined / (1 - 0.9), combined))
+        torch.testing.assert_close(
+            guidance.reward(batch), torch.where(batch.terminated > 0, combined / (1 - 0.9), combined)
+        )
 
 
 def test_guidance_fades_to_half_after_its_half_life(small_prior: Prior) -> None:
@@ -135,10 +152,18 @@ def test_guidance_fades_to_half_after_its_half_life(small_prior: Prior) -> None:
 
 
 def test_mixup_by_hand() -> None:
-    values, share, order = torch.tensor([10.0, 20.0, 30.0]), torch.tensor([1.0, 0.0, 0.25]), torch.tensor([2, 0, 1])
+    values, share, order = (
+        torch.tensor([10.0, 20.0, 30.0]),
+        torch.tensor([1.0, 0.0, 0.25]),
+        torch.tensor([2, 0, 1]),
+    )
     # 1 · 10 + 0 · 30, 0 · 20 + 1 · 10, 0.25 · 30 + 0.75 · 20
     assert mix(values, share, order).tolist() == [10.0, 10.0, 22.5]
-    assert mix(values.unsqueeze(1).expand(3, 2), share, order).tolist() == [[10.0] * 2, [10.0] * 2, [22.5] * 2]
+    assert mix(values.unsqueeze(1).expand(3, 2), share, order).tolist() == [
+        [10.0] * 2,
+        [10.0] * 2,
+        [22.5] * 2,
+    ]
 
 
 @pytest.mark.parametrize("on", ["state", "state_action"])
@@ -208,7 +233,9 @@ def test_every_parameter_of_each_guidance_changes_and_a_round_trip_is_exact(smal
 
 def test_rnd_normalisation_by_hand() -> None:
     # std of [1, 3] is √2 (n - 1); 0.9 · 5 + 0.1 · √2
-    assert running_std(torch.tensor(5.0), torch.tensor([1.0, 3.0]), 0.9).item() == pytest.approx(4.5 + 0.1 * math.sqrt(2))
+    assert running_std(torch.tensor(5.0), torch.tensor([1.0, 3.0]), 0.9).item() == pytest.approx(
+        4.5 + 0.1 * math.sqrt(2)
+    )
     assert running_std(torch.tensor(5.0), torch.tensor([2.0, 2.0]), 0.9).item() == pytest.approx(
         4.5 + 0.1 * 1e-3
     )  # at least 1e-3
@@ -216,7 +243,10 @@ def test_rnd_normalisation_by_hand() -> None:
 
 def test_rnd_rewards_what_is_new() -> None:
     prior = prior_of(rows_of([500]))
-    guidance = rnd.make(**{key: value for key, value in parts(prior).items() if key in ("prior", "generator", "device")}, lr=3e-3)
+    guidance = rnd.make(
+        **{key: value for key, value in parts(prior).items() if key in ("prior", "generator", "device")},
+        lr=3e-3,
+    )
     known = batch_of(prior)
     before = guidance.error(known.next_obs).mean().item()
     for _ in range(300):
@@ -224,9 +254,13 @@ def test_rnd_rewards_what_is_new() -> None:
     assert guidance.error(known.next_obs).mean().item() < 0.2 * before
     new = known._replace(next_obs=known.next_obs + 10.0)
     assert guidance.reward(new).mean() > 5 * guidance.reward(known).mean()
-    for _ in range(600):  # the standard deviation follows that of the raw errors, not of those already divided by it
+    for _ in range(
+        600
+    ):  # the standard deviation follows that of the raw errors, not of those already divided by it
         guidance.update(known, known, known.obs[0])
-    assert guidance.std.item() == pytest.approx(max(guidance.error(known.next_obs).std().item(), 1e-3), rel=0.2)
+    assert guidance.std.item() == pytest.approx(
+        max(guidance.error(known.next_obs).std().item(), 1e-3), rel=0.2
+    )
 
 
 def test_no_guidance_is_the_tasks_reward(small_prior: Prior) -> None:
@@ -247,4 +281,6 @@ def test_weights_stay_finite_and_in_proportion_however_far_the_life_is(baseline:
 
 def test_weights_near_the_prior_are_the_plain_exponential_to_the_last_bit() -> None:
     value, baseline = torch.rand(64, generator=torch.Generator().manual_seed(0)), torch.tensor(0.37)
-    torch.testing.assert_close(q_weight(value, baseline, 0.25), ((value - baseline) / 0.25).exp(), rtol=0, atol=0)
+    torch.testing.assert_close(
+        q_weight(value, baseline, 0.25), ((value - baseline) / 0.25).exp(), rtol=0, atol=0
+    )

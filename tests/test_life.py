@@ -35,7 +35,9 @@ def lived(folder: str | Path) -> dict[str, Any]:
 
 def same(one: str | Path, other: str | Path) -> bool:
     a, b = lived(one), lived(other)
-    return all(np.array_equal(a[key], b[key], equal_nan=True) for key in ("obs", "action", "reward", "progress"))
+    return all(
+        np.array_equal(a[key], b[key], equal_nan=True) for key in ("obs", "action", "reward", "progress")
+    )
 
 
 def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
@@ -46,11 +48,23 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
 
     rows = Rows("copy", *(getattr(prior, key) for key in Rows._fields[1:8]))
     ways = {"own": None, "recipe": "pointmass", "minari id": "slrl/pointmass-v0", **layouts(tmp_path, rows)}
-    common = ["adapt", "--scenario", "windy_pointmass", "--life-steps", "60", "--quiet", "--json", "--adapter", tiny_adapter]
+    common = [
+        "adapt",
+        "--scenario",
+        "windy_pointmass",
+        "--life-steps",
+        "60",
+        "--quiet",
+        "--json",
+        "--adapter",
+        tiny_adapter,
+    ]
     folders = {}
     for way, spec in ways.items():
         out = tmp_path / "runs" / way.replace(" ", "-")
-        code, printed, _ = command(*common, "--seed", 5, "--out", out, *(() if spec is None else ("--prior", spec)))
+        code, printed, _ = command(
+            *common, "--seed", 5, "--out", out, *(() if spec is None else ("--prior", spec))
+        )
         assert code == 0, way
         assert len(printed.splitlines()) == 1
         result = json.loads(printed)
@@ -61,7 +75,13 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
         assert same(folders["own"], folder), way
 
     code, printed, _ = command(
-        "adapt", "--from", Path(folders["d4rl"]) / "settings.toml", "--out", tmp_path / "again", "--json", "--quiet"
+        "adapt",
+        "--from",
+        Path(folders["d4rl"]) / "settings.toml",
+        "--out",
+        tmp_path / "again",
+        "--json",
+        "--quiet",
     )
     assert code == 0
     assert same(folders["own"], json.loads(printed)["folder"])
@@ -69,7 +89,9 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
     assert not same(folders["own"], json.loads(printed)["folder"])
 
 
-def test_a_life_leaves_its_files_and_they_say_the_same(command: Command, tiny_adapter: str, tmp_path: Path) -> None:
+def test_a_life_leaves_its_files_and_they_say_the_same(
+    command: Command, tiny_adapter: str, tmp_path: Path
+) -> None:
     code, printed, err = command(
         "adapt",
         "--scenario",
@@ -111,7 +133,15 @@ def test_another_life_with_the_same_name_is_kept_and_the_same_life_is_replaced(
     def run(*more: object) -> None:
         assert (
             command(
-                "adapt", "--scenario", "calm_pointmass", "--adapter", tiny_adapter, "--out", tmp_path / "r", "--quiet", *more
+                "adapt",
+                "--scenario",
+                "calm_pointmass",
+                "--adapter",
+                tiny_adapter,
+                "--out",
+                tmp_path / "r",
+                "--quiet",
+                *more,
             )[0]
             == 0
         )
@@ -142,12 +172,16 @@ class Interrupted:
         return {}
 
 
-def test_ctrl_c_ends_a_life_as_interrupted(monkeypatch: pytest.MonkeyPatch, tiny_adapter: str, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_life_as_interrupted(
+    monkeypatch: pytest.MonkeyPatch, tiny_adapter: str, tmp_path: Path
+) -> None:
     life = live(envs.make(slrl.load_scenario("windy_pointmass")), Interrupted(), 0)  # type: ignore[arg-type]
     assert (life.outcome, life.steps, life.obs.shape) == ("interrupted", 7, (8, 6))
     scenario = slrl.load_scenario("windy_pointmass")
     monkeypatch.setattr("slrl.lives.run.load_adapter", lambda *_, **__: Interrupted())
-    settings = Settings(scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=0, life_steps=100)
+    settings = Settings(
+        scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=0, life_steps=100
+    )
     result, _ = adapt_as(settings, out=tmp_path)
     assert (result.outcome, result.steps, result.censored) == ("interrupted", 7, True)
     assert {path.name for path in Path(str(result.folder)).iterdir()} == FILES
@@ -182,7 +216,9 @@ def test_a_polite_kill_of_the_real_process_writes_everything(tiny_adapter: str, 
     assert {path.name for path in result.parent.iterdir()} == FILES
 
 
-def test_the_library_does_in_five_lines_what_the_command_does(command: Command, tiny_adapter: str, tmp_path: Path) -> None:
+def test_the_library_does_in_five_lines_what_the_command_does(
+    command: Command, tiny_adapter: str, tmp_path: Path
+) -> None:
     np.random.seed(1)  # noqa: NPY002 (the global generators must not be touched)
     torch.manual_seed(1)
     before = (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index, call-overload, union-attr]  # noqa: NPY002
@@ -198,7 +234,9 @@ def test_the_library_does_in_five_lines_what_the_command_does(command: Command, 
     assert slrl.adapt("windy_pointmass", adapter=tiny_adapter, life_steps=5, out=None).folder is None
 
 
-def test_a_step_near_the_end_of_a_long_life_costs_what_a_step_at_its_beginning_costs(small_prior: Any) -> None:
+def test_a_step_near_the_end_of_a_long_life_costs_what_a_step_at_its_beginning_costs(
+    small_prior: Any,
+) -> None:
     from slrl.learning.buffer import Buffer
 
     buffer = Buffer(small_prior, 1_000_000, np.random.default_rng(0), torch.device("cpu"))
@@ -230,7 +268,9 @@ except SystemExit:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5  # CPU seconds: the machine may be busy
+    assert (
+        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    )  # CPU seconds: the machine may be busy
 
 
 def test_lists_doctor_show_and_pretrain(command: Command, tiny_adapter: str) -> None:
@@ -264,11 +304,17 @@ def test_doctor_knows_the_bad_combinations() -> None:
 def test_the_pretrained_policy_is_home_in_calm_air_and_lost_in_the_wind() -> None:
     calm = [slrl.adapt("calm_pointmass", adapter="frozen", seed=seed, out=None) for seed in range(100)]
     assert sum(result.outcome == "success" for result in calm) >= 95
-    windy = [slrl.adapt("windy_pointmass", adapter="frozen", seed=seed, life_steps=5000, out=None) for seed in range(10)]
+    windy = [
+        slrl.adapt("windy_pointmass", adapter="frozen", seed=seed, life_steps=5000, out=None)
+        for seed in range(10)
+    ]
     assert all(result.outcome == "timeout" for result in windy)
 
 
 @pytest.mark.slow
 def test_qwale_comes_home_before_the_reference_did() -> None:
-    lives = [slrl.adapt("windy_pointmass", adapter="qwale", seed=seed, life_steps=28_890, out=None) for seed in (20, 21, 22)]
+    lives = [
+        slrl.adapt("windy_pointmass", adapter="qwale", seed=seed, life_steps=28_890, out=None)
+        for seed in (20, 21, 22)
+    ]
     assert all(result.outcome == "success" for result in lives), [result.steps for result in lives]

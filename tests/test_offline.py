@@ -75,17 +75,32 @@ def bandit() -> Prior:
     action = rng.uniform(-1, 1, (3000, 1)).astype(np.float32)
     reward = (1.0 - 4.0 * (action - obs)[:, 0] ** 2).astype(np.float32)
     return prior_of(
-        rows._replace(obs=obs, action=action, reward=reward, terminated=np.ones(3000, bool), truncated=np.zeros(3000, bool))
+        rows._replace(
+            obs=obs,
+            action=action,
+            reward=reward,
+            terminated=np.ones(3000, bool),
+            truncated=np.zeros(3000, bool),
+        )
     )
 
 
 @pytest.mark.parametrize(
-    ("name", "settings"), [("iql", {"expectile": 0.8, "advantage_temperature": 5.0}), ("cal_ql", {"conservative_weight": 0.5})]
+    ("name", "settings"),
+    [("iql", {"expectile": 0.8, "advantage_temperature": 5.0}), ("cal_ql", {"conservative_weight": 0.5})],
 )
-def test_it_learns_the_best_actions_of_a_prior_that_acts_at_random(name: str, settings: dict[str, Any]) -> None:
+def test_it_learns_the_best_actions_of_a_prior_that_acts_at_random(
+    name: str, settings: dict[str, Any]
+) -> None:
     prior, rng = bandit(), np.random.default_rng(1)
     agent = make_sac(
-        prior, actor_lr=3e-3, critic_lr=3e-3, initial_temperature=0.05, target_entropy=-2.0, hidden=(32, 32), polyak=0.05
+        prior,
+        actor_lr=3e-3,
+        critic_lr=3e-3,
+        initial_temperature=0.05,
+        target_entropy=-2.0,
+        hidden=(32, 32),
+        polyak=0.05,
     )
     objective: Any = plugins.make("slrl.learning.offline", name, settings, where="test", agent=agent)
     everything = batch_of(prior)
@@ -145,7 +160,9 @@ def test_without_pretraining_the_weights_come_from_the_lifes_seed(small_prior: P
     assert not torch.equal(one.actor[0], two.actor[0])
 
 
-def test_a_damaged_cache_is_made_anew(small_prior: Prior, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_cache_is_made_anew(
+    small_prior: Prior, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SLRL_CACHE", str(tmp_path))
     first = pretrain.prepare(AGENT, PLAN, small_prior, seed=0, device=CPU, quiet=True)
     (cached,) = (tmp_path / "pretrained").iterdir()

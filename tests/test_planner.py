@@ -33,13 +33,24 @@ SKILLS = [Named("walk", "forward"), Named("back", "backward"), Named("turn left"
 
 def question(history: tuple[Try, ...] = (), values: list[float] | None = None, lived: int = 0) -> Question:
     return Question(
-        lived=lived, life_steps=1000, skills=SKILLS, durations=(20, 50, 100), history=history, failing=failing(history, 0.05),
-        values=None if values is None else np.array(values, np.float32), obs=np.zeros(3, np.float32), state="x 1", entries=["x"],
-    )  # fmt: skip
+        lived=lived,
+        life_steps=1000,
+        skills=SKILLS,
+        durations=(20, 50, 100),
+        history=history,
+        failing=failing(history, 0.05),
+        values=None if values is None else np.array(values, np.float32),
+        obs=np.zeros(3, np.float32),
+        state="x 1",
+        entries=["x"],
+    )
 
 
 def tried(*progress: tuple[int, float], steps: int = 10) -> tuple[Try, ...]:
-    return tuple(Try(began=i * steps, skill=skill, steps=steps, progress=p, moved=(p,)) for i, (skill, p) in enumerate(progress))
+    return tuple(
+        Try(began=i * steps, skill=skill, steps=steps, progress=p, moved=(p,))
+        for i, (skill, p) in enumerate(progress)
+    )
 
 
 def good(skill: str = "walk", steps: int = 50, then: str = "back") -> str:
@@ -57,7 +68,9 @@ def reply(content: Any) -> dict[str, Any]:
 def test_a_skill_fails_when_it_brought_nothing_twice_since_anything_brought_something() -> None:
     assert failing(tried((0, 0.0)), 0.05) == frozenset()
     assert failing(tried((0, 0.0), (1, -1.0), (0, 0.04)), 0.05) == {0}
-    assert failing(tried((0, 0.0), (0, 0.0), (1, 0.05)), 0.05) == frozenset()  # elsewhere now: it may help again
+    assert (
+        failing(tried((0, 0.0), (0, 0.0), (1, 0.05)), 0.05) == frozenset()
+    )  # elsewhere now: it may help again
     assert failing(tried((1, 1.0), (0, 0.0), (2, 0.0), (2, 0.0)), 0.05) == {2}
 
 
@@ -84,7 +97,9 @@ def test_the_bandit_tries_everything_once_and_never_repeats_a_failing_skill() ->
         gained = 0.5 if choice.skill == 2 and step >= 20 else 0.0
         history = (*history, Try(10 * step, choice.skill, 10, gained, ()))
     assert [item.skill for item in history[6:12]] == [0, 1, 2, 0, 1, 2]  # all fail: the one tried longest ago
-    assert [item.skill for item in history[20:]].count(2) >= 15  # what was not tried for twenty choices is tried again
+    assert [item.skill for item in history[20:]].count(
+        2
+    ) >= 15  # what was not tried for twenty choices is tried again
 
 
 def test_values_are_drawn_from_in_proportion_and_not_where_they_say_nothing() -> None:
@@ -106,9 +121,15 @@ def test_values_are_drawn_from_in_proportion_and_not_where_they_say_nothing() ->
         (good(), (Step(0, 50), Step(1, 20))),
         (f"Sure!\n```json\n{good()}\n```", (Step(0, 50), Step(1, 20))),
         (f"<think>perhaps {{'back'}} or {{}}</think>{good('turn left', 40)}", (Step(2, 50), Step(1, 20))),
-        ([{"type": "text", "text": good()[:30]}, {"type": "text", "text": good()[30:]}], (Step(0, 50), Step(1, 20))),
+        (
+            [{"type": "text", "text": good()[:30]}, {"type": "text", "text": good()[30:]}],
+            (Step(0, 50), Step(1, 20)),
+        ),
         ('{"plan": ["Walk.", "**back**", "fly", "walk"]}', (Step(0, 50), Step(1, 50))),
-        ('{"plan": [{"skill": "BACK", "steps": 1e99}, {"skill": "walk", "steps": NaN}]}', (Step(1, 20), Step(0, 20))),
+        (
+            '{"plan": [{"skill": "BACK", "steps": 1e99}, {"skill": "walk", "steps": NaN}]}',
+            (Step(1, 20), Step(0, 20)),
+        ),
         ('{"plan": [{"skill": "walk", "steps": true}]}', (Step(0, 50),)),
         ('{"plan": ["walk", "walk", "walk", "walk", "walk", "walk"]}', (Step(0, 50),) * 3),
     ],
@@ -118,7 +139,9 @@ def test_answers_are_understood(content: Any, plan: tuple[Step, ...]) -> None:
     assert found == plan
     if isinstance(content, str) and content == good():
         assert nearer is False
-        assert said == "Your last plan: walk for 50, then back for 20. You saw: I see a wall. It may fail: ice"
+        assert (
+            said == "Your last plan: walk for 50, then back for 20. You saw: I see a wall. It may fail: ice"
+        )
 
 
 @pytest.mark.parametrize(
@@ -191,7 +214,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self.path == "/v1/models":
-            self._send(*(self.server.models if isinstance(self.server.models, tuple) else (200, self.server.models)))
+            self._send(
+                *(self.server.models if isinstance(self.server.models, tuple) else (200, self.server.models))
+            )
         else:
             self._send(404, {"error": {"message": "no such page"}})
 
@@ -200,7 +225,9 @@ class Handler(BaseHTTPRequestHandler):
         self.server.seen.append(body)
         self.server.headers.append(dict(self.headers))
         mood = self.server.moods[0] if len(self.server.moods) == 1 else self.server.moods.pop(0)
-        first, second, *_ = re.findall(r"^- (.+?): ", body["messages"][0]["content"].split("Skills:")[1], re.MULTILINE)
+        first, second, *_ = re.findall(
+            r"^- (.+?): ", body["messages"][0]["content"].split("Skills:")[1], re.MULTILINE
+        )
         getattr(self, f"_{mood}")(good(first, 20, second))
 
     def _good(self, answer: str) -> None:
@@ -257,7 +284,9 @@ class Handler(BaseHTTPRequestHandler):
         self._send(500, {"error": "not a table"})
 
     def _refused(self, answer: str) -> None:
-        self._send(401, {"error": {"message": f"Incorrect API key provided: {self.headers['Authorization']}"}})
+        self._send(
+            401, {"error": {"message": f"Incorrect API key provided: {self.headers['Authorization']}"}}
+        )
 
     def _elsewhere(self, answer: str) -> None:
         self._send(307, {}, {"Location": f"{self.server.url}/elsewhere"})
@@ -279,7 +308,11 @@ class Handler(BaseHTTPRequestHandler):
         """Stay silent."""
 
 
-MOODS = [name.removeprefix("_") for name in vars(Handler) if name.startswith("_") and name not in ("_send", "_good")]
+MOODS = [
+    name.removeprefix("_")
+    for name in vars(Handler)
+    if name.startswith("_") and name not in ("_send", "_good")
+]
 MOODS = [mood for mood in MOODS if not mood.startswith("_")]
 
 
@@ -326,7 +359,9 @@ def test_a_request_is_what_the_protocol_says(server: Server) -> None:
 
 
 @pytest.mark.parametrize("mood", MOODS)
-def test_whatever_the_mood_an_answer_or_none_comes_in_time(mood: str, server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+def test_whatever_the_mood_an_answer_or_none_comes_in_time(
+    mood: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
     server.moods = [mood]
     planner = chat(server)
     began = time.monotonic()
@@ -342,7 +377,9 @@ def test_whatever_the_mood_an_answer_or_none_comes_in_time(mood: str, server: Se
     assert KEY not in json.dumps(answer.exchanges) + said
 
 
-@pytest.mark.parametrize("mood", [mood for mood in MOODS if mood not in ("refused", "elsewhere", "busy_for_long", "parrot")])
+@pytest.mark.parametrize(
+    "mood", [mood for mood in MOODS if mood not in ("refused", "elsewhere", "busy_for_long", "parrot")]
+)
 def test_after_a_bad_moment_the_next_try_is_heard(mood: str, server: Server) -> None:
     server.moods = [mood, "good"]
     answer = chat(server, deadline_s=5.0).plan(question(), [])
@@ -409,7 +446,12 @@ def test_the_server_is_looked_for_before_the_life(server: Server) -> None:
 
 
 def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    for url in (f"http://me:{KEY}@host/v1", f"http://host/v1?key={KEY}", "host:8000/v1", "file:///etc/passwd"):
+    for url in (
+        f"http://me:{KEY}@host/v1",
+        f"http://host/v1?key={KEY}",
+        "host:8000/v1",
+        "file:///etc/passwd",
+    ):
         with pytest.raises(slrl.BadInput, match=r"planner\.url must") as caught:
             Endpoint(url, "OPENAI_API_KEY")
         assert KEY not in str(caught.value)
@@ -434,19 +476,30 @@ def planning(url: str = "", **planner: Any) -> list[tuple[str, Any]]:
 
 def chosen_by(folder: str | None) -> list[str]:
     assert folder is not None
-    return [json.loads(line)["chosen_by"] for line in (Path(folder) / "planner.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line)["chosen_by"] for line in (Path(folder) / "planner.jsonl").read_text().splitlines()
+    ]
 
 
 @pytest.mark.parametrize("mood", ["good", *MOODS])
-def test_no_mood_ends_or_stalls_a_life_and_the_key_is_in_no_file(mood: str, server: Server, tmp_path: Path) -> None:
+def test_no_mood_ends_or_stalls_a_life_and_the_key_is_in_no_file(
+    mood: str, server: Server, tmp_path: Path
+) -> None:
     server.moods = [mood]
     began = time.monotonic()
-    result = slrl.adapt("windy_pointmass", adapter="vlm_pc", overrides=planning(server.url), life_steps=200, out=tmp_path)
+    result = slrl.adapt(
+        "windy_pointmass", adapter="vlm_pc", overrides=planning(server.url), life_steps=200, out=tmp_path
+    )
     assert (result.outcome, result.steps) == ("timeout", 200)
     assert time.monotonic() - began < 60
     choosers = chosen_by(result.folder)
     assert set(choosers) == {"model"} if mood in ("good", "parrot") else "model" not in choosers
-    files = [path for root in (tmp_path, Path(os.environ["SLRL_CACHE"])) for path in root.rglob("*") if path.is_file()]
+    files = [
+        path
+        for root in (tmp_path, Path(os.environ["SLRL_CACHE"]))
+        for path in root.rglob("*")
+        if path.is_file()
+    ]
     assert len(files) >= 6
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
@@ -454,25 +507,39 @@ def test_no_mood_ends_or_stalls_a_life_and_the_key_is_in_no_file(mood: str, serv
 def test_a_plan_goes_on_when_the_planner_falls_silent(server: Server, tmp_path: Path) -> None:
     """The second step of its last plan comes next, then values or the bandit."""
     server.moods = ["good", "error"]
-    result = slrl.adapt("windy_pointmass", adapter="vlm_pc", overrides=planning(server.url, tries=1), life_steps=80, out=tmp_path)
-    rows = [json.loads(line) for line in (Path(result.folder or "") / "planner.jsonl").read_text().splitlines()]
+    result = slrl.adapt(
+        "windy_pointmass",
+        adapter="vlm_pc",
+        overrides=planning(server.url, tries=1),
+        life_steps=80,
+        out=tmp_path,
+    )
+    rows = [
+        json.loads(line) for line in (Path(result.folder or "") / "planner.jsonl").read_text().splitlines()
+    ]
     assert [row["chosen_by"] for row in rows[:2]] == ["model", "plan"]
     assert rows[0]["then"] == [[rows[1]["skill"], rows[1]["steps"]]]
     assert len(rows) == 4
     assert {row["chosen_by"] for row in rows[2:]} <= {"values", "bandit"}
 
 
-def test_a_life_with_a_planner_is_repeated_from_its_record(server: Server, tmp_path: Path, command: Command) -> None:
+def test_a_life_with_a_planner_is_repeated_from_its_record(
+    server: Server, tmp_path: Path, command: Command
+) -> None:
     server.moods = ["good", "unknown_skill", "good", "error", "slow", "busy", "good"]
     overrides = planning(server.url)
-    first = slrl.adapt("windy_pointmass", adapter="vlm_pc", overrides=overrides, life_steps=150, out=tmp_path / "runs")
+    first = slrl.adapt(
+        "windy_pointmass", adapter="vlm_pc", overrides=overrides, life_steps=150, out=tmp_path / "runs"
+    )
     folder = Path(first.folder or "")
     names = ("planner.jsonl", "life.npz", "settings.toml")
     kept = {name: (folder / name).read_bytes() for name in names}
     calls = len(server.seen)
     server.shutdown()
     server.server_close()
-    code, _, err = command("adapt", "--from", folder / "settings.toml", "--out", tmp_path / "again", "--quiet")
+    code, _, err = command(
+        "adapt", "--from", folder / "settings.toml", "--out", tmp_path / "again", "--quiet"
+    )
     assert code == 0, err
     again = tmp_path / "again" / "windy_pointmass" / "vlm_pc" / "seed-0"
     assert {name: (again / name).read_bytes() for name in names} == kept
@@ -482,7 +549,9 @@ def test_a_life_with_a_planner_is_repeated_from_its_record(server: Server, tmp_p
     assert (code, sorted(path.name for path in folder.parent.iterdir())) == (0, ["seed-0"]), err
 
 
-def test_a_life_that_strays_from_its_record_says_so_and_loses_nothing(server: Server, tmp_path: Path, command: Command) -> None:
+def test_a_life_that_strays_from_its_record_says_so_and_loses_nothing(
+    server: Server, tmp_path: Path, command: Command
+) -> None:
     overrides = planning(server.url, pictures=0)
     first = slrl.adapt("windy_pointmass", adapter="vlm_pc", overrides=overrides, life_steps=60, out=tmp_path)
     folder = Path(first.folder or "")
@@ -501,11 +570,17 @@ def test_a_life_that_strays_from_its_record_says_so_and_loses_nothing(server: Se
         assert says in err
 
 
-def test_pictures_of_before_and_now_are_sent_and_none_where_none_are_wanted(server: Server, tmp_path: Path) -> None:
+def test_pictures_of_before_and_now_are_sent_and_none_where_none_are_wanted(
+    server: Server, tmp_path: Path
+) -> None:
     def sent(pictures: int) -> list[int]:
         server.seen.clear()
         slrl.adapt(
-            "windy_pointmass", adapter="vlm_pc", overrides=planning(server.url, pictures=pictures), life_steps=60, out=None
+            "windy_pointmass",
+            adapter="vlm_pc",
+            overrides=planning(server.url, pictures=pictures),
+            life_steps=60,
+            out=None,
         )
         return [len(body["messages"][1]["content"]) - 1 for body in server.seen]
 
@@ -516,7 +591,9 @@ def test_pictures_of_before_and_now_are_sent_and_none_where_none_are_wanted(serv
 
 def test_in_the_library_a_world_that_cannot_be_drawn_is_refused_before_the_life(server: Server) -> None:
     scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
-    method = adapters.load("vlm_pc", [*planning(server.url), ("adapter.regularisation_steps", 5)], suggested=scenario.overrides())
+    method = adapters.load(
+        "vlm_pc", [*planning(server.url), ("adapter.regularisation_steps", 5)], suggested=scenario.overrides()
+    )
     adapter = slrl.load_adapter(method, prior, scenario)
     with pytest.raises(slrl.BadInput, match="render_mode"):
         slrl.live(slrl.make(scenario, life_steps=40), adapter, seed=0)
@@ -535,7 +612,9 @@ def test_skills_have_names_and_say_what_they_did(server: Server) -> None:
     firsts = np.concatenate([[0], ends[:-1] + 1])
     moved = [(prior.next_obs[ends] - prior.obs[firsts])[prior.behaviour[ends] == b].mean(0) for b in (0, 1)]
     for skill, change in zip(adapter.skills.named, moved, strict=True):
-        assert skill.about == f"in the demonstrations, within an episode: x {change[0]:+.2g}, y {change[1]:+.2g}"
+        assert (
+            skill.about == f"in the demonstrations, within an episode: x {change[0]:+.2g}, y {change[1]:+.2g}"
+        )
     for wrong, says in (
         (("adapter.names", ["one"]), "lists 1, but prior pointmass_breezy has 2 behaviours"),
         (("adapter.names", ["one", "One"]), "must all be different"),
@@ -549,7 +628,9 @@ def test_codes_move_as_they_say() -> None:
     """Clusters of skills by what they did to the named entries: no two alike, and together they are the prior's."""
     scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
     overrides = [*planning(), ("adapter.among", "codes"), ("adapter.codes", 4)]
-    adapter: Any = slrl.load_adapter(adapters.load("vlm_pc", overrides, suggested=scenario.overrides()), prior, scenario)
+    adapter: Any = slrl.load_adapter(
+        adapters.load("vlm_pc", overrides, suggested=scenario.overrides()), prior, scenario
+    )
     assert len(adapter.skills.named) == 4
     assert len({skill.about for skill in adapter.skills.named}) == 4
     values = adapter.skills.values(prior.obs[0])
@@ -566,9 +647,9 @@ def test_progress_is_gain_of_value_and_reward() -> None:
     obs, arrived = prior.obs[0], prior.obs[40]
     adapter.began, adapter.earned, adapter.now = obs, 3.0, Step(0, 50)
     values = [adapter._value.v(tensor(row))[0].item() for row in (obs, arrived)]
-    spread = adapter._value.v(tensor(prior.obs[np.linspace(0, len(prior) - 1, min(len(prior), 4096)).astype(int)])).std(
-        correction=0
-    )
+    spread = adapter._value.v(
+        tensor(prior.obs[np.linspace(0, len(prior) - 1, min(len(prior), 4096)).astype(int)])
+    ).std(correction=0)
     usual = np.abs(prior.reward).mean()
     expected = (values[1] - values[0]) / spread.item() + 3.0 / (50 * usual)
     assert adapter._done(arrived).progress == pytest.approx(expected, rel=1e-4)
@@ -581,10 +662,14 @@ def tensor(rows: np.ndarray) -> Any:
 def test_a_switch_lets_its_levels_look_and_keeps_what_they_keep(server: Server, tmp_path: Path) -> None:
     toml = tmp_path / "thinking_switch.toml"
     text = (Path(slrl.__file__).parent.parent / "adapters" / "switch.toml").read_text()
-    toml.write_text(text.replace('high = "skills" ', 'high = "vlm_pc" ').replace('low = "rma_qwale" ', 'low = "frozen" '))
+    toml.write_text(
+        text.replace('high = "skills" ', 'high = "vlm_pc" ').replace('low = "rma_qwale" ', 'low = "frozen" ')
+    )
     quick = [("pretrain.steps", 20), ("adapter.monitor.steps", 20), ("adapter.low.pretrain.steps", 20)]
     high = [(f"adapter.high.{key}", value) for key, value in planning(server.url)]
-    result = slrl.adapt("windy_pointmass", adapter=str(toml), overrides=[*quick, *high], life_steps=60, out=tmp_path)
+    result = slrl.adapt(
+        "windy_pointmass", adapter=str(toml), overrides=[*quick, *high], life_steps=60, out=tmp_path
+    )
     assert (Path(result.folder or "") / "high-planner.jsonl").is_file()
 
 
@@ -604,8 +689,18 @@ def test_a_switch_lets_its_levels_look_and_keeps_what_they_keep(server: Server, 
     ],
 )
 def test_wrong_settings(settings: tuple[str, ...], says: str, command: Command, tmp_path: Path) -> None:
-    arguments = ("--scenario", "windy_pointmass", "--adapter", "vlm_pc", "--out", tmp_path / "runs", "--quiet")
-    code, out, err = command("adapt", *arguments, "--set", *settings, "pretrain.steps=20", "adapter.skills.steps=20")
+    arguments = (
+        "--scenario",
+        "windy_pointmass",
+        "--adapter",
+        "vlm_pc",
+        "--out",
+        tmp_path / "runs",
+        "--quiet",
+    )
+    code, out, err = command(
+        "adapt", *arguments, "--set", *settings, "pretrain.steps=20", "adapter.skills.steps=20"
+    )
     assert (code, out) == (2, "")
     assert says in err
     assert err.count("\n") == 1
@@ -613,5 +708,7 @@ def test_wrong_settings(settings: tuple[str, ...], says: str, command: Command, 
 
 
 def test_an_adapter_that_asks_nobody_has_no_planner(command: Command) -> None:
-    code, _, err = command("adapt", "--scenario", "windy_pointmass", "--adapter", "qwale", "--set", "planner.url=http://a/v1")
+    code, _, err = command(
+        "adapt", "--scenario", "windy_pointmass", "--adapter", "qwale", "--set", "planner.url=http://a/v1"
+    )
     assert (code, err) == (2, "slrl: adapter 'qwale' asks no planner; leave out [planner] of 'qwale'.\n")

@@ -46,7 +46,12 @@ def test_walls_and_arrival() -> None:
     while not terminated:
         steps += 1
         obs, reward, terminated, _, info = env.step(np.array([1.0, 0.0]))
-        assert reward == float(terminated) == float(info["success"]) == float(np.hypot(obs[0] - 100, obs[1]) <= 2)
+        assert (
+            reward
+            == float(terminated)
+            == float(info["success"])
+            == float(np.hypot(obs[0] - 100, obs[1]) <= 2)
+        )
     assert steps in (98, 99)
 
 
@@ -154,7 +159,9 @@ def test_unusable_worlds_are_refused_in_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="it has no air"):
         envs.make_world(World(env="Pendulum-v1", shifts=({"name": "wind"},)))
     with pytest.raises(BadInput, match="lowest, highest"):
-        envs.make_world(World(env="slrl/Pointmass-v0", shifts=({"name": "wind", "x_units_per_step": [1, 0]},)))
+        envs.make_world(
+            World(env="slrl/Pointmass-v0", shifts=({"name": "wind", "x_units_per_step": [1, 0]},))
+        )
 
 
 def test_actions_are_rescaled_to_the_worlds_own_bounds() -> None:

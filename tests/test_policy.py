@@ -16,7 +16,9 @@ def test_a_saved_policy_acts_as_the_agent_does(small_prior: Prior, tmp_path: Pat
     agent = make_sac(small_prior, hidden=(16, 8))
     parts = [part.detach().numpy() for part in agent.actor]
     layers = list(zip(parts[::2], parts[1::2], strict=True))
-    save(tmp_path / "policy.safetensors", agent.normaliser.mean.numpy(), agent.normaliser.scale.numpy(), layers)
+    save(
+        tmp_path / "policy.safetensors", agent.normaliser.mean.numpy(), agent.normaliser.scale.numpy(), layers
+    )
     policy = Policy(str(tmp_path / "policy.safetensors"))
     for obs in 3 * small_prior.obs[:10]:
         np.testing.assert_allclose(policy.act(obs), agent.act(obs, sample=False), atol=1e-6)

@@ -66,7 +66,11 @@ def test_minari_without_a_last_observation_loses_one_action_per_episode_and_says
         for index in range(2):
             group = file.create_group(f"episode_{index}")
             group["observations"], group["actions"] = np.arange(12.0).reshape(4, 3), np.zeros((4, 2))
-            group["rewards"], group["terminations"], group["truncations"] = np.zeros(4), np.zeros(4, bool), [False] * 3 + [True]
+            group["rewards"], group["terminations"], group["truncations"] = (
+                np.zeros(4),
+                np.zeros(4, bool),
+                [False] * 3 + [True],
+            )
     prior = priors.load(path)
     assert len(prior) == 6
     assert prior.truncated.tolist() == [False, False, True] * 2
@@ -195,7 +199,11 @@ def test_the_reward_of_prior_rows_is_for_arriving() -> None:
 
 
 def test_another_version_of_a_recipe_is_not_taken_for_this_one(tmp_path: Path) -> None:
-    text = (Path(__file__).parents[1] / "priors" / "pointmass.toml").read_text().replace("rows = 50_000", "rows = 200")
+    text = (
+        (Path(__file__).parents[1] / "priors" / "pointmass.toml")
+        .read_text()
+        .replace("rows = 50_000", "rows = 200")
+    )
     recipe = tmp_path / "mine.toml"
     recipe.write_text(text)
     assert len(recipes.load_prior(recipe)) == 200

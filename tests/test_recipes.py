@@ -48,7 +48,9 @@ def recipe(folder: Path, name: str = "swing", **changes: object) -> str:
 
 
 def test_sac_replay_learns_the_task_while_it_is_recorded(tmp_path: Path) -> None:
-    prior = recipes.build(recipe(tmp_path, "learns", rows=4_000, training=6_000, replay=2_000, warm_up=400), quiet=True)
+    prior = recipes.build(
+        recipe(tmp_path, "learns", rows=4_000, training=6_000, replay=2_000, warm_up=400), quiet=True
+    )
     returns, steps = prior.returns(), np.bincount(prior.episode)
     whole = returns[steps == 200]
     assert whole[:3].mean() < -900  # it begins by hanging and flailing
@@ -57,15 +59,24 @@ def test_sac_replay_learns_the_task_while_it_is_recorded(tmp_path: Path) -> None
 
 
 def test_replay_rows_are_whole_episodes_spread_over_the_training(tmp_path: Path) -> None:
-    prior = recipes.build(recipe(tmp_path, "spread", rows=800, training=2_000, replay=600, warm_up=100), quiet=True)
+    prior = recipes.build(
+        recipe(tmp_path, "spread", rows=800, training=2_000, replay=600, warm_up=100), quiet=True
+    )
     assert len(prior) == 800
-    assert np.bincount(prior.episode).tolist() == [200, 200, 200, 200]  # three of ten episodes of training, one after it
+    assert np.bincount(prior.episode).tolist() == [
+        200,
+        200,
+        200,
+        200,
+    ]  # three of ten episodes of training, one after it
     low = np.abs(prior.obs.view(np.uint32) & ((1 << 10) - 1))
     assert not low.any()  # 14 significant bits of 24
 
 
 def test_the_same_recipe_gives_the_same_rows_again_and_through_a_shipped_file(tmp_path: Path) -> None:
-    name = recipe(tmp_path, "again", randomise="[[randomise]]\nname = 'action_noise'\nstd_action_units = [0.1, 0.3]\n")
+    name = recipe(
+        tmp_path, "again", randomise="[[randomise]]\nname = 'action_noise'\nstd_action_units = [0.1, 0.3]\n"
+    )
     first = recipes.build(name, quiet=True, out=tmp_path / "again.hdf5")
     assert first.env_params is not None
     assert 0.1 <= first.env_params.min() < first.env_params.max() <= 0.3
@@ -83,7 +94,9 @@ def test_the_same_recipe_gives_the_same_rows_again_and_through_a_shipped_file(tm
     path.write_text(
         path.read_text().replace("episode_steps = 200", "episode_steps = 150")
     )  # what is built is of an older version now
-    assert recipes.load_prior(name, quiet=True).sha256 == first.sha256  # and the file beside the recipe is what counts
+    assert (
+        recipes.load_prior(name, quiet=True).sha256 == first.sha256
+    )  # and the file beside the recipe is what counts
 
 
 def test_rounding_keeps_so_many_bits_and_rounds_to_nearest() -> None:
@@ -137,16 +150,25 @@ def test_a_recipe_gives_the_hash_that_it_names(name: str) -> None:
     [
         ({"replay": 500}, "'replay_rows' .* must be from 0 to the smaller"),
         ({"randomise": "[[randomise]]\nname = 'gusts'\n"}, "unknown shift 'gusts'"),
-        ({"randomise": "[[randomise]]\nname = 'mass'\nbody = 'pole'\ntimes = [1.0, 2.0]\n"}, "needs a MuJoCo world"),
+        (
+            {"randomise": "[[randomise]]\nname = 'mass'\nbody = 'pole'\ntimes = [1.0, 2.0]\n"},
+            "needs a MuJoCo world",
+        ),
     ],
 )
-def test_wrong_recipes_are_refused_in_a_sentence(changes: dict[str, object], says: str, tmp_path: Path) -> None:
+def test_wrong_recipes_are_refused_in_a_sentence(
+    changes: dict[str, object], says: str, tmp_path: Path
+) -> None:
     with pytest.raises(BadInput, match=says):
         recipes.build(recipe(tmp_path, "wrong", **changes), quiet=True)
 
 
 def test_a_behaviour_that_does_not_learn_cannot_be_trained(tmp_path: Path) -> None:
-    text = (files.folder("priors") / "pointmass.toml").read_text().replace("seed = 0", "seed = 0\ntraining_steps = 100")
+    text = (
+        (files.folder("priors") / "pointmass.toml")
+        .read_text()
+        .replace("seed = 0", "seed = 0\ntraining_steps = 100")
+    )
     path = tmp_path / "lazy.toml"
     path.write_text(text)
     with pytest.raises(BadInput, match="'waypoints' of prior 'lazy' does not learn"):
@@ -163,7 +185,9 @@ def test_build_from_the_command_line_unpacks_what_is_shipped(command: Command) -
     assert "--rebuild" in err
 
 
-def test_a_place_that_cannot_be_written_is_refused_before_the_recording(command: Command, tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_written_is_refused_before_the_recording(
+    command: Command, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     for out, says in ((tmp_path / "file" / "x.hdf5", "cannot make the folder"), (tmp_path, "is a directory")):
         code, printed, err = command("prior", "build", recipe(tmp_path, "unwritable"), "--out", out)

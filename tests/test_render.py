@@ -35,7 +35,9 @@ def test_an_animation_moves_and_shows_both_worlds(tiny_adapter: str, tmp_path: P
 
 
 def test_a_still_is_three_moments(tiny_adapter: str, tmp_path: Path) -> None:
-    out = render.animate("tabletop_displaced", tmp_path / "new" / "still.png", adapter=tiny_adapter, steps=30, frames=4)
+    out = render.animate(
+        "tabletop_displaced", tmp_path / "new" / "still.png", adapter=tiny_adapter, steps=30, frames=4
+    )
     with Image.open(out) as picture:
         assert picture.format == "PNG"
         assert picture.height == 3 * (camera.SIZE_PX + render.BANNER_PX + render.MARGIN_PX)
@@ -86,14 +88,36 @@ def test_wrong_arguments(arguments: tuple[str, ...], says: str, command: Command
 
 
 @pytest.mark.parametrize("way", ["nonsense", "glfw"])
-def test_where_nothing_can_be_drawn_it_is_said_in_a_sentence(way: str, tiny_adapter: str, tmp_path: Path) -> None:
+def test_where_nothing_can_be_drawn_it_is_said_in_a_sentence(
+    way: str, tiny_adapter: str, tmp_path: Path
+) -> None:
     pytest.importorskip("mujoco")
-    environment = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")
+    }
     done = subprocess.run(
-        [sys.executable, "-m", "slrl", "render", "cheetah_hurdles", "--adapter", tiny_adapter, "-o", str(tmp_path / "no.png"),
-         "--steps", "2", "--frames", "2", "--quiet"],
-        env={**environment, "MUJOCO_GL": way}, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "slrl",
+            "render",
+            "cheetah_hurdles",
+            "--adapter",
+            tiny_adapter,
+            "-o",
+            str(tmp_path / "no.png"),
+            "--steps",
+            "2",
+            "--frames",
+            "2",
+            "--quiet",
+        ],
+        env={**environment, "MUJOCO_GL": way},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 2
     assert f"slrl: this machine cannot draw the world with MUJOCO_GL={way}" in done.stderr
     assert not (tmp_path / "no.png").exists()

@@ -22,7 +22,10 @@ from slrl.evaluation.stats import Lives
 from .conftest import write_life
 
 Command = Callable[..., tuple[int, str, str]]
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+    None,
+)
 EVIL = '<script>document.title="taken"</script>'
 
 
@@ -39,7 +42,10 @@ def write_course(folder: Path, *, mode: bool = False) -> None:
         progress=(steps - t[1:]).astype(np.float32),
     )
     head = "life/step,life/progress,agent/q" + (",adapter/mode" if mode else "")
-    rows = [f"{step},{steps - step},{step / 7}" + (f",{step // 150 % 3}" if mode else "") for step in range(50, steps + 1, 50)]
+    rows = [
+        f"{step},{steps - step},{step / 7}" + (f",{step // 150 % 3}" if mode else "")
+        for step in range(50, steps + 1, 50)
+    ]
     (folder / "metrics.csv").write_text("\n".join([head, *rows]) + "\n")
 
 
@@ -53,7 +59,13 @@ def many(runs: Path, scenarios: int, adapters: int, seeds: int, *, courses: bool
                 steps = 1000 if lost else int(rng.integers(120, 160) if a == 0 else rng.integers(400, 900))
                 outcome = "timeout" if lost else "success"
                 folder = write_life(
-                    runs, f"adapter-{a}", seed, steps, outcome=outcome, scenario=f"scenario-{s}", lr=0.1 * (a + 1)
+                    runs,
+                    f"adapter-{a}",
+                    seed,
+                    steps,
+                    outcome=outcome,
+                    scenario=f"scenario-{s}",
+                    lr=0.1 * (a + 1),
                 )
                 if courses:
                     write_course(folder, mode=a == 1)
@@ -75,7 +87,8 @@ def browser() -> Iterator[Any]:
         pytest.skip("no Chromium on this machine")
     with pytest.importorskip("playwright.sync_api").sync_playwright() as play:
         found = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"],
         )
         yield found
         found.close()
@@ -115,7 +128,9 @@ def test_it_opens_from_disk_without_a_complaint_or_a_request(gallery: Path, brow
 
 @pytest.mark.parametrize("width", [375, 768, 1920])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_at_every_width_and_can_be_read(width: int, scheme: str, gallery: Path, browser: Any, tmp_path: Path) -> None:
+def test_it_fits_at_every_width_and_can_be_read(
+    width: int, scheme: str, gallery: Path, browser: Any, tmp_path: Path
+) -> None:
     opened = Opened(browser, gallery, width, color_scheme=scheme)
     assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     path = tmp_path / "shot.png"
@@ -151,7 +166,10 @@ def test_columns_sort_both_ways(gallery: Path, browser: Any) -> None:
         assert len(found) == 72
     assert opened.page.locator(".lives thead th[aria-sort]").count() == 1
     opened.page.locator(".matrix thead button").nth(1).press("Enter")  # by keyboard
-    means = [float(cell.get_attribute("data-v")) for cell in opened.page.locator(".matrix tbody td:nth-child(2)").all()]
+    means = [
+        float(cell.get_attribute("data-v"))
+        for cell in opened.page.locator(".matrix tbody td:nth-child(2)").all()
+    ]
     assert means == sorted(means)
 
 
@@ -187,7 +205,9 @@ def test_a_life_is_reached_by_its_dot_and_can_be_lived_again(gallery: Path, brow
     opened.page.evaluate(
         "document.querySelector('.chart circle').closest('a').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
     )
-    opened.page.wait_for_selector("details.life[open]")  # it belongs to another scenario: the filters make room for it
+    opened.page.wait_for_selector(
+        "details.life[open]"
+    )  # it belongs to another scenario: the filters make room for it
     life = opened.page.locator("details.life[open]")
     assert life.count() == 1
     assert "scenario-0, adapter-0, seed 0" in life.inner_text()
@@ -235,7 +255,15 @@ def test_it_prints_without_its_controls(gallery: Path, browser: Any) -> None:
 
 def test_nothing_of_a_file_is_taken_for_html(tmp_path: Path, browser: Any) -> None:
     name = EVIL.replace("/", "\N{FRACTION SLASH}")  # a folder cannot have a slash in its name, a scenario can
-    folder = write_life(tmp_path / "runs", '"><img src=x onerror=alert(1)>', 0, 100, scenario=name, prior=EVIL, git_revision=EVIL)
+    folder = write_life(
+        tmp_path / "runs",
+        '"><img src=x onerror=alert(1)>',
+        0,
+        100,
+        scenario=name,
+        prior=EVIL,
+        git_revision=EVIL,
+    )
     write_course(folder)
     for key, value in (("scenario", EVIL), ("adapter", '"><img src=x onerror=alert(1)>')):
         result = json.loads((folder / "result.json").read_text())
@@ -257,7 +285,11 @@ def test_nothing_of_a_file_is_taken_for_html(tmp_path: Path, browser: Any) -> No
 def test_without_lives_it_says_how_to_get_some(tmp_path: Path, browser: Any, command: Command) -> None:
     (tmp_path / "runs").mkdir()
     code, out, err = command("report", tmp_path / "runs", "-o", tmp_path / "page.html", "--quiet")
-    assert (code, out, err) == (0, f"{tmp_path}/page.html: 0.0 MB\n", f"slrl: {tmp_path}/runs holds no lives.\n")
+    assert (code, out, err) == (
+        0,
+        f"{tmp_path}/page.html: 0.0 MB\n",
+        f"slrl: {tmp_path}/runs holds no lives.\n",
+    )
     opened = Opened(browser, tmp_path / "page.html")
     assert opened.texts("section h2")[0] == "No lives yet"
     assert opened.complaints == []
@@ -282,14 +314,21 @@ def test_what_is_missing_is_said_in_the_page_and_on_stderr(tmp_path: Path, comma
     assert code == 0
     text = (tmp_path / "page.html").read_text()
     for says in (
-        "seed-0: its result.json is damaged", "seed-1 has no result.json", "has schema 2, and this slrl reads 1",
-        "MuJoCo 3.3.0 and 3.9.0", "adapter-1/seed-0 cannot be drawn", "adapter-1/seed-5 cannot be drawn",
-        "1 lives of adapter-0 in scenario-0 have other settings", "scenario-0 is shown without an animation",
-    ):  # fmt: skip
+        "seed-0: its result.json is damaged",
+        "seed-1 has no result.json",
+        "has schema 2, and this slrl reads 1",
+        "MuJoCo 3.3.0 and 3.9.0",
+        "adapter-1/seed-0 cannot be drawn",
+        "adapter-1/seed-5 cannot be drawn",
+        "1 lives of adapter-0 in scenario-0 have other settings",
+        "scenario-0 is shown without an animation",
+    ):
         assert says in err, says
         assert says in text, says
     assert "Traceback" not in err
-    assert text.count('<tr class="life"') == 9  # every life that could be read, also the one that cannot be compared
+    assert (
+        text.count('<tr class="life"') == 9
+    )  # every life that could be read, also the one that cannot be compared
 
 
 def test_lives_that_were_all_cut_short_say_nothing(tmp_path: Path) -> None:
@@ -316,7 +355,10 @@ def test_the_fastest_is_marked_only_where_the_lives_show_it(tmp_path: Path) -> N
     alike = evidence.collect(tmp_path / "alike").chapters[0]
     assert alike.fastest is None
     assert "not shown to be slower than another: " in alike.conclusion()
-    page_of = {name: page.render(evidence.collect(tmp_path / name), animations=False)[0] for name in ("clear", "alike")}
+    page_of = {
+        name: page.render(evidence.collect(tmp_path / name), animations=False)[0]
+        for name in ("clear", "alike")
+    }
     assert page_of["clear"].count('class="cell best"') == 1
     assert 'class="cell best"' not in page_of["alike"]
 
@@ -326,7 +368,9 @@ def test_curves_by_hand(tmp_path: Path) -> None:
     for seed, steps in enumerate((250, 500, 1000, 1000)):
         write_life(tmp_path, "any", seed, steps, outcome="success" if steps < 1000 else "timeout")
     (chapter,) = evidence.collect(tmp_path).chapters
-    drawn = svg.survival(chapter, ["any"], {row.folder: f"life-{row.seed}" for row in chapter.standings[0].rows})
+    drawn = svg.survival(
+        chapter, ["any"], {row.folder: f"life-{row.seed}" for row in chapter.standings[0].rows}
+    )
     left, wide = svg.LEFT, svg.WIDTH - svg.LEFT - svg.RIGHT
     x = [left, left + wide / 4, left + wide / 2, left + wide]
     y = [svg.TOP, svg.TOP + svg.CURVES / 4, svg.TOP + svg.CURVES / 2]
@@ -344,8 +388,14 @@ def test_of_two_lives_the_second_is_drawn_as_the_worst(tmp_path: Path) -> None:
     text, _ = report(tmp_path, animations=False)
     assert ">best and median</a>: seed 0" in text
     assert ">worst</a>: seed 1" in text
-    drawings = [part.partition("</svg>")[0].partition('aria-label="')[2] for part in text.split('<svg class="spark"')[1:]]
-    looks = {part.partition(",")[0]: [look for look in ("w0", "w1", "w2") if f'class="{look}"' in part] for part in drawings}
+    drawings = [
+        part.partition("</svg>")[0].partition('aria-label="')[2]
+        for part in text.split('<svg class="spark"')[1:]
+    ]
+    looks = {
+        part.partition(",")[0]: [look for look in ("w0", "w1", "w2") if f'class="{look}"' in part]
+        for part in drawings
+    }
     assert looks == {"agent/q": ["w0", "w2"], "life/progress": ["w2"]}  # the best life has no progress here
 
 
@@ -406,8 +456,15 @@ def test_tables_for_papers(tmp_path: Path, command: Command) -> None:
     assert len(rows) == 6
     assert [row["fastest"] for row in rows] == ["1", "0", "0"] * 2
     last = rows[2]
-    assert (last["lives"], last["came_home"], last["median_steps"], last["restricted_mean_steps"]) == ("8", "0", "inf", "1000")
-    assert float(last["success_rate_high"]) == pytest.approx(1 - 0.025 ** (1 / 8), rel=1e-5)  # Clopper and Pearson of 0 of 8
+    assert (last["lives"], last["came_home"], last["median_steps"], last["restricted_mean_steps"]) == (
+        "8",
+        "0",
+        "inf",
+        "1000",
+    )
+    assert float(last["success_rate_high"]) == pytest.approx(
+        1 - 0.025 ** (1 / 8), rel=1e-5
+    )  # Clopper and Pearson of 0 of 8
     code, out, _ = command("report", runs, "--format", "md")
     assert "| scenario-0 | 1,000 | 100 | **8 of 8, " in out
     assert out.count("**8 of 8") == 2

@@ -17,7 +17,9 @@ def lived(runs: Path, steps: dict[str, list[int]]) -> Path:
 
 
 def reproduce(*arguments: object) -> tuple[int, str, str]:
-    done = subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 

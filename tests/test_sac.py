@@ -19,7 +19,12 @@ CPU = torch.device("cpu")
 
 
 def make_sac(prior: Prior, *, seed: int = 0, **settings: Any) -> Sac:
-    return Sac(prior=prior, generator=torch.Generator().manual_seed(seed), device=CPU, **{"hidden": (16, 16), **settings})
+    return Sac(
+        prior=prior,
+        generator=torch.Generator().manual_seed(seed),
+        device=CPU,
+        **{"hidden": (16, 16), **settings},
+    )
 
 
 def batch_of(prior: Prior, **replace: Tensor) -> Batch:
@@ -43,7 +48,11 @@ def test_target_by_hand(small_prior: Prior) -> None:
                 p.zero_()
             params[-1].copy_(torch.tensor(biases).reshape(-1, 1, 1) if len(biases) == 2 else torch.zeros(2))
     obs = torch.zeros(2, 1)
-    reward, bootstrap, noise = torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0]), torch.tensor([[1.0], [1.0]])
+    reward, bootstrap, noise = (
+        torch.tensor([1.0, 1.0]),
+        torch.tensor([1.0, 0.0]),
+        torch.tensor([[1.0], [1.0]]),
+    )
     loss, q = agent.critic_loss(obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, None)
     # u = 1: log N(1; 0, 1) = -0.5 - 0.5 log 2π = -1.418939; log(1 - tanh² 1) = log 0.419974 = -0.867562; log π = -0.551377
     # y = 1 + 0.9 (min(2, 4) - 0.5 · -0.551377) = 1 + 0.9 · 2.275688 = 3.048120, and y = 1 without bootstrap
@@ -100,7 +109,9 @@ def test_every_parameter_changes_and_only_the_critics_without_the_policy(small_p
         for _ in range(3):
             agent.update(batch_of(small_prior))
         after = agent.state_dict()
-        unmoved = [key for key in before if not key.startswith("normaliser") and torch.equal(before[key], after[key])]
+        unmoved = [
+            key for key in before if not key.startswith("normaliser") and torch.equal(before[key], after[key])
+        ]
         assert unmoved == []
 
 
@@ -140,7 +151,8 @@ def _one(params: list[Tensor], k: int, x: Tensor, layer_norm: bool) -> Tensor:
 
 def test_adam_is_adam() -> None:
     ours, theirs = (
-        [torch.arange(6.0).reshape(2, 3).clone().requires_grad_(), torch.ones(4, requires_grad=True)] for _ in range(2)
+        [torch.arange(6.0).reshape(2, 3).clone().requires_grad_(), torch.ones(4, requires_grad=True)]
+        for _ in range(2)
     )
     mine, reference = Adam(ours, 1e-2), torch.optim.Adam(theirs, 1e-2)
     for step in range(20):
@@ -161,7 +173,10 @@ def test_save_and_load_is_exact(small_prior: Prior) -> None:
     for _ in range(5):
         agent.update(batch_of(small_prior))
         copy.update(batch_of(small_prior))
-    assert all(torch.equal(a, b) for a, b in zip(agent.state_dict().values(), copy.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(agent.state_dict().values(), copy.state_dict().values(), strict=True)
+    )
     np.testing.assert_array_equal(agent.act(small_prior.obs[0]), copy.act(small_prior.obs[0]))
 
 

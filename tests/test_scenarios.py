@@ -60,16 +60,21 @@ def test_every_scenario_says_what_it_is(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [n for n in files.names("scenarios") if scenarios.load(n).prior in LONG_BUILDS])
+@pytest.mark.parametrize(
+    "name", [n for n in files.names("scenarios") if scenarios.load(n).prior in LONG_BUILDS]
+)
 def test_the_contract_with_the_whole_prior(name: str) -> None:
     with_its_extra(name)
     assert broken(contracts.check(name)) == []
 
 
 WINDY: dict[str, Any] = {
-    "summary": "", "prior": "pointmass", "life_steps": 400, "source": {"env": "slrl/Pointmass-v0"},
+    "summary": "",
+    "prior": "pointmass",
+    "life_steps": 400,
+    "source": {"env": "slrl/Pointmass-v0"},
     "target": {"env": "slrl/Pointmass-v0", "shifts": [{"name": "wind", "y_units_per_step": [0.5, 0.5]}]},
-}  # fmt: skip
+}
 
 
 def subject(monkeypatch: pytest.MonkeyPatch, **changes: Any) -> dict[str, str]:
@@ -95,7 +100,13 @@ class Restless(gym.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         self._steps += 1
         noise = self._wild.random() if self._unseeded else 0.0
-        return np.full(6, self._steps + noise, np.float32), 0.0, self._steps >= self._ends_at, False, {"success": False}
+        return (
+            np.full(6, self._steps + noise, np.float32),
+            0.0,
+            self._steps >= self._ends_at,
+            False,
+            {"success": False},
+        )
 
 
 def nothing(obs: np.ndarray, action: np.ndarray, next_obs: np.ndarray) -> np.ndarray:
@@ -106,15 +117,25 @@ def nothing(obs: np.ndarray, action: np.ndarray, next_obs: np.ndarray) -> np.nda
     ("contract", "changes"),
     [
         ("the shift matters", {"target": {"env": "slrl/Pointmass-v0", "settings": {"goal_radius": 2.0}}}),
-        ("the optimum succeeds", {"optimum": {"name": "steering", "drift_units_per_step": [0, -0.9]}, "optimum_steps": 98}),
-        ("the optimum succeeds", {"optimum": {"name": "steering", "drift_units_per_step": [0, 0.5]}, "optimum_steps": 50}),
+        (
+            "the optimum succeeds",
+            {"optimum": {"name": "steering", "drift_units_per_step": [0, -0.9]}, "optimum_steps": 98},
+        ),
+        (
+            "the optimum succeeds",
+            {"optimum": {"name": "steering", "drift_units_per_step": [0, 0.5]}, "optimum_steps": 50},
+        ),
         ("rewards of the prior", {"reward_function": f"{__name__}:nothing"}),
         ("same seed, same life", {"target": {"env": f"{__name__}:Restless", "settings": {"unseeded": True}}}),
         ("no early end", {"target": {"env": f"{__name__}:Restless", "settings": {"ends_at": 77}}}),
     ],
 )
-def test_a_broken_contract_is_found(contract: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or __import__("types").SimpleNamespace())
+def test_a_broken_contract_is_found(
+    contract: str, changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(
+        sys.modules, __name__, sys.modules.get(__name__) or __import__("types").SimpleNamespace()
+    )
     for name in ("Restless", "nothing"):
         monkeypatch.setattr(sys.modules[__name__], name, globals()[name], raising=False)
     assert subject(monkeypatch)[contract] != "broken"
@@ -122,14 +143,21 @@ def test_a_broken_contract_is_found(contract: str, changes: dict[str, Any], monk
 
 
 def test_spaces_that_differ_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert subject(monkeypatch, target={"env": "Pendulum-v1"}, success_obs=0, success_above=5)["spaces agree"] == "broken"
+    assert (
+        subject(monkeypatch, target={"env": "Pendulum-v1"}, success_obs=0, success_above=5)["spaces agree"]
+        == "broken"
+    )
 
 
 def test_check_on_the_command_line(command: Command, tmp_path: Path) -> None:
     code, out, _ = command("check", "windy_pointmass")
     assert code == 0
     assert [line.split()[0] for line in out.splitlines()] == ["ok"] * 8
-    text = (files.folder("scenarios") / "windy_pointmass.toml").read_text().replace("optimum_steps = 123", "optimum_steps = 60")
+    text = (
+        (files.folder("scenarios") / "windy_pointmass.toml")
+        .read_text()
+        .replace("optimum_steps = 123", "optimum_steps = 60")
+    )
     path = tmp_path / "hopeful.toml"
     path.write_text(text)
     code, out, err = command("check", path)
@@ -172,7 +200,9 @@ def test_success_by_info_by_observation_and_by_function(monkeypatch: pytest.Monk
     assert 9 <= len(near) <= 11
     far = walk(scenarios.parse({**calm, "success_obs": 0, "success_above": 20}, name="obs"))
     assert 19 <= len(far) <= 21
-    between = walk(scenarios.parse({**calm, "success_obs": 0, "success_above": 30, "success_below": 31}, name="between"))
+    between = walk(
+        scenarios.parse({**calm, "success_obs": 0, "success_above": 30, "success_below": 31}, name="between")
+    )
     assert 29 <= len(between) <= 31
     monkeypatch.setitem(sys.modules, "their_module", type(sys)("their_module"))
     monkeypatch.setattr(sys.modules["their_module"], "far_enough", far_enough, raising=False)
@@ -205,8 +235,10 @@ def test_wrong_scenarios_are_refused_in_a_sentence(changes: dict[str, Any], says
 
 def test_a_prior_that_is_missing_is_a_sentence(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "lost.toml"
-    path.write_text('schema = 1\nsummary = ""\nprior = "lost.hdf5"\nlife_steps = 5\n[source]\nenv = "slrl/Pointmass-v0"\n'
-                    '[target]\nenv = "slrl/Pointmass-v0"\n')  # fmt: skip
+    path.write_text(
+        'schema = 1\nsummary = ""\nprior = "lost.hdf5"\nlife_steps = 5\n[source]\nenv = "slrl/Pointmass-v0"\n'
+        '[target]\nenv = "slrl/Pointmass-v0"\n'
+    )
     code, _, err = command("check", path)
     assert code == 2
     assert "there is no file lost.hdf5" in err
@@ -216,7 +248,9 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "metaworld", None)
     monkeypatch.setitem(sys.modules, "metaworld.env_dict", None)
     monkeypatch.delitem(sys.modules, "slrl.envs.metaworld", raising=False)
-    with pytest.raises(BadInput, match=r"needs the package metaworld; install it with: pip install 'slrl\[metaworld\]'"):
+    with pytest.raises(
+        BadInput, match=r"needs the package metaworld; install it with: pip install 'slrl\[metaworld\]'"
+    ):
         envs.check(scenarios.load("door_stiff"))
     monkeypatch.setitem(sys.modules, "gymnasium_robotics", None)
     with pytest.raises(BadInput, match=r"slrl\[robotics\]"):
@@ -229,16 +263,24 @@ def test_settings_that_a_scenario_suggests_come_before_the_users(command: Comman
     tabletop = scenarios.load("tabletop_displaced")
     assert ("agent.hidden", [128, 128]) in tabletop.overrides()
     assert ("planner.task", "Carry the mug to its goal on the table.") in tabletop.overrides()
-    assert adapters.load("frozen", suggested=tabletop.overrides()).planner is None  # it asks nobody, and is not told
+    assert (
+        adapters.load("frozen", suggested=tabletop.overrides()).planner is None
+    )  # it asks nobody, and is not told
     assert adapters.load("frozen", suggested=tabletop.overrides()).agent["hidden"] == (128, 128)
-    assert adapters.load("frozen", [("agent.hidden", [8])], suggested=tabletop.overrides()).agent["hidden"] == (8,)
-    assert adapters.load("rlpd", suggested=[("pretrain.steps", 7)]).pretrain is None  # it does not pretrain, and still does not
+    assert adapters.load("frozen", [("agent.hidden", [8])], suggested=tabletop.overrides()).agent[
+        "hidden"
+    ] == (8,)
+    assert (
+        adapters.load("rlpd", suggested=[("pretrain.steps", 7)]).pretrain is None
+    )  # it does not pretrain, and still does not
 
 
 def test_what_is_told_about_a_scenario_does_not_change_its_lives() -> None:
     plain = scenarios.load("windy_pointmass")
     table = plain.life_table()
-    assert not {"novelty", "why", "extra", "optimum", "camera", "reward_function", "adapter_settings"} & set(table)
+    assert not {"novelty", "why", "extra", "optimum", "camera", "reward_function", "adapter_settings"} & set(
+        table
+    )
     assert table["target"]["shifts"][0]["name"] == "wind"
 
 
@@ -250,7 +292,12 @@ def test_your_own_robot_from_nothing_to_a_life(tmp_path: Path, tiny_adapter: str
 
     def run(*arguments: str) -> str:
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -260,10 +307,28 @@ def test_your_own_robot_from_nothing_to_a_life(tmp_path: Path, tiny_adapter: str
     assert "broken" not in checked
     assert checked.count("ok  ") == 6
     told = run(
-        "-m", "slrl", "adapt", "--scenario", "stuck_drawer.toml", "--adapter", tiny_adapter, "--life-steps", "60", "--quiet"
+        "-m",
+        "slrl",
+        "adapt",
+        "--scenario",
+        "stuck_drawer.toml",
+        "--adapter",
+        tiny_adapter,
+        "--life-steps",
+        "60",
+        "--quiet",
     )
     assert "stuck_drawer" in told
-    again = run("-m", "slrl", "adapt", "--from", "runs/stuck_drawer/tiny/seed-0/settings.toml", "--quiet", "--out", "again")
+    again = run(
+        "-m",
+        "slrl",
+        "adapt",
+        "--from",
+        "runs/stuck_drawer/tiny/seed-0/settings.toml",
+        "--quiet",
+        "--out",
+        "again",
+    )
     assert again.splitlines()[0].split(" (")[0] == told.splitlines()[0].split(" (")[0]
 
 
@@ -281,7 +346,9 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
         kind, settings = plugins.split(recipe.behaviour, "")
         calm = {"noise": (0.0, 0.0), "random_actions": 0.0, "gives_up": 0.0, "detours": (1.0,)}
         settings |= {key: value for key, value in calm.items() if key in settings}
-        behaviour = plugins.make("slrl.recording.behaviours", kind, settings, where="", rng=np.random.default_rng(0), env=env)
+        behaviour = plugins.make(
+            "slrl.recording.behaviours", kind, settings, where="", rng=np.random.default_rng(0), env=env
+        )
         obs, _ = env.reset(seed=2)
         behaviour.reset(obs)
         over = False
@@ -295,7 +362,10 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
 @pytest.mark.parametrize(
     ("shift", "says"),
     [
-        ('name = "mass"\nbody = "torsos"\ntimes = 2.0', "unknown body for the shift 'mass': 'torsos'; did you mean 'torso'?"),
+        (
+            'name = "mass"\nbody = "torsos"\ntimes = 2.0',
+            "unknown body for the shift 'mass': 'torsos'; did you mean 'torso'?",
+        ),
         (
             'name = "obstacles"\nboxes_m = [[0, 0, 0.7, 0.3, 1, 0.2]]',
             "deep inside 'torso' at the start; move it or make it smaller.",
@@ -305,13 +375,17 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
     ],
 )
 @pytest.mark.parametrize("verb", ["check", "adapt"])
-def test_a_wrong_file_is_one_sentence_and_exit_code_2(verb: str, shift: str, says: str, command: Command, tmp_path: Path) -> None:
+def test_a_wrong_file_is_one_sentence_and_exit_code_2(
+    verb: str, shift: str, says: str, command: Command, tmp_path: Path
+) -> None:
     pytest.importorskip("mujoco")
     text = (files.folder("scenarios") / "cheetah_upside_down.toml").read_text()
     head, _, tail = text.partition('name = "start_state"')
     path = tmp_path / "wrong.toml"
     path.write_text(head + shift + "\n" + tail.partition("\n")[2].partition("\n")[2])
-    arguments = ("check", path) if verb == "check" else ("adapt", "--scenario", path, "--out", tmp_path / "runs")
+    arguments = (
+        ("check", path) if verb == "check" else ("adapt", "--scenario", path, "--out", tmp_path / "runs")
+    )
     code, out, err = command(*arguments)
     assert (code, out) == (2, "")
     assert err.startswith("slrl: ")

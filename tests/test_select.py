@@ -24,16 +24,24 @@ def at(x: float, seed: int, episodes: int = 20) -> Prior:
     rows = rows_of([10] * episodes, seed=seed)
     shift = np.array([x, 0, 0, 0, 0, 0], np.float32)
     never = np.zeros(len(rows.reward), bool)
-    return prior_of(rows._replace(obs=rows.obs + shift, next_obs=rows.next_obs + shift, reward=0 * rows.reward, terminated=never))
+    return prior_of(
+        rows._replace(
+            obs=rows.obs + shift, next_obs=rows.next_obs + shift, reward=0 * rows.reward, terminated=never
+        )
+    )
 
 
 def agent(prior: Prior, seed: int) -> Sac:
-    return Sac(prior=prior, generator=torch.Generator().manual_seed(seed), device=CPU, hidden=(16,), critic_lr=3e-3)
+    return Sac(
+        prior=prior, generator=torch.Generator().manual_seed(seed), device=CPU, hidden=(16,), critic_lr=3e-3
+    )
 
 
 def test_the_classification_loss_raises_the_value_of_the_behaviour_whose_state_it_is() -> None:
     parts = [at(-3.0, 1), at(3.0, 2, episodes=5)]
-    found = Repertoire(parts, [agent(prior, i) for i, prior in enumerate(parts)], weight=0.5, steps=400, batch_size=64)
+    found = Repertoire(
+        parts, [agent(prior, i) for i, prior in enumerate(parts)], weight=0.5, steps=400, batch_size=64
+    )
     own = [torch.tensor(prior.obs) for prior in parts]
 
     def leads() -> list[float]:
@@ -129,7 +137,11 @@ def test_one_with_larger_values_everywhere_is_not_favoured() -> None:
     """Behaviour 1 earns a thousand times as much; in its own units it is below its median here, and 0 above."""
     select, values = choosing()
     who = select.behaviours
-    who.middle, who.spread, who.lowest = torch.tensor([1.0, 1000.0]), torch.tensor([1.0, 1000.0]), torch.full((2,), -1e9)
+    who.middle, who.spread, who.lowest = (
+        torch.tensor([1.0, 1000.0]),
+        torch.tensor([1.0, 1000.0]),
+        torch.full((2,), -1e9),
+    )
     values.now = [2.0, 500.0]
     assert live(select, 1) == [0]
 
@@ -166,7 +178,9 @@ def test_a_behaviour_column_is_read_from_every_layout(tmp_path: Path) -> None:
     for prior in loaded:
         np.testing.assert_array_equal(prior.behaviour, who)
         assert [len(part) for part in behaviours(prior)] == [4, 11]
-    assert loaded[0].sha256 == loaded[1].sha256 != priors.load(write_d4rl(tmp_path / "plain.hdf5", rows)).sha256
+    assert (
+        loaded[0].sha256 == loaded[1].sha256 != priors.load(write_d4rl(tmp_path / "plain.hdf5", rows)).sha256
+    )
     with h5py.File(d4rl, "a") as file:
         file["infos/behaviour"][1] = 9
     with pytest.raises(slrl.BadInput, match="the behaviour changes within an episode, at row 1"):

@@ -12,9 +12,16 @@ from slrl.scenarios import World
 
 mujoco = pytest.importorskip("mujoco")
 
-STILL_ANT = {"include_cfrc_ext_in_observation": False, "terminate_when_unhealthy": False, "reset_noise_scale": 0.0}
+STILL_ANT = {
+    "include_cfrc_ext_in_observation": False,
+    "terminate_when_unhealthy": False,
+    "reset_noise_scale": 0.0,
+}
 MAZE = "gymnasium_robotics:PointMaze_UMaze-v3"
-CORRIDOR = {"maze_map": [[1, 1, 1, 1, 1, 1], [1, "r", 0, 0, "g", 1], [1, 1, 1, 1, 1, 1]], "continuing_task": False}
+CORRIDOR = {
+    "maze_map": [[1, 1, 1, 1, 1, 1], [1, "r", 0, 0, "g", 1], [1, 1, 1, 1, 1, 1]],
+    "continuing_task": False,
+}
 SHIFTS: dict[str, dict[str, Any]] = {
     "wind": {"env": "slrl/Pointmass-v0", "y_units_per_step": [0.5, 0.5]},
     "force": {"body": "torso", "force_n": [0, 0, 30]},
@@ -39,7 +46,9 @@ def open_world(*shifts: dict[str, Any], env: str = "HalfCheetah-v5", **settings:
     return envs.make_world(World(env=env, settings=settings, shifts=shifts))
 
 
-def rollout(env: gym.Env[Any, Any], steps: int = 60, action: float | None = None, seed: int = 0) -> np.ndarray:
+def rollout(
+    env: gym.Env[Any, Any], steps: int = 60, action: float | None = None, seed: int = 0
+) -> np.ndarray:
     rng = np.random.default_rng(seed)
     shape = env.action_space.shape or ()
     actions = (rng.uniform(-1, 1, shape) if action is None else np.full(shape, action) for _ in range(steps))
@@ -72,35 +81,61 @@ def test_a_shift_begins_at_its_step_and_not_before(name: str, start_step: int) -
     apart = np.flatnonzero(np.abs(plain - shifted).max(1) > 1e-5)
     assert len(apart), "the shift changed nothing"
     assert apart[0] >= start_step
-    if name not in ("obstacles", "blocked_cells", "damping", "friction"):  # those wait for something to touch or to move
+    if name not in (
+        "obstacles",
+        "blocked_cells",
+        "damping",
+        "friction",
+    ):  # those wait for something to touch or to move
         assert apart[0] <= start_step + 4
     with_shift.close()
 
 
-MODEL_FIELDS = ("body_mass", "body_inertia", "geom_friction", "dof_damping", "actuator_gainprm", "actuator_biasprm", "geom_rgba",
-                "geom_contype", "geom_conaffinity", "dof_invweight0", "body_subtreemass")  # fmt: skip
+MODEL_FIELDS = (
+    "body_mass",
+    "body_inertia",
+    "geom_friction",
+    "dof_damping",
+    "actuator_gainprm",
+    "actuator_biasprm",
+    "geom_rgba",
+    "geom_contype",
+    "geom_conaffinity",
+    "dof_invweight0",
+    "body_subtreemass",
+)
 
 
 @pytest.mark.parametrize("family", ["HalfCheetah-v5", MAZE, "slrl/Kitchen-v0", "slrl/MetaWorld-v0"])
 @pytest.mark.parametrize("start_step", [0, 3])
 def test_closing_restores_the_model(family: str, start_step: int) -> None:
     settings: dict[str, Any] = {}
-    body = {"HalfCheetah-v5": "torso", "slrl/Kitchen-v0": "panda0_link5", "slrl/MetaWorld-v0": "leftclaw"}.get(family, "particle")
+    body = {
+        "HalfCheetah-v5": "torso",
+        "slrl/Kitchen-v0": "panda0_link5",
+        "slrl/MetaWorld-v0": "leftclaw",
+    }.get(family, "particle")
     if family != "HalfCheetah-v5":
         pytest.importorskip("metaworld" if "MetaWorld" in family else "gymnasium_robotics")
     if family == "slrl/MetaWorld-v0":
         settings = {"task": "door-close-v3"}
     shifts = [
-        {"name": "obstacles", "boxes_m": [[50, 50, 1, 0.1, 0.1, 0.1]]}, {"name": "mass", "body": body, "added_kg": 1.0},
-        {"name": "friction", "times": 0.5}, {"name": "damping", "times": 2.0}, {"name": "actuator", "strength": 0.5},
-        {"name": "gravity", "gravity_m_per_s2": [1, 0, -5]}, {"name": "force", "body": body, "force_n": [1, 0, 0]},
-    ]  # fmt: skip
+        {"name": "obstacles", "boxes_m": [[50, 50, 1, 0.1, 0.1, 0.1]]},
+        {"name": "mass", "body": body, "added_kg": 1.0},
+        {"name": "friction", "times": 0.5},
+        {"name": "damping", "times": 2.0},
+        {"name": "actuator", "strength": 0.5},
+        {"name": "gravity", "gravity_m_per_s2": [1, 0, -5]},
+        {"name": "force", "body": body, "force_n": [1, 0, 0]},
+    ]
     bare = envs.make_world(World(env=family, settings=settings))
     from slrl.envs.timed import simulator as find
 
     holder = find(bare, "test")
     model = holder.model
-    before = {field: getattr(model, field).copy() for field in MODEL_FIELDS} | {"gravity": model.opt.gravity.copy()}
+    before = {field: getattr(model, field).copy() for field in MODEL_FIELDS} | {
+        "gravity": model.opt.gravity.copy()
+    }
     env = envs.under(bare, [{**shift, "start_step": start_step} for shift in shifts])
     env.reset(seed=0)
     for _ in range(5):
@@ -119,7 +154,9 @@ def test_a_world_that_is_lifted_lives_on_as_if_nothing_had_been() -> None:
     """Recipes lay a new shift over the same open world in every episode."""
     bare = open_world()
     plain = rollout(bare)
-    env = envs.under(bare, [{"name": "mass", "body": "torso", "times": 2.0}, {"name": "friction", "times": 3.0}])
+    env = envs.under(
+        bare, [{"name": "mass", "body": "torso", "times": 2.0}, {"name": "friction", "times": 3.0}]
+    )
     shifted = rollout(env)
     envs.lift(env, bare)
     np.testing.assert_array_equal(rollout(bare), plain)
@@ -137,7 +174,9 @@ def test_shifts_that_stay_begin_again_after_others_were_lifted() -> None:
 
 
 def test_shifts_compose_in_order() -> None:
-    once = open_world({"name": "mass", "body": "torso", "times": 2.0}, {"name": "mass", "body": "torso", "added_kg": 1.0})
+    once = open_world(
+        {"name": "mass", "body": "torso", "times": 2.0}, {"name": "mass", "body": "torso", "added_kg": 1.0}
+    )
     plain = open_world()
     once.reset(seed=0)
     mass = float(simulator(plain).model.body("torso").mass[0])
@@ -161,9 +200,11 @@ def test_gravity_a_body_falls_by_half_g_t_squared() -> None:
 
 def test_force_is_mass_times_acceleration() -> None:
     env = open_world(
-        {"name": "gravity", "gravity_m_per_s2": [0, 0, 0]}, {"name": "force", "body": "torso", "force_n": [3, 0, 0]},
-        env="Ant-v5", **STILL_ANT,
-    )  # fmt: skip
+        {"name": "gravity", "gravity_m_per_s2": [0, 0, 0]},
+        {"name": "force", "body": "torso", "force_n": [3, 0, 0]},
+        env="Ant-v5",
+        **STILL_ANT,
+    )
     env.reset(seed=0)
     data, model = simulator(env).data, simulator(env).model
     data.qpos[2] = 50.0
@@ -180,9 +221,12 @@ def test_force_is_mass_times_acceleration() -> None:
 def test_mass_a_heavier_torso_is_pushed_less_far() -> None:
     def pushed(times: float) -> float:
         env = open_world(
-            {"name": "gravity", "gravity_m_per_s2": [0, 0, 0]}, {"name": "mass", "body": "torso", "times": times},
-            {"name": "force", "body": "torso", "force_n": [3, 0, 0]}, env="Ant-v5", **STILL_ANT,
-        )  # fmt: skip
+            {"name": "gravity", "gravity_m_per_s2": [0, 0, 0]},
+            {"name": "mass", "body": "torso", "times": times},
+            {"name": "force", "body": "torso", "force_n": [3, 0, 0]},
+            env="Ant-v5",
+            **STILL_ANT,
+        )
         env.reset(seed=0)
         data = simulator(env).data
         data.qpos[2] = 50.0
@@ -191,7 +235,9 @@ def test_mass_a_heavier_torso_is_pushed_less_far() -> None:
         mujoco.mj_forward(simulator(env).model, data)
         return float(data.subtree_com[0][0]) * float(simulator(env).model.body_mass.sum())
 
-    assert pushed(10.0) == pytest.approx(pushed(1.0), rel=0.02)  # displacement times mass is F t² / 2 for both
+    assert pushed(10.0) == pytest.approx(
+        pushed(1.0), rel=0.02
+    )  # displacement times mass is F t² / 2 for both
 
 
 def test_friction_an_ant_slides_further_on_ice() -> None:
@@ -233,15 +279,29 @@ def test_actuators_weak_dead_and_reversed(strength: float, ratio: float) -> None
 
     plain = force()
     shifted = force({"name": "actuator", "strength": strength, "actuators": ["hip_1", "ankle_1"]})
-    names = ["hip_4", "ankle_4", "hip_1", "ankle_1", "hip_2", "ankle_2", "hip_3", "ankle_3"]  # in the order of Ant's actions
+    names = [
+        "hip_4",
+        "ankle_4",
+        "hip_1",
+        "ankle_1",
+        "hip_2",
+        "ankle_2",
+        "hip_3",
+        "ankle_3",
+    ]  # in the order of Ant's actions
     for index, name in enumerate(names):
-        assert shifted[index] == pytest.approx(plain[index] * (ratio if name in ("hip_1", "ankle_1") else 1.0))
+        assert shifted[index] == pytest.approx(
+            plain[index] * (ratio if name in ("hip_1", "ankle_1") else 1.0)
+        )
 
 
 def test_action_delay_carries_out_what_was_said_before() -> None:
     env = open_world({"name": "action_delay", "delay_steps": 2, "start_step": 3}, env="slrl/Pointmass-v0")
     start = env.reset(seed=0)[0][0]
-    x = [start, *(env.step(np.array([action, 0], np.float32))[0][0] for action in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6))]
+    x = [
+        start,
+        *(env.step(np.array([action, 0], np.float32))[0][0] for action in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)),
+    ]
     # 0.3 was carried out at step 3; while the queue fills it goes on, then 0.4 comes two steps late.
     np.testing.assert_allclose(np.diff(x), [0.1, 0.2, 0.3, 0.3, 0.3, 0.4], atol=1e-5)
 
@@ -254,7 +314,10 @@ def test_action_noise_has_its_standard_deviation() -> None:
 
 
 def test_obs_noise_and_bias_blur_what_is_seen_and_not_what_is() -> None:
-    env = open_world({"name": "obs_noise", "std_obs_units": 0.5, "bias_obs_units": 3.0, "dims": [0]}, env="slrl/Pointmass-v0")
+    env = open_world(
+        {"name": "obs_noise", "std_obs_units": 0.5, "bias_obs_units": 3.0, "dims": [0]},
+        env="slrl/Pointmass-v0",
+    )
     seen = rollout(env, 2000, action=0.0)
     true = env.unwrapped.position  # type: ignore[attr-defined]
     assert seen[:, 0].mean() - true[0] == pytest.approx(3.0, abs=0.06)
@@ -263,17 +326,23 @@ def test_obs_noise_and_bias_blur_what_is_seen_and_not_what_is() -> None:
 
 
 def test_obs_dropout_keeps_the_last_reading() -> None:
-    env = open_world({"name": "obs_dropout", "probability_per_step": 0.3, "dims": [0]}, env="slrl/Pointmass-v0")
+    env = open_world(
+        {"name": "obs_dropout", "probability_per_step": 0.3, "dims": [0]}, env="slrl/Pointmass-v0"
+    )
     x = rollout(env, 90, action=0.5)[:, 0]
     assert np.mean(np.diff(x) == 0) == pytest.approx(0.3, abs=0.15)
-    certain = open_world({"name": "obs_dropout", "probability_per_step": 1.0, "start_step": 10}, env="slrl/Pointmass-v0")
+    certain = open_world(
+        {"name": "obs_dropout", "probability_per_step": 1.0, "start_step": 10}, env="slrl/Pointmass-v0"
+    )
     x = rollout(certain, 30, action=0.5)[:, 0]
     assert len(set(x[11:])) == 1
 
 
 def test_obs_delay_shows_the_past() -> None:
     plain = rollout(open_world(env="slrl/Pointmass-v0"), 20, action=0.5)
-    late = rollout(open_world({"name": "obs_delay", "delay_steps": 4}, env="slrl/Pointmass-v0"), 20, action=0.5)
+    late = rollout(
+        open_world({"name": "obs_delay", "delay_steps": 4}, env="slrl/Pointmass-v0"), 20, action=0.5
+    )
     np.testing.assert_array_equal(late[4:], plain[:-4])
     np.testing.assert_array_equal(late[:4], plain[[0] * 4])
 
@@ -281,12 +350,19 @@ def test_obs_delay_shows_the_past() -> None:
 def test_the_success_test_sees_the_world_as_it_is() -> None:
     blind = scenarios.parse(
         {
-            "summary": "", "prior": "pointmass", "life_steps": 10, "success_obs": 0, "success_above": 0.9,
+            "summary": "",
+            "prior": "pointmass",
+            "life_steps": 10,
+            "success_obs": 0,
+            "success_above": 0.9,
             "source": {"env": "slrl/Pointmass-v0"},
-            "target": {"env": "slrl/Pointmass-v0", "shifts": [{"name": "obs_noise", "bias_obs_units": -50.0}]},
+            "target": {
+                "env": "slrl/Pointmass-v0",
+                "shifts": [{"name": "obs_noise", "bias_obs_units": -50.0}],
+            },
         },
         name="blind",
-    )  # fmt: skip
+    )
     env = envs.make(blind)
     env.reset(seed=0)
     results = [env.step(np.array([0.5, 0], np.float32)) for _ in range(2)]
@@ -382,7 +458,10 @@ def test_a_turning_wind_comes_from_all_sides() -> None:
         ({"name": "start_state", "joints_m_or_rad": {"rooti": 1.0}}, "did you mean 'root"),
         ({"name": "goal", "position_m": [1, 2]}, "it has no position as its goal"),
         ({"name": "blocked_cells", "cells": [[1, 1]]}, "needs a maze"),
-        ({"name": "gravity", "gravity_m_per_s2": [0, 0, -1], "start_step": -5}, "'start_step' of a shift must be 0 or more"),
+        (
+            {"name": "gravity", "gravity_m_per_s2": [0, 0, -1], "start_step": -5},
+            "'start_step' of a shift must be 0 or more",
+        ),
     ],
 )
 def test_wrong_shifts_are_refused_in_a_sentence(shift: dict[str, Any], says: str) -> None:

@@ -50,7 +50,19 @@ def test_the_prior_in_skills_by_hand() -> None:
     np.testing.assert_array_equal(skills.next_obs, prior.next_obs[[2, 5, 6, 3, 6, 4, 6, 9, 10, 10, 10]])
     assert skills.reward.tolist() == [3, 12, 6, 6, 15, 9, 11, 24, 10, 27, 19]
     assert skills.episode.tolist() == [0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 5]
-    assert skills.terminated.tolist() == [False, False, True, False, True, False, True, False, False, False, False]
+    assert skills.terminated.tolist() == [
+        False,
+        False,
+        True,
+        False,
+        True,
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
     assert skills.truncated.tolist() == [False] * 8 + [True, True, True]
     assert skills.action.shape == (11, 2)
     assert np.abs(skills.action).max() <= 1
@@ -61,7 +73,9 @@ def wanderers(episodes: int, seed: int) -> Prior:
     rng = np.random.default_rng(seed)
     rows = rows_of([40] * episodes, seed=seed)
     ways = np.array([[0.8, 0], [-0.8, 0], [0, 0.8], [0, -0.8]])
-    action = np.repeat(ways[rng.integers(4, size=episodes * 4)], 10, 0) + rng.normal(0, 0.05, (episodes * 40, 2))
+    action = np.repeat(ways[rng.integers(4, size=episodes * 4)], 10, 0) + rng.normal(
+        0, 0.05, (episodes * 40, 2)
+    )
     obs = rng.normal(size=rows.obs.shape)
     return prior_of(rows._replace(action=action.astype(np.float32), obs=obs.astype(np.float32)))
 
@@ -84,7 +98,9 @@ def test_a_decoder_rebuilds_held_out_actions_better_than_a_clone_without_skills(
         at = rng.integers(len(prior), size=256)
         optimiser.step(torch.autograd.grad((torch.tanh(mlp(clone, x[at])) - y[at]).square().mean(), clone))
     with torch.no_grad():
-        cloned = float((torch.tanh(mlp(clone, normalise(obs.flatten(0, 1)))) - action.flatten(0, 1)).square().mean())
+        cloned = float(
+            (torch.tanh(mlp(clone, normalise(obs.flatten(0, 1)))) - action.flatten(0, 1)).square().mean()
+        )
     assert with_skill < 0.5 * cloned
 
 
@@ -152,7 +168,11 @@ def test_a_skill_sees_the_state_it_acts_in(small_prior: Prior) -> None:
         row = torch.tensor(small_prior.obs[step])[None]
         by_hand = adapter.model.decode(row, torch.full((1, 3), 0.2))[0].detach()
         np.testing.assert_allclose(adapter.act(small_prior.obs[step]), by_hand, rtol=1e-5)
-        adapter.observe(Transition(small_prior.obs[step], np.zeros(2, np.float32), 0.0, small_prior.obs[step], False, False))
+        adapter.observe(
+            Transition(
+                small_prior.obs[step], np.zeros(2, np.float32), 0.0, small_prior.obs[step], False, False
+            )
+        )
 
 
 def test_what_skills_cannot_be_made_of_is_refused_in_one_sentence(small_prior: Prior) -> None:
@@ -161,7 +181,11 @@ def test_what_skills_cannot_be_made_of_is_refused_in_one_sentence(small_prior: P
     with pytest.raises(slrl.BadInput, match="no episode of 10 steps"):
         slrl.load_adapter("skills", short, scenario)
     with pytest.raises(slrl.BadInput, match="needs the agent 'anchored'"):
-        slrl.load_adapter(adapters.load("skills", [("adapter.skills.steps", 5), ("agent", agent_table())]), small_prior, scenario)
+        slrl.load_adapter(
+            adapters.load("skills", [("adapter.skills.steps", 5), ("agent", agent_table())]),
+            small_prior,
+            scenario,
+        )
     with pytest.raises(slrl.BadInput, match=r"skills.horizon must be 1 or more"):
         adapters.load("skills", [("adapter.skills.horizon", 0)])
 

@@ -94,7 +94,9 @@ def test_improvement_by_hand() -> None:
     """1 beats 2, ∞, ∞; 3 beats ∞, ∞; ∞ ties with ∞, ∞: (3 + 2 + 1) / 9. The mean with a scenario in which it never wins: 1/3."""
     pair = (lives("1 3 10+"), lives("2 10+ 10+"))
     assert stats.probability_of_improvement([pair], rng()).estimate == pytest.approx(6 / 9)
-    assert stats.probability_of_improvement([pair, (lives("5 5"), lives("4 4"))], rng()).estimate == pytest.approx(1 / 3)
+    assert stats.probability_of_improvement(
+        [pair, (lives("5 5"), lives("4 4"))], rng()
+    ).estimate == pytest.approx(1 / 3)
 
 
 def test_differences_are_paired() -> None:
@@ -170,7 +172,11 @@ def test_restricted_means_are_covered(name: str, monkeypatch: pytest.MonkeyPatch
 def test_what_a_sample_does_not_show_is_not_in_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     """A tenth never comes home; in 0.9^20 = 12 % of the samples everybody did. As the docs say."""
     monkeypatch.setattr(stats, "RESAMPLES", 1000)
-    assert 0.85 <= coverage(lambda r, size: np.where(r.random(size) < 0.9, r.normal(40, 10, size), np.inf)) <= 0.90
+    assert (
+        0.85
+        <= coverage(lambda r, size: np.where(r.random(size) < 0.9, r.normal(40, 10, size), np.inf))
+        <= 0.90
+    )
 
 
 # --- lifelines ---------------------------------------------------------------------------------------------------------------
@@ -185,7 +191,10 @@ def test_agrees_with_lifelines(seed: int) -> None:
     r = np.random.default_rng(seed)
     groups = []
     for scale in (80, 120):
-        time, cut = np.ceil(r.exponential(scale, 30)), np.where(r.random(30) < 0.2, r.integers(1, 200, 30), 200)
+        time, cut = (
+            np.ceil(r.exponential(scale, 30)),
+            np.where(r.random(30) < 0.2, r.integers(1, 200, 30), 200),
+        )
         groups.append(Lives(np.minimum(time, cut), time <= cut, 200.0))
     for found in groups:
         fitter = lifelines.KaplanMeierFitter().fit(found.time, found.success)
@@ -200,4 +209,6 @@ def test_agrees_with_lifelines(seed: int) -> None:
         mean = restricted_mean_survival_time(fitter, t=200)
         assert stats.restricted_mean(found, r).estimate == pytest.approx(mean, abs=1e-9)
     test = logrank_test(groups[0].time, groups[1].time, groups[0].success, groups[1].success)
-    assert stats.log_rank([(groups[0], groups[1])]) == pytest.approx((test.test_statistic, test.p_value), abs=1e-9)
+    assert stats.log_rank([(groups[0], groups[1])]) == pytest.approx(
+        (test.test_statistic, test.p_value), abs=1e-9
+    )

@@ -27,7 +27,9 @@ def runs(tmp_path: Path) -> Path:
         steps = int(rng.integers(120, 300))
         write_life(folder, "quick", seed, steps)
         write_life(folder, "slow", seed, 2 * steps)
-        write_life(folder, "lost", seed, 900 if seed < 2 else 1000, outcome="success" if seed < 2 else "timeout")
+        write_life(
+            folder, "lost", seed, 900 if seed < 2 else 1000, outcome="success" if seed < 2 else "timeout"
+        )
     return folder
 
 
@@ -35,12 +37,16 @@ def test_lives_are_found_and_listed(runs: Path, command: Command) -> None:
     found = store.scan(runs)
     assert len(found.rows) == 30
     assert found.problems == []
-    code, out, err = command("results", runs, "--where", "adapter = 'quick' and steps < 200", "--sort", "steps desc")
+    code, out, err = command(
+        "results", runs, "--where", "adapter = 'quick' and steps < 200", "--sort", "steps desc"
+    )
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].split() == list(store.SHOWN)
     steps = [int(line.split()[4]) for line in lines[1:-1]]
-    assert steps == sorted((row.steps for row in found.rows if row.adapter == "quick" and row.steps < 200), reverse=True)
+    assert steps == sorted(
+        (row.steps for row in found.rows if row.adapter == "quick" and row.steps < 200), reverse=True
+    )
     assert lines[-1] == f"{len(steps)} lives"
 
 
@@ -58,13 +64,17 @@ def test_formats_hold_everything(runs: Path, command: Command) -> None:
 
 def test_what_cannot_be_read_is_said_and_the_rest_is_there(runs: Path, command: Command) -> None:
     damaged = {
-        "quick": ("{", "is no JSON"), "slow": ("[]", "is no table"), "lost": ('{"schema": 2}', "has schema 2"),
-    }  # fmt: skip
+        "quick": ("{", "is no JSON"),
+        "slow": ("[]", "is no table"),
+        "lost": ('{"schema": 2}', "has schema 2"),
+    }
     for adapter, (text, _) in damaged.items():
         (runs / "windy" / adapter / "seed-3" / "result.json").write_text(text)
     (runs / "windy" / "quick" / "seed-4" / "result.json").unlink()
     (runs / "windy" / "quick" / "seed-5" / "settings.toml").unlink()
-    (runs / "windy" / "quick" / "seed-6" / "result.json").rename(runs / "windy" / "quick" / "seed-6" / "error.txt")
+    (runs / "windy" / "quick" / "seed-6" / "result.json").rename(
+        runs / "windy" / "quick" / "seed-6" / "error.txt"
+    )
     write_life(runs, "odd", 0, 5000)
     write_life(runs, "odd", 1, 5, outcome="glory")
     write_life(runs, "odd", 2, 5, steps_per_s="fast")
@@ -74,10 +84,14 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_there(runs: Path, command: 
     assert out.splitlines()[-1] == "25 lives"
     assert err.count("\n") == 10
     others = (
-        "seed-4 has no result.json: the life is under way", "seed-6 has no result.json: the life crashed",
-        "its settings.toml is missing", "5000 steps of 1000", "'outcome' is 'glory'", "'steps_per_s' is 'fast'",
+        "seed-4 has no result.json: the life is under way",
+        "seed-6 has no result.json: the life crashed",
+        "its settings.toml is missing",
+        "5000 steps of 1000",
+        "'outcome' is 'glory'",
+        "'steps_per_s' is 'fast'",
         "MuJoCo 3.3.0 and 3.9.0",
-    )  # fmt: skip
+    )
     for says in (*(says for _, says in damaged.values()), *others):
         assert says in err
     with sqlite3.connect(runs / store.INDEX) as base:
@@ -115,7 +129,9 @@ def test_only_lives_that_may_be_compared_are(runs: Path) -> None:
     write_life(runs, "quick", 3, 5, folder="seed-3.1")  # another life took its place
     write_life(runs, "brief", 0, 5, life_steps=50)  # another budget
     groups, left_out = store.comparable(store.scan(runs))
-    assert {key: len(rows) for key, rows in groups.items()} == {("windy", name): 10 for name in ("lost", "quick", "slow")}
+    assert {key: len(rows) for key, rows in groups.items()} == {
+        ("windy", name): 10 for name in ("lost", "quick", "slow")
+    }
     assert left_out == [
         "1 lives of quick in windy have other settings and are left out.",
         "brief in windy has a budget of 50 and not 1,000, and is left out.",
@@ -134,13 +150,25 @@ def test_how_a_life_ended_says_what_is_known_of_it(tmp_path: Path) -> None:
     assert (lives.budget, lives.optimum) == (1000, 100)
 
 
-def test_metrics_go_to_tensorboard(runs: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_go_to_tensorboard(
+    runs: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto import event_pb2
 
-    for seed, text in ((0, "life/step,life/reward\n100,0.5\n200,\n"), (1, "life/step,life/reward\nsoon,much\n")):
+    for seed, text in (
+        (0, "life/step,life/reward\n100,0.5\n200,\n"),
+        (1, "life/step,life/reward\nsoon,much\n"),
+    ):
         (runs / "windy" / "quick" / f"seed-{seed}" / "metrics.csv").write_text(text)
-    arguments = ("results", runs, "--where", "adapter = 'quick' and seed < 3", "--tensorboard", tmp_path / "events")
+    arguments = (
+        "results",
+        runs,
+        "--where",
+        "adapter = 'quick' and seed < 3",
+        "--tensorboard",
+        tmp_path / "events",
+    )
     code, out, err = command(*arguments)
     assert (code, out.splitlines()[-1]) == (0, "3 lives")
     assert err.count("has no metrics.csv that can be read") == 2
@@ -150,7 +178,9 @@ def test_metrics_go_to_tensorboard(runs: Path, tmp_path: Path, command: Command,
         size = int.from_bytes(data[:8], "little")
         events.append(event_pb2.Event.FromString(data[12 : 12 + size]))
         data = data[16 + size :]
-    scalars = [(event.step, value.tag, value.simple_value) for event in events for value in event.summary.value]
+    scalars = [
+        (event.step, value.tag, value.simple_value) for event in events for value in event.summary.value
+    ]
     assert scalars == [(100, "life/reward", 0.5)]
     monkeypatch.setitem(__import__("sys").modules, "tensorboardX", None)
     code, _, err = command(*arguments)
@@ -171,7 +201,9 @@ def test_a_clear_case_is_called_clear(runs: Path, command: Command) -> None:
     assert out == command("compare", runs, "--adapters", "slow,quick")[1]
 
 
-def test_an_unclear_case_is_called_unclear_and_names_the_seeds_it_takes(tmp_path: Path, command: Command) -> None:
+def test_an_unclear_case_is_called_unclear_and_names_the_seeds_it_takes(
+    tmp_path: Path, command: Command
+) -> None:
     rng = np.random.default_rng(1)
     for seed in range(12):
         write_life(tmp_path, "one", seed, int(rng.integers(100, 900)))
@@ -205,7 +237,10 @@ def test_seeds_are_paired_and_the_others_left_aside(runs: Path) -> None:
     one, two = contest.pairs[0]
     assert one.time.tolist() == [1, 3]
     assert two.time.tolist() == [1, 2]
-    assert "\n".join(verdict.verdict(contest)).count("With 2 pairs in a scenario no interval is to be relied on") == 1
+    assert (
+        "\n".join(verdict.verdict(contest)).count("With 2 pairs in a scenario no interval is to be relied on")
+        == 1
+    )
 
 
 @pytest.mark.parametrize(

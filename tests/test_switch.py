@@ -57,12 +57,16 @@ def walks(episodes: int, steps: int, seed: int, push: float = 0.0) -> Prior:
     rows = rows_of([steps] * episodes, obs_dim=3, action_dim=1, seed=seed)
     action = np.clip(rng.normal(0.5, 0.3, (episodes * steps, 1)), -1, 1).astype(np.float32)
     never = np.zeros(len(rows.reward), bool)
-    start = np.tile(np.array([-100.0, 0, 0], np.float32), (episodes, 1)) + rng.normal(0, [3, 0.2, 0.2], (episodes, 3))
+    start = np.tile(np.array([-100.0, 0, 0], np.float32), (episodes, 1)) + rng.normal(
+        0, [3, 0.2, 0.2], (episodes, 3)
+    )
     obs = np.zeros_like(rows.obs)
     next_obs = np.zeros_like(rows.obs)
     for episode in range(episodes):
         at = slice(episode * steps, (episode + 1) * steps)
-        path = start[episode] + np.vstack([np.zeros(3), np.cumsum(np.pad(action[at] + push, ((0, 0), (0, 2))), 0)])
+        path = start[episode] + np.vstack(
+            [np.zeros(3), np.cumsum(np.pad(action[at] + push, ((0, 0), (0, 2))), 0)]
+        )
         obs[at], next_obs[at] = path[:-1], path[1:]
     truncated = np.arange(len(never)) % steps == steps - 1
     rows = rows._replace(obs=obs, action=action, next_obs=next_obs)
@@ -90,7 +94,11 @@ def watched(found: Monitor, prior: Prior) -> np.ndarray:
 
 def test_false_alarms_are_rare_where_nothing_is_new_and_a_push_is_noticed() -> None:
     quiet = []
-    for seed in (10, 11, 12):  # the promise is kept on average over monitors: each has thresholds of forty walks
+    for seed in (
+        10,
+        11,
+        12,
+    ):  # the promise is kept on average over monitors: each has thresholds of forty walks
         found = monitor(walks(80, 120, seed=seed))
         assert found.unsupported() == ["value_drop"]  # no walk of the prior ever lost value over a window
         quiet.append(watched(found, walks(60, 120, seed=100 + seed)).mean(0))
@@ -129,9 +137,16 @@ def dictated(**settings: int) -> Any:
     """A switch whose levels do nothing."""
     switch: Any = object.__new__(Switch)
     given = {
-        "residual_steps": 3, "clear_steps": 4, "latent_steps": 6, "unmended_steps": 40, "stall_steps": 5,
-        "settled_steps": 10, "hold": 5, "patience": 30, **settings,
-    }  # fmt: skip
+        "residual_steps": 3,
+        "clear_steps": 4,
+        "latent_steps": 6,
+        "unmended_steps": 40,
+        "stall_steps": 5,
+        "settled_steps": 10,
+        "hold": 5,
+        "patience": 30,
+        **settings,
+    }
     for key, value in given.items():
         setattr(switch, f"_{key}", value)
     switch.high, switch.latent = object(), SimpleNamespace(every=10, usual=10)
@@ -147,7 +162,10 @@ def live(switch: Any, steps: int, *names: str) -> list[int]:
     modes = []
     raised = np.array([name in names for name in SIGNALS])
     for _ in range(steps):
-        switch.rows, switch.clear = np.where(raised, switch.rows + 1, 0), np.where(raised, 0, switch.clear + 1)
+        switch.rows, switch.clear = (
+            np.where(raised, switch.rows + 1, 0),
+            np.where(raised, 0, switch.clear + 1),
+        )
         switch.since += 1
         switch.since_best += 1
         before, switch.mode = switch.mode, switch.next_mode(raised)
@@ -251,9 +269,14 @@ def test_levels_that_are_not_there_are_left_out() -> None:
     assert set(live(switch, 50, "residual")) == {NOMINAL}
 
 
-def test_a_prior_too_short_for_skills_is_said_once(small_prior: Prior, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_prior_too_short_for_skills_is_said_once(
+    small_prior: Prior, capsys: pytest.CaptureFixture[str]
+) -> None:
     short = replace(prior_of(rows_of([8] * 30)), name="short")
-    quick = [(f"adapter.low.{key}", value) for key, value in (("adapter.extrinsics.steps", 5), ("pretrain.steps", 5))]
+    quick = [
+        (f"adapter.low.{key}", value)
+        for key, value in (("adapter.extrinsics.steps", 5), ("pretrain.steps", 5))
+    ]
     method = adapters.load("switch", [*quick, ("pretrain.steps", 5), ("adapter.monitor.steps", 5)])
     adapter = slrl.load_adapter(method, short, slrl.load_scenario("windy_pointmass"), life_steps=50)
     said = capsys.readouterr().err
@@ -292,7 +315,14 @@ def test_the_band_under_the_trace_by_hand() -> None:
         return {"life/step": step, "adapter/mode": mode, **more}
 
     changed = {"adapter/changed": 8.0}
-    told = life(row(57, 1, **changed), row(97, 0, **changed), row(100, 0), row(200, 0), row(250, 2, **changed), row(300, 2))
+    told = life(
+        row(57, 1, **changed),
+        row(97, 0, **changed),
+        row(100, 0),
+        row(200, 0),
+        row(250, 2, **changed),
+        row(300, 2),
+    )
     assert modes_of(told.metrics, told.steps) == [(0, 0, 57), (1, 57, 97), (0, 97, 250), (2, 250, 300)]
     assert modes_of([row(100, 0), row(200, 0)], 300) == [(0, 0, 300)]
     assert modes_of([{"life/step": 100.0}], 300) == []

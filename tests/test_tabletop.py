@@ -22,9 +22,13 @@ def test_the_hand_carries_what_it_holds_and_the_edge_stops_both() -> None:
     start, _ = env.reset(seed=0)
     np.testing.assert_allclose(start, [0, 0, 2.5, 0, -1, -1, 0, 0, -2.5, 1, -1, -1])
     far = act(env, *[(1, 0, 1)] * 11)[-1]
-    np.testing.assert_allclose(far[:6], [2.2, 0, 2.5, 0, -1, -1], atol=1e-6)  # 0.5 before the last move: out of reach
+    np.testing.assert_allclose(
+        far[:6], [2.2, 0, 2.5, 0, -1, -1], atol=1e-6
+    )  # 0.5 before the last move: out of reach
     held = act(env, (0.5, 0, 1))[-1]
-    np.testing.assert_allclose(held[:6], [2.3, 0, 2.6, 0, 0, 0], atol=1e-6)  # 0.3 away: grasped, and moved with the hand
+    np.testing.assert_allclose(
+        held[:6], [2.3, 0, 2.6, 0, 0, 0], atol=1e-6
+    )  # 0.3 away: grasped, and moved with the hand
     edge = act(env, (1, 1, 1), (1, 1, 1), (1, 1, 1))[-1]
     np.testing.assert_allclose(edge[:4], [2.8, 0.6, 2.8, 0.6], atol=1e-6)  # the mug at 2.8, the hand then too
     free = act(env, (-1, 0, -1))[-1]
@@ -67,7 +71,11 @@ def test_the_demonstrations_of_the_original_replay_exactly_and_to_success(name: 
     env.reset(seed=0)
 
     def put(row: int) -> None:
-        env.gripper, env.mug, env.holding = obs[row, :2].astype(float), obs[row, 2:4].astype(float), bool(obs[row, 4] == 0)
+        env.gripper, env.mug, env.holding = (
+            obs[row, :2].astype(float),
+            obs[row, 2:4].astype(float),
+            bool(obs[row, 4] == 0),
+        )
         env.goal = obs[row, 8:10].astype(float)
 
     for row in range(len(obs)):

@@ -19,12 +19,16 @@ def test_the_kitchen_has_the_spaces_of_d4rls_data() -> None:
     """Minari flattens D4RL/kitchen in the order of its keys, as our reader and Gymnasium do."""
     ours = kitchen(["light switch", "slide cabinet"])
     tasks = ["microwave", "kettle", "light switch", "slide cabinet"]
-    theirs = envs.make_world(World(env="gymnasium_robotics:FrankaKitchen-v1", settings={"tasks_to_complete": tasks}))
+    theirs = envs.make_world(
+        World(env="gymnasium_robotics:FrankaKitchen-v1", settings={"tasks_to_complete": tasks})
+    )
     assert ours.observation_space.shape == theirs.observation_space.shape == (81,)
     assert ours.action_space == theirs.action_space
     plain, _ = theirs.reset(seed=0)
     same, _ = ours.reset(seed=0)
-    np.testing.assert_allclose(same[:22], plain[:22], atol=0.02)  # goals reached and wanted: nothing is done in either
+    np.testing.assert_allclose(
+        same[:22], plain[:22], atol=0.02
+    )  # goals reached and wanted: nothing is done in either
 
 
 def test_what_is_not_to_do_is_done_already() -> None:

@@ -15,14 +15,20 @@ class Drawer(gym.Env[np.ndarray, np.ndarray]):
         self._friction, self._mass = friction_n, mass_kg
         self._position = self._speed = 0.0
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         super().reset(seed=seed)
         self._position, self._speed = float(self.np_random.uniform(-0.1, 0.1)), 0.0
         return self._observe(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         force, dt_s = float(np.clip(action[0], -10, 10)), 0.05
-        grip = self._friction * np.tanh(self._speed / 0.05) if self._speed else np.clip(force, -self._friction, self._friction)
+        grip = (
+            self._friction * np.tanh(self._speed / 0.05)
+            if self._speed
+            else np.clip(force, -self._friction, self._friction)
+        )
         self._speed += (force - float(grip)) / self._mass * dt_s
         self._position = float(np.clip(self._position + self._speed * dt_s, -1, 1))
         shut = self._position >= 0.99

@@ -85,14 +85,18 @@ class _Computed:
         self.tensor = state["tensor"]
 
 
-def computed(pretrainer: Pretrainer, name: str, compute: Callable[[], torch.Tensor], *on: object) -> torch.Tensor:
+def computed(
+    pretrainer: Pretrainer, name: str, compute: Callable[[], torch.Tensor], *on: object
+) -> torch.Tensor:
     """What ``compute`` gives, once for all lives; ``on`` names all that it depends on."""
     found = _Computed(compute)
     pretrainer.once(found, name, *on)
     return found.tensor
 
 
-def load(name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Sequence[tuple[str, Any]] = ()) -> Method:
+def load(
+    name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Sequence[tuple[str, Any]] = ()
+) -> Method:
     """Read ``adapters/<name>.toml``, or a file if ``name`` ends in ``.toml``.
 
     ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those that a scenario has
@@ -167,32 +171,55 @@ def _resolve(table: Mapping[str, Any], path: str, method: str) -> dict[str, Any]
         where = f"[{path}.extrinsics] of {method!r}"
         settings["extrinsics"] = plugins.complete(Extrinsics, settings["extrinsics"], where=where)
     if "monitor" in settings:
-        settings["monitor"] = plugins.complete(Monitor, settings["monitor"], where=f"[{path}.monitor] of {method!r}")
+        settings["monitor"] = plugins.complete(
+            Monitor, settings["monitor"], where=f"[{path}.monitor] of {method!r}"
+        )
     for level in LEVELS:
         if level in settings:
             table = {key: value for key, value in settings[level].items() if value is not None}
             name = str(table.pop("name", level))
-            settings[level] = {key: value for key, value in asdict(parse(table, name=name)).items() if value is not None}
+            settings[level] = {
+                key: value for key, value in asdict(parse(table, name=name)).items() if value is not None
+            }
     if "skills" in settings:
-        settings["skills"] = plugins.complete(SkillModel, settings["skills"], where=f"[{path}.skills] of {method!r}")
+        settings["skills"] = plugins.complete(
+            SkillModel, settings["skills"], where=f"[{path}.skills] of {method!r}"
+        )
     if "inner" in settings:
         settings["inner"] = _resolve(settings["inner"], f"{path}.inner", method)
     return settings
 
 
 def make(
-    method: Method, pretrainer: Pretrainer, prior: Prior, *, life_steps: int, seed: np.random.SeedSequence, device: torch.device
+    method: Method,
+    pretrainer: Pretrainer,
+    prior: Prior,
+    *,
+    life_steps: int,
+    seed: np.random.SeedSequence,
+    device: torch.device,
 ) -> Adapter:
     """The adapter of a method for one life; ``prior`` has actions in [-1, 1]."""
     rows, noise = seed.spawn(2)
     name, settings = plugins.split(method.adapter, "[adapter]")
     wanted = inspect.signature(plugins.find("slrl.adapters", name).make).parameters
-    agent = {"agent": pretrainer.agent(prior)} if "agent" in wanted else {}  # others ask for agents of their own kind
+    agent = (
+        {"agent": pretrainer.agent(prior)} if "agent" in wanted else {}
+    )  # others ask for agents of their own kind
     adapter: Adapter = plugins.make(
-        "slrl.adapters", name, settings, where=f"[adapter] of {method.name!r}", pretrainer=pretrainer, prior=prior,
-        life_steps=life_steps, rng=np.random.default_rng(rows), generator=torch.Generator().manual_seed(seed_of(noise)),
-        device=device, planner=method.planner, **agent,
-    )  # fmt: skip
+        "slrl.adapters",
+        name,
+        settings,
+        where=f"[adapter] of {method.name!r}",
+        pretrainer=pretrainer,
+        prior=prior,
+        life_steps=life_steps,
+        rng=np.random.default_rng(rows),
+        generator=torch.Generator().manual_seed(seed_of(noise)),
+        device=device,
+        planner=method.planner,
+        **agent,
+    )
     return adapter
 
 

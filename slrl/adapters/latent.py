@@ -59,22 +59,39 @@ class Latent:
             latents = computed(pretrainer, "latents", self.extrinsics.latents, *on, weights)
             seen = conditioned(prior, latents.cpu().numpy())
         agent = pretrainer.agent(seen, *on, latents=self.extrinsics)
-        world = pretrainer.world() if self.extrinsics.privileged and told and student_steps and rollout_episodes else None
+        world = (
+            pretrainer.world()
+            if self.extrinsics.privileged and told and student_steps and rollout_episodes
+            else None
+        )
         if world is not None:
             seed = pretrainer.seeds.student
-            student = Student(self.extrinsics, agent, world, rollout_episodes, rollout_steps, student_steps, seed)
+            student = Student(
+                self.extrinsics, agent, world, rollout_episodes, rollout_steps, student_steps, seed
+            )
             pretrainer.once(student, "student", *on, fingerprint(agent.actor), student.about)
             world.close()
         name, settings = plugins.split(inner, "[adapter.inner]")
         self.inner: Adapter = plugins.make(
-            "slrl.adapters", name, settings, where="[adapter.inner]", agent=agent, prior=seen, life_steps=life_steps, rng=rng,
-            generator=generator, device=device, pretrainer=pretrainer,
-        )  # fmt: skip
+            "slrl.adapters",
+            name,
+            settings,
+            where="[adapter.inner]",
+            agent=agent,
+            prior=seen,
+            life_steps=life_steps,
+            rng=rng,
+            generator=generator,
+            device=device,
+            pretrainer=pretrainer,
+        )
         self._device, self._told = device, told
         self.every = self.usual = refresh_every  # steps between two readings of z
         self._fit_steps, self._fit_lr = fit_latent, fit_lr
         o, a, k = prior.obs.shape[1], prior.action.shape[1], self.extrinsics.history
-        self.recent = torch.zeros(k, 2 * o + a + 1, device=device)  # obs, action, reward, next_obs; newest last
+        self.recent = torch.zeros(
+            k, 2 * o + a + 1, device=device
+        )  # obs, action, reward, next_obs; newest last
         self._edges = [o, a, 1, o]
         self.lived = torch.zeros((), dtype=torch.int64)
         self.z = self.inferred()
@@ -135,11 +152,21 @@ class Student:
     """Phase 2 in the source world: the policy acts on what φ says, and φ learns from where that leads (DAgger)."""
 
     def __init__(
-        self, extrinsics: Extrinsics, agent: Sac, world: RandomisedWorld, episodes: int, episode_steps: int, steps: int,
+        self,
+        extrinsics: Extrinsics,
+        agent: Sac,
+        world: RandomisedWorld,
+        episodes: int,
+        episode_steps: int,
+        steps: int,
         seed: int,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._extrinsics, self._agent, self._world = extrinsics, agent, world
-        self._episodes, self._episode_steps, self.steps = episodes, min(episode_steps, world.episode_steps), steps
+        self._episodes, self._episode_steps, self.steps = (
+            episodes,
+            min(episode_steps, world.episode_steps),
+            steps,
+        )
         self.about, self._rng = (episodes, episode_steps, steps, seed), np.random.default_rng(seed)
 
     def learn(self) -> Iterator[Metrics]:
@@ -150,18 +177,24 @@ class Student:
         number = np.repeat(np.arange(len(episodes)), [len(episode[1]) for episode in episodes])
         obs, action, next_obs = (np.concatenate([episode[i] for episode in episodes]) for i in (0, 1, 2))
         windows = extrinsics.windows_of(obs, action, next_obs, number)
-        params = torch.tensor(np.stack([episode[3] for episode in episodes])[number], device=extrinsics.device)
+        params = torch.tensor(
+            np.stack([episode[3] for episode in episodes])[number], device=extrinsics.device
+        )
         half = extrinsics.batch_size // 2
         for _ in range(self.steps):
             lived, known = extrinsics.draw(len(number), half), extrinsics.draw(len(prior), half)
-            yield extrinsics.imitate([(windows, lived, params[lived]), (extrinsics.windows, known, extrinsics.params[known])])
+            yield extrinsics.imitate(
+                [(windows, lived, params[lived]), (extrinsics.windows, known, extrinsics.params[known])]
+            )
 
     def _episode(self) -> tuple[F32, F32, F32, F32]:
         """Observations, actions and next observations of an episode that the student acted in, and its parameters."""
         extrinsics, obs_dim = self._extrinsics, self._extrinsics.dynamics.obs_dim
         obs, params = self._world.reset()
         rows: list[F32] = []
-        features = torch.zeros(extrinsics.history, 2 * obs_dim + self._agent.action_dim, device=extrinsics.device)
+        features = torch.zeros(
+            extrinsics.history, 2 * obs_dim + self._agent.action_dim, device=extrinsics.device
+        )
         there = torch.zeros(extrinsics.history, dtype=torch.bool, device=extrinsics.device)
         z = np.zeros(extrinsics.size, np.float32)
         over = False
@@ -170,12 +203,17 @@ class Student:
                 with torch.no_grad():
                     z = extrinsics.infer(features.unsqueeze(0), there.unsqueeze(0))[0].cpu().numpy()
             shake = 0.1 * self._rng.standard_normal(self._agent.action_dim)
-            action = np.clip(self._agent.act(np.concatenate([obs, z]), sample=False) + shake, -1, 1).astype(np.float32)
+            action = np.clip(self._agent.act(np.concatenate([obs, z]), sample=False) + shake, -1, 1).astype(
+                np.float32
+            )
             next_obs, over = self._world.step(action)
             rows.append(np.concatenate([obs, action, next_obs]))
             step = torch.from_numpy(rows[-1]).to(extrinsics.device)
             new = extrinsics.features(step[:obs_dim], step[obs_dim:-obs_dim], step[-obs_dim:])
-            features, there = torch.cat([features[1:], new.unsqueeze(0)]), torch.cat([there[1:], torch.ones_like(there[:1])])
+            features, there = (
+                torch.cat([features[1:], new.unsqueeze(0)]),
+                torch.cat([there[1:], torch.ones_like(there[:1])]),
+            )
             there[: -extrinsics.shown] = False
             obs = next_obs
         lived = np.stack(rows)

@@ -47,11 +47,23 @@ class Model:
     ) -> None:
         seed = pretrainer.seeds.model if seed is None else seed
         self.agent, self._generator, self._device = agent, generator, device
-        self._horizon, self._plans, self._iterations, self._policy_plans = horizon, plans, iterations, policy_plans
-        self._temperature, self._noise, self._keep, self._wary = temperature, noise, keep_noise, disagreement_weight
+        self._horizon, self._plans, self._iterations, self._policy_plans = (
+            horizon,
+            plans,
+            iterations,
+            policy_plans,
+        )
+        self._temperature, self._noise, self._keep, self._wary = (
+            temperature,
+            noise,
+            keep_noise,
+            disagreement_weight,
+        )
         self.learned = PriorModel(prior, device, hidden, model_steps, seed)
         pretrainer.once(self.learned, "dynamics", prior.sha256, model_steps, list(hidden), seed)
-        self.correction = Correction(self.learned.dynamics, prior.action.shape[1], forgetting, correction_std, device)
+        self.correction = Correction(
+            self.learned.dynamics, prior.action.shape[1], forgetting, correction_std, device
+        )
         self._value = agent.frozen_value()
         self.plan = torch.zeros(horizon, agent.action_dim, device=device)
 
@@ -118,9 +130,11 @@ class Model:
     def state_dict(self) -> State:
         own = [self.plan, self._generator.get_state(), *self._value.tensors()]
         return nest(
-            agent=self.agent.state_dict(), learned=self.learned.state_dict(), correction=self.correction.state_dict(),
+            agent=self.agent.state_dict(),
+            learned=self.learned.state_dict(),
+            correction=self.correction.state_dict(),
             model=of_tensors(own),
-        )  # fmt: skip
+        )
 
     def load_state_dict(self, state: State) -> None:
         self.agent.load_state_dict(part(state, "agent"))
@@ -135,10 +149,15 @@ class Model:
 class PriorModel:
     """The ensemble as it comes out of the prior."""
 
-    def __init__(self, prior: Prior, device: torch.device, hidden: tuple[int, ...], steps: int, seed: int) -> None:
+    def __init__(
+        self, prior: Prior, device: torch.device, hidden: tuple[int, ...], steps: int, seed: int
+    ) -> None:
         self.steps, self._rng = steps, np.random.default_rng(seed)
         self.dynamics = Dynamics(prior, torch.Generator().manual_seed(seed), device, hidden=tuple(hidden))
-        self._rows = tuple(torch.tensor(rows, device=device) for rows in (prior.obs, prior.action, prior.reward, prior.next_obs))
+        self._rows = tuple(
+            torch.tensor(rows, device=device)
+            for rows in (prior.obs, prior.action, prior.reward, prior.next_obs)
+        )
         # A sparse reward is in the value at the end of the horizon; the model would only blur it.
         self.dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
 
@@ -164,10 +183,16 @@ class Correction:
     may differ most from what the prior knew, actions less, and what depends on the state least: that is what P begins with.
     """
 
-    def __init__(self, dynamics: Dynamics, actions: int, forgetting: float, std: float, device: torch.device) -> None:
+    def __init__(
+        self, dynamics: Dynamics, actions: int, forgetting: float, std: float, device: torch.device
+    ) -> None:
         self._dynamics, self._forgetting = dynamics, forgetting
         variance = torch.cat(
-            [torch.full((1,), std**2), torch.full((actions,), 0.1 * std**2), torch.full((dynamics.obs_dim,), 1e-4 * std**2)]
+            [
+                torch.full((1,), std**2),
+                torch.full((actions,), 0.1 * std**2),
+                torch.full((dynamics.obs_dim,), 1e-4 * std**2),
+            ]
         )
         self.weights = torch.zeros(len(variance), dynamics.obs_dim, device=device)
         self.covariance = torch.diag(variance).to(device)

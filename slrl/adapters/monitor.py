@@ -58,7 +58,12 @@ class Monitor:
     ) -> None:
         seed = seed or 0
         self._prior, self._value, self._device, self.steps = prior, value, device, steps
-        self.window, self._keep, self._alpha, self._rng = window, smoothing, false_alarms, np.random.default_rng(seed)
+        self.window, self._keep, self._alpha, self._rng = (
+            window,
+            smoothing,
+            false_alarms,
+            np.random.default_rng(seed),
+        )
         self.dynamics = Dynamics(
             prior,
             torch.Generator().manual_seed(seed),
@@ -71,7 +76,9 @@ class Monitor:
         order = self._rng.permutation(prior.episodes)
         self.held_out = np.sort(order[: round(held_out * prior.episodes)])
         self._learned_from = np.flatnonzero(~np.isin(prior.episode, self.held_out))
-        known = self._rng.choice(self._learned_from, min(KNOWN_STATES, len(self._learned_from)), replace=False)
+        known = self._rng.choice(
+            self._learned_from, min(KNOWN_STATES, len(self._learned_from)), replace=False
+        )
         self.scale = prior.obs.std(0).clip(min=0.1).astype(np.float32)
         self.middle = prior.obs.mean(0, dtype=np.float64).astype(np.float32)
         self.known = (prior.obs[np.sort(known)] - self.middle) / self.scale
@@ -86,7 +93,9 @@ class Monitor:
 
     def update(self, transition: Transition, latent: Tensor | None = None) -> NDArray[np.float64]:
         """The signals (5,) after one more step of the life, taken under z; -inf where there is nothing to tell yet."""
-        rows = [np.asarray(x, np.float32)[None] for x in (transition.obs, transition.action, transition.next_obs)]
+        rows = [
+            np.asarray(x, np.float32)[None] for x in (transition.obs, transition.action, transition.next_obs)
+        ]
         z = None if latent is None else latent.unsqueeze(0)
         raw = self.raw(rows[0], rows[1], rows[2], np.array([transition.reward], np.float32), z)[0]
         return self._follow(self.track, raw)
@@ -101,12 +110,22 @@ class Monitor:
         return len(values) > half and values[-1] - values[-1 - half] > float(self.usual_gain)
 
     @torch.no_grad()
-    def raw(self, obs: F32, action: F32, next_obs: F32, reward: F32, latent: Tensor | None = None) -> NDArray[np.float64]:
+    def raw(
+        self, obs: F32, action: F32, next_obs: F32, reward: F32, latent: Tensor | None = None
+    ) -> NDArray[np.float64]:
         """(B, 4) of steps: the value where they arrive, its distance to known states, residual and disagreement of the model."""
-        o, a, n, r = (torch.from_numpy(np.ascontiguousarray(x)).to(self._device) for x in (obs, action, next_obs, reward))
+        o, a, n, r = (
+            torch.from_numpy(np.ascontiguousarray(x)).to(self._device)
+            for x in (obs, action, next_obs, reward)
+        )
         errors = self.dynamics.errors(o, a, r, n, latent)[..., :-1]
         residual, apart = errors.mean(0).square().mean(-1), errors.std(0, unbiased=False).mean(-1)
-        columns = [self._value.v(n), torch.from_numpy(self.distance(next_obs)), residual.clamp(max=LARGEST), apart]
+        columns = [
+            self._value.v(n),
+            torch.from_numpy(self.distance(next_obs)),
+            residual.clamp(max=LARGEST),
+            apart,
+        ]
         return np.stack([column.cpu().numpy() for column in columns], 1).astype(np.float64)
 
     def distance(self, obs: F32) -> F32:
@@ -156,13 +175,17 @@ class Monitor:
         for episode in self.held_out:
             at = np.arange(self._prior.starts[episode], self._prior.ends[episode] + 1)
             prior, track = self._prior, Track()
-            raw = self.raw(prior.obs[at], prior.action[at], prior.next_obs[at], prior.reward[at], self._inferred(at))
+            raw = self.raw(
+                prior.obs[at], prior.action[at], prior.next_obs[at], prior.reward[at], self._inferred(at)
+            )
             signals = np.stack([self._follow(track, row) for row in raw])
             largest.append(signals.max(0))
             smooth, half = self._smoothed(raw[:, 0]), self.window // 2
             seen += raw[:, 0].tolist()
             gains += (smooth[half:] - smooth[:-half]).tolist()
-        self.thresholds = torch.from_numpy(np.array([threshold(column, self._alpha) for column in np.array(largest).T]))
+        self.thresholds = torch.from_numpy(
+            np.array([threshold(column, self._alpha) for column in np.array(largest).T])
+        )
         # A prior that strolls loses value half of the time; to stand still is no gain even there.
         usual = max(float(np.quantile(gains, 0.2)), 0.1 * float(np.std(seen))) if gains else NEVER
         self.usual_gain = torch.tensor(usual, dtype=torch.float64)
@@ -190,10 +213,12 @@ class Monitor:
         track = self.track
         smooth = np.zeros(0) if track.smooth is None else track.smooth
         own = {
-            "thresholds": self.thresholds.clone(), "usual_gain": self.usual_gain.clone(),
+            "thresholds": self.thresholds.clone(),
+            "usual_gain": self.usual_gain.clone(),
             "smooth": torch.from_numpy(smooth.copy()),
-            "values": torch.tensor(track.values, dtype=torch.float64), "steps": torch.tensor(track.steps),
-        }  # fmt: skip
+            "values": torch.tensor(track.values, dtype=torch.float64),
+            "steps": torch.tensor(track.steps),
+        }
         return nest(model=self.dynamics.state_dict(), monitor=own, value=of_tensors(self._value.tensors()))
 
     def load_state_dict(self, state: State) -> None:

@@ -82,17 +82,33 @@ class Plan:
         self.chat.check()
         self._entries = _entries(entries or {}, prior)
         self.skills: Skills
-        if among == "behaviours" or (among == "auto" and prior.behaviour is not None and len(np.unique(prior.behaviour)) > 1):
+        if among == "behaviours" or (
+            among == "auto" and prior.behaviour is not None and len(np.unique(prior.behaviour)) > 1
+        ):
             who = Behaviours(
-                prior, pretrainer, life_steps, rng, generator, device, inner,
-                classification_weight, regularisation_steps, batch_size, abstain_quantile,
-            )  # fmt: skip
+                prior,
+                pretrainer,
+                life_steps,
+                rng,
+                generator,
+                device,
+                inner,
+                classification_weight,
+                regularisation_steps,
+                batch_size,
+                abstain_quantile,
+            )
             self.skills = OfBehaviours(prior, who, names, meanings, self._entries)
         else:
             self.skills = OfCodes(prior, pretrainer, device, skills, codes, names, meanings, self._entries)
         self._watch_value(agent, prior)
         self._life_steps, self._durations, self._memory = life_steps, tuple(sorted(durations)), memory
-        self._least, self._temperature, self._exploration, self._rng = least_progress, temperature, exploration, rng
+        self._least, self._temperature, self._exploration, self._rng = (
+            least_progress,
+            temperature,
+            exploration,
+            rng,
+        )
         self._view: Callable[[], Image] | None = None
         self.history: list[Try] = []
         self.rest: list[Step] = []  # of the last plan
@@ -153,11 +169,17 @@ class Plan:
             self.now, self.chosen_by = self._without_model(question)
         self.left, self.began, self.earned = self.now.steps, obs.copy(), 0.0
         name = self.skills.named[self.now.skill].name
-        self.log.append({
-            "lived": self.lived, "skill": name, "steps": self.now.steps, "chosen_by": CHOOSERS[self.chosen_by],
-            "then": [[self.skills.named[step.skill].name, step.steps] for step in self.rest], "obs": [float(x) for x in obs],
-            "exchanges": list(answer.exchanges),
-        })  # fmt: skip
+        self.log.append(
+            {
+                "lived": self.lived,
+                "skill": name,
+                "steps": self.now.steps,
+                "chosen_by": CHOOSERS[self.chosen_by],
+                "then": [[self.skills.named[step.skill].name, step.steps] for step in self.rest],
+                "obs": [float(x) for x in obs],
+                "exchanges": list(answer.exchanges),
+            }
+        )
 
     def _without_model(self, question: Question) -> tuple[Step, int]:
         """The next step, and whose choice it is."""
@@ -170,10 +192,17 @@ class Plan:
 
     def _question(self, obs: F32) -> Question:
         return Question(
-            lived=self.lived, life_steps=self._life_steps, skills=self.skills.named, durations=self._durations,
-            history=self.history, failing=failing(self.history, self._least), values=self.skills.values(obs),
-            obs=obs, state=self._in_words(obs), entries=list(self._entries),
-        )  # fmt: skip
+            lived=self.lived,
+            life_steps=self._life_steps,
+            skills=self.skills.named,
+            durations=self._durations,
+            history=self.history,
+            failing=failing(self.history, self._least),
+            values=self.skills.values(obs),
+            obs=obs,
+            state=self._in_words(obs),
+            entries=list(self._entries),
+        )
 
     def _in_words(self, obs: F32) -> str:
         rank = 100 * float(np.searchsorted(self._known, self._v(obs))) / len(self._known)
@@ -187,7 +216,9 @@ class Plan:
         return float(self._value.v(torch.from_numpy(obs).to(self._device).unsqueeze(0))[0])
 
     def _done(self, obs: F32) -> Try:
-        gained = (self._v(obs) - self._v(self.began)) / self._spread + self.earned / (self.now.steps * self._usual_reward)
+        gained = (self._v(obs) - self._v(self.began)) / self._spread + self.earned / (
+            self.now.steps * self._usual_reward
+        )
         moved = tuple(float(obs[i] - self.began[i]) for i in self._entries.values())
         return Try(self.lived - self.now.steps, self.now.skill, self.now.steps, gained, moved)
 
@@ -213,15 +244,22 @@ class Plan:
 
     def state_dict(self) -> State:
         own = {
-            "history": [asdict(item) for item in self.history], "rest": [asdict(step) for step in self.rest], "log": self.log,
-            "now": asdict(self.now), "chosen_by": self.chosen_by, "lived": self.lived, "left": self.left, "earned": self.earned,
+            "history": [asdict(item) for item in self.history],
+            "rest": [asdict(step) for step in self.rest],
+            "log": self.log,
+            "now": asdict(self.now),
+            "chosen_by": self.chosen_by,
+            "lived": self.lived,
+            "left": self.left,
+            "earned": self.earned,
             "chat": self.chat.state(),
-        }  # fmt: skip
+        }
         seen = {} if self.before is None else {"before": torch.from_numpy(self.before.copy())}
         return nest(
-            skills=self.skills.state_dict(), rows=of_rng(self._rng),
+            skills=self.skills.state_dict(),
+            rows=of_rng(self._rng),
             plan={"own": of_text(json.dumps(own)), "began": torch.from_numpy(self.began.copy()), **seen},
-        )  # fmt: skip
+        )
 
     def load_state_dict(self, state: State) -> None:
         self.skills.load_state_dict(part(state, "skills"))
@@ -230,7 +268,9 @@ class Plan:
         own = json.loads(text_of(mine["own"]))
         self.history = [Try(**{**item, "moved": tuple(item["moved"])}) for item in own["history"]]
         self.rest, self.log, self.now = [Step(**step) for step in own["rest"]], own["log"], Step(**own["now"])
-        self.chosen_by, self.lived, self.left, self.earned = (own[key] for key in ("chosen_by", "lived", "left", "earned"))
+        self.chosen_by, self.lived, self.left, self.earned = (
+            own[key] for key in ("chosen_by", "lived", "left", "earned")
+        )
         self.chat.set_state(own["chat"])
         self.began = mine["began"].numpy().copy()
         self.before = mine["before"].numpy().copy() if "before" in mine else None
@@ -240,13 +280,22 @@ class OfBehaviours:
     """The behaviours of a prior, each with its own agent."""
 
     def __init__(
-        self, prior: Prior, who: Behaviours, names: tuple[str, ...], meanings: tuple[str, ...], entries: Mapping[str, int]
+        self,
+        prior: Prior,
+        who: Behaviours,
+        names: tuple[str, ...],
+        meanings: tuple[str, ...],
+        entries: Mapping[str, int],
     ) -> None:
         self._who = who
         parts = behaviours(prior)
         joined = prior.name.split(" + ")  # of several priors, each of which is one behaviour
-        usual = joined if len(joined) == len(parts) else [str(part.name.rpartition(", ")[2]) for part in parts]
-        about = [_meaning(part.obs[part.starts], part.next_obs[part.ends], entries, "an episode") for part in parts]
+        usual = (
+            joined if len(joined) == len(parts) else [str(part.name.rpartition(", ")[2]) for part in parts]
+        )
+        about = [
+            _meaning(part.obs[part.starts], part.next_obs[part.ends], entries, "an episode") for part in parts
+        ]
         self.named = _named(usual, about, names, meanings, f"prior {prior.name} has {len(parts)} behaviours")
 
     def values(self, obs: F32) -> F32 | None:
@@ -285,14 +334,23 @@ class OfCodes:
 
         self.model, high = trained(prior, pretrainer, device, skills)
         self._agent, self._device = pretrainer.agent(high), device
-        _, cluster = kmeans2(_effects(high, entries), codes, minit="++", rng=np.random.default_rng(pretrainer.seeds.planner))
+        _, cluster = kmeans2(
+            _effects(high, entries), codes, minit="++", rng=np.random.default_rng(pretrainer.seeds.planner)
+        )
         order = [
-            int(code) for code in np.argsort(-np.bincount(cluster, minlength=codes), kind="stable") if (cluster == code).any()
+            int(code)
+            for code in np.argsort(-np.bincount(cluster, minlength=codes), kind="stable")
+            if (cluster == code).any()
         ]
         centres = np.stack([high.action[cluster == code].mean(0) for code in order])
         self.codes = torch.tensor(centres, dtype=torch.float32, device=device)  # (K, Z) in [-1, 1]
         about = [
-            _meaning(high.obs[cluster == code], high.next_obs[cluster == code], entries, f"{self.model.horizon} steps")
+            _meaning(
+                high.obs[cluster == code],
+                high.next_obs[cluster == code],
+                entries,
+                f"{self.model.horizon} steps",
+            )
             for code in order
         ]
         usual = [f"skill {i}" for i in range(len(order))]
@@ -329,7 +387,9 @@ def _effects(high: Prior, entries: Mapping[str, int]) -> np.ndarray:
     return chosen.astype(np.float64)
 
 
-def _named(usual: list[str], about: list[str], names: tuple[str, ...], meanings: tuple[str, ...], there_are: str) -> list[Named]:
+def _named(
+    usual: list[str], about: list[str], names: tuple[str, ...], meanings: tuple[str, ...], there_are: str
+) -> list[Named]:
     """Names and meanings as given, and for what was not given the usual ones."""
     for what, given in (("names", names), ("meanings", meanings)):
         if given and len(given) != len(usual):
@@ -343,7 +403,9 @@ def _meaning(before: F32, after: F32, entries: Mapping[str, int], time: str) -> 
     """What happened in the prior, on average."""
     if not entries:
         return "a behaviour from the demonstrations"
-    moved = ", ".join(f"{name} {float((after[:, i] - before[:, i]).mean()):+.2g}" for name, i in entries.items())
+    moved = ", ".join(
+        f"{name} {float((after[:, i] - before[:, i]).mean()):+.2g}" for name, i in entries.items()
+    )
     return f"in the demonstrations, within {time}: {moved}"
 
 
@@ -352,7 +414,9 @@ def _entries(table: Mapping[str, Any], prior: Prior) -> dict[str, int]:
     size = prior.obs.shape[1]
     for name, index in table.items():
         if type(index) is not int or not 0 <= index < size:
-            raise BadInput(f"adapter.entries names {name!r} = {index!r}; it must be an index from 0 to {size - 1}.")
+            raise BadInput(
+                f"adapter.entries names {name!r} = {index!r}; it must be an index from 0 to {size - 1}."
+            )
     return dict(table)
 
 

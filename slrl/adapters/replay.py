@@ -40,15 +40,24 @@ class Replay:
         self.buffer = Buffer(prior, min(life_steps, buffer_life_rows), rng, device)
         name, settings = plugins.split(guidance, "[guidance]")
         self.guidance: Guidance = plugins.make(
-            "slrl.learning.guidance", name, settings, where="[guidance]", prior=prior, agent=agent, rng=rng,
-            generator=generator, device=device,
-        )  # fmt: skip
+            "slrl.learning.guidance",
+            name,
+            settings,
+            where="[guidance]",
+            prior=prior,
+            agent=agent,
+            rng=rng,
+            generator=generator,
+            device=device,
+        )
         self._prior_fraction = None if prior_fraction == "proportional" else float(prior_fraction)
         self._batch_size, self._guidance_batch_size = batch_size, guidance_batch_size
         self._updates, self._every, self._warm_up = updates_per_step, update_every_steps, warm_up_steps
         self._biased_td_every, self._guidance_updates = biased_td_every, guidance_updates_per_step
 
-        self.learning = True  # a switch turns it off: then the policy's mode acts, and the buffer goes on filling
+        self.learning = (
+            True  # a switch turns it off: then the policy's mode acts, and the buffer goes on filling
+        )
 
     def act(self, obs: F32) -> F32:
         return self.agent.act(obs, sample=self.learning)
@@ -61,21 +70,30 @@ class Replay:
             return {}
         metrics: Metrics = {}
         for _ in range(self._guidance_updates):
-            prior, life = buffer.sample(self._guidance_batch_size, 1.0), buffer.sample(self._guidance_batch_size, 0.0)
+            prior, life = (
+                buffer.sample(self._guidance_batch_size, 1.0),
+                buffer.sample(self._guidance_batch_size, 0.0),
+            )
             metrics |= self.guidance.update(prior, life, buffer.newest())
         if buffer.lived >= self._warm_up:
-            for update in range(1, self._updates + 1):  # the policy once per step, on the last batch, as in RLPD
+            for update in range(
+                1, self._updates + 1
+            ):  # the policy once per step, on the last batch, as in RLPD
                 batch = buffer.sample(self._batch_size, self._prior_fraction)
                 reward = self.guidance.reward(batch)
-                metrics |= self.agent.update(batch._replace(reward=reward), improve_policy=update == self._updates)
+                metrics |= self.agent.update(
+                    batch._replace(reward=reward), improve_policy=update == self._updates
+                )
                 metrics["guidance/reward"] = reward.mean()
         return metrics
 
     def state_dict(self) -> State:
         return nest(
-            agent=self.agent.state_dict(), guidance=self.guidance.state_dict(), buffer=self.buffer.state_dict(),
+            agent=self.agent.state_dict(),
+            guidance=self.guidance.state_dict(),
+            buffer=self.buffer.state_dict(),
             rows=of_rng(self._rng),
-        )  # fmt: skip
+        )
 
     def load_state_dict(self, state: State) -> None:
         for name, owner in (("agent", self.agent), ("guidance", self.guidance), ("buffer", self.buffer)):

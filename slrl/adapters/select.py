@@ -49,20 +49,40 @@ class Behaviours:
             )
         agents = [pretrainer.agent(own) for own in parts]
         self.repertoire = Repertoire(
-            parts, agents, classification_weight, regularisation_steps, batch_size, pretrainer.seeds.joint_critics
+            parts,
+            agents,
+            classification_weight,
+            regularisation_steps,
+            batch_size,
+            pretrainer.seeds.joint_critics,
         )
         pretrainer.once(
-            self.repertoire, "repertoire", [own.sha256 for own in parts], [fingerprint(agent.critic) for agent in agents],
-            classification_weight, regularisation_steps, batch_size, pretrainer.seeds.joint_critics,
-        )  # fmt: skip
+            self.repertoire,
+            "repertoire",
+            [own.sha256 for own in parts],
+            [fingerprint(agent.critic) for agent in agents],
+            classification_weight,
+            regularisation_steps,
+            batch_size,
+            pretrainer.seeds.joint_critics,
+        )
         name, settings = plugins.split(inner, "[adapter.inner]")
         self.inner: list[Adapter] = [
             plugins.make(
-                "slrl.adapters", name, settings, where="[adapter.inner]", agent=agent, prior=own, life_steps=life_steps, rng=rng,
-                generator=generator, device=device, pretrainer=pretrainer,
+                "slrl.adapters",
+                name,
+                settings,
+                where="[adapter.inner]",
+                agent=agent,
+                prior=own,
+                life_steps=life_steps,
+                rng=rng,
+                generator=generator,
+                device=device,
+                pretrainer=pretrainer,
             )
             for agent, own in zip(agents, parts, strict=True)
-        ]  # fmt: skip
+        ]
         self.middle, self.spread, self.lowest = self.repertoire.on_own_rows(abstain_quantile)
         self._device = device
 
@@ -105,9 +125,18 @@ class Select:
         abstain_quantile: float = 0.05,
     ) -> None:
         self.behaviours = Behaviours(
-            prior, pretrainer, life_steps, rng, generator, device, inner,
-            classification_weight, regularisation_steps, batch_size, abstain_quantile,
-        )  # fmt: skip
+            prior,
+            pretrainer,
+            life_steps,
+            rng,
+            generator,
+            device,
+            inner,
+            classification_weight,
+            regularisation_steps,
+            batch_size,
+            abstain_quantile,
+        )
         self._temperature, self._hold, self._margin = temperature, hold_steps, margin
         self.present, self.held, self.changes, self.abstains = -1, 0, 0, False
         self.waited = np.zeros(len(self.behaviours.inner), np.int64)  # steps since each acted
@@ -159,7 +188,15 @@ class Select:
 class Repertoire:
     """The critics of several agents, which learn together whose states are whose: L = (1 - β) L_TD + β L_CE."""
 
-    def __init__(self, priors: list[Prior], agents: list[Sac], weight: float, steps: int, batch_size: int, seed: int = 0) -> None:
+    def __init__(
+        self,
+        priors: list[Prior],
+        agents: list[Sac],
+        weight: float,
+        steps: int,
+        batch_size: int,
+        seed: int = 0,
+    ) -> None:
         self.agents, self._priors, self.steps = agents, priors, steps
         self._weight, self._size = weight, max(1, batch_size // len(agents))
         device = agents[0].device
@@ -184,7 +221,9 @@ class Repertoire:
             obs = torch.cat([batch.obs for batch in batches])
             label = torch.arange(len(batches), device=obs.device).repeat_interleave(self._size)
             classification = F.cross_entropy(self.values(obs).T, label)
-            td = torch.stack([self._td(agent, batch) for agent, batch in zip(self.agents, batches, strict=True)]).sum()
+            td = torch.stack(
+                [self._td(agent, batch) for agent, batch in zip(self.agents, batches, strict=True)]
+            ).sum()
             loss = (1 - self._weight) * td + self._weight * classification
             params = [p for agent in self.agents for p in agent.critic]
             gradients = iter(torch.autograd.grad(loss, params))
@@ -208,7 +247,9 @@ class Repertoire:
         for i, prior in enumerate(self._priors):
             at = np.linspace(0, len(prior) - 1, min(len(prior), 4096)).astype(int)
             values = self.values(torch.tensor(prior.obs[at], device=self.agents[i].device))[i]
-            found.append(torch.stack([values.median(), values.std().clamp(min=1e-6), values.quantile(quantile)]))
+            found.append(
+                torch.stack([values.median(), values.std().clamp(min=1e-6), values.quantile(quantile)])
+            )
         middle, spread, lowest = torch.stack(found).unbind(1)
         return middle, spread, lowest
 
@@ -229,11 +270,21 @@ def behaviours(prior: Prior) -> list[Prior]:
     found = []
     for name in np.unique(prior.behaviour):
         kept = prior.behaviour == name
-        rows = {key: getattr(prior, key)[kept] for key in ("obs", "action", "reward", "next_obs", "terminated", "truncated")}
+        rows = {
+            key: getattr(prior, key)[kept]
+            for key in ("obs", "action", "reward", "next_obs", "terminated", "truncated")
+        }
         episode = np.unique(prior.episode[kept], return_inverse=True)[1].astype(np.int32)
         params = None if prior.env_params is None else prior.env_params[kept]
         found.append(
-            replace(prior, **rows, episode=episode, env_params=params, behaviour=None, name=f"{prior.name}, behaviour {name}")
+            replace(
+                prior,
+                **rows,
+                episode=episode,
+                env_params=params,
+                behaviour=None,
+                name=f"{prior.name}, behaviour {name}",
+            )
         )
     return found
 

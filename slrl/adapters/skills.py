@@ -37,9 +37,18 @@ class Skills:
         agent = pretrainer.agent(high)
         name, settings = plugins.split(inner, "[adapter.inner]")
         self.inner: Adapter = plugins.make(
-            "slrl.adapters", name, settings, where="[adapter.inner]", agent=agent, prior=high, rng=rng, generator=generator,
-            life_steps=life_steps // self.model.horizon + 1, device=device, pretrainer=pretrainer,
-        )  # fmt: skip
+            "slrl.adapters",
+            name,
+            settings,
+            where="[adapter.inner]",
+            agent=agent,
+            prior=high,
+            rng=rng,
+            generator=generator,
+            life_steps=life_steps // self.model.horizon + 1,
+            device=device,
+            pretrainer=pretrainer,
+        )
         o, z = prior.obs.shape[1], self.model.size
         self._device = device
         self.began, self.skill = np.zeros(o, np.float32), np.zeros(z, np.float32)
@@ -66,9 +75,11 @@ class Skills:
 
     def state_dict(self) -> State:
         own = {
-            "began": torch.from_numpy(self.began.copy()), "skill": torch.from_numpy(self.skill.copy()),
-            "held": torch.tensor(self.held), "earned": torch.tensor(self.earned, dtype=torch.float64),
-        }  # fmt: skip
+            "began": torch.from_numpy(self.began.copy()),
+            "skill": torch.from_numpy(self.skill.copy()),
+            "held": torch.tensor(self.held),
+            "earned": torch.tensor(self.earned, dtype=torch.float64),
+        }
         return nest(inner=self.inner.state_dict(), model=self.model.state_dict(), skills=own)
 
     def load_state_dict(self, state: State) -> None:
@@ -79,7 +90,9 @@ class Skills:
         self.held, self.earned = int(own["held"]), float(own["earned"])
 
 
-def trained(prior: Prior, pretrainer: Pretrainer, device: torch.device, settings: dict[str, Any]) -> tuple[SkillModel, Prior]:
+def trained(
+    prior: Prior, pretrainer: Pretrainer, device: torch.device, settings: dict[str, Any]
+) -> tuple[SkillModel, Prior]:
     """The skills of a prior, learned or loaded, and the prior in skills."""
     settings = {"seed": pretrainer.seeds.skills} | settings
     model = SkillModel(prior, device, **settings)
@@ -90,7 +103,9 @@ def trained(prior: Prior, pretrainer: Pretrainer, device: torch.device, settings
             f"{longest}; choose a shorter skills.horizon."
         )
     pretrainer.once(model, "skills", prior.sha256, settings)
-    encoded = computed(pretrainer, "encoded", model.encoded, prior.sha256, settings, fingerprint(model.weights()))
+    encoded = computed(
+        pretrainer, "encoded", model.encoded, prior.sha256, settings, fingerprint(model.weights())
+    )
     return model, model.as_prior(encoded)
 
 

@@ -25,9 +25,15 @@ from slrl.types import F32, Adapter, Image, Metrics, Recorder, State, Transition
 NOMINAL, LATENT, SKILL, WEIGHTS = range(4)
 MODES = ("nominal", "latent", "skill", "weights")
 STEPS = (
-    "residual_steps", "clear_steps", "latent_steps", "unmended_steps",
-    "stall_steps", "settled_steps", "hold_steps", "patience_steps",
-)  # fmt: skip
+    "residual_steps",
+    "clear_steps",
+    "latent_steps",
+    "unmended_steps",
+    "stall_steps",
+    "settled_steps",
+    "hold_steps",
+    "patience_steps",
+)
 STALL, VALUE_DROP, UNFAMILIARITY, RESIDUAL, DISAGREEMENT = range(5)
 
 
@@ -71,9 +77,18 @@ class Switch:
         monitor = {"seed": pretrainer.seeds.monitor} | monitor
         self.monitor = Monitor(prior, agent.frozen_value(), device, latents=extrinsics, **monitor)
         of_latent = None if extrinsics is None else fingerprint([*extrinsics.phi, *extrinsics.mu])
-        pretrainer.once(self.monitor, "monitor", prior.sha256, monitor, fingerprint([*agent.actor, *agent.critic]), of_latent)
+        pretrainer.once(
+            self.monitor,
+            "monitor",
+            prior.sha256,
+            monitor,
+            fingerprint([*agent.actor, *agent.critic]),
+            of_latent,
+        )
         self.high: Adapter | None = None
-        missing = [f"the signals {', '.join(self.monitor.unsupported())}"] if self.monitor.unsupported() else []
+        missing = (
+            [f"the signals {', '.join(self.monitor.unsupported())}"] if self.monitor.unsupported() else []
+        )
         try:
             self.high = _level(high, pretrainer, pretrainer.seeds.high, prior, life_steps, seeds[1], device)
         except BadInput as error:
@@ -84,7 +99,11 @@ class Switch:
             self.learner.learning = False
         if missing:
             print(f"slrl: the switch does without {'; and without '.join(missing)}", file=sys.stderr)
-        self._residual_steps, self._clear_steps, self._latent_steps = residual_steps, clear_steps, latent_steps
+        self._residual_steps, self._clear_steps, self._latent_steps = (
+            residual_steps,
+            clear_steps,
+            latent_steps,
+        )
         self._stall_steps, self._settled_steps, self._hold = stall_steps, settled_steps, hold_steps
         self._unmended_steps, self._patience = unmended_steps, patience_steps
         self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first time is none
@@ -123,8 +142,11 @@ class Switch:
         if self.mode != before:
             self._enter(before)
         limits = self.monitor.thresholds.numpy()
-        shown = {f"adapter/{name}": value / limit if limit > 0 else value - limit for name, value, limit in
-                zip(SIGNALS, signals, limits, strict=True) if np.isfinite(value) and limit < NEVER}  # fmt: skip
+        shown = {
+            f"adapter/{name}": value / limit if limit > 0 else value - limit
+            for name, value, limit in zip(SIGNALS, signals, limits, strict=True)
+            if np.isfinite(value) and limit < NEVER
+        }
         metrics |= {"adapter/mode": float(self.mode), **shown}
         if self.mode != before:
             metrics["adapter/changed"] = float(sum(2**i for i in np.flatnonzero(raised)))
@@ -139,11 +161,15 @@ class Switch:
         if self.mode == NOMINAL:
             if stuck or lost:
                 return above
-            return LATENT if self.latent is not None and self.rows[RESIDUAL] >= self._residual_steps else NOMINAL
+            return (
+                LATENT if self.latent is not None and self.rows[RESIDUAL] >= self._residual_steps else NOMINAL
+            )
         if self.mode == LATENT:
             if self.clear[RESIDUAL] >= self._clear_steps:
                 return NOMINAL
-            patience = self._unmended_steps // 2 ** max(self.relapses + 1, 0)  # less each time that it has not helped before
+            patience = self._unmended_steps // 2 ** max(
+                self.relapses + 1, 0
+            )  # less each time that it has not helped before
             unmended = self.since >= patience and bool(raised[RESIDUAL]) and not self.monitor.gaining()
             worse = self.since >= self._latent_steps and bool(raised[STALL] or dropping)
             return above if worse or unmended else LATENT
@@ -176,7 +202,10 @@ class Switch:
 
     def state_dict(self) -> State:
         counts = [self.mode, self.since, self.relapses, self.since_best, *self.rows, *self.clear]
-        own = {"counts": torch.tensor([int(count) for count in counts]), "best": torch.tensor(self.best, dtype=torch.float64)}
+        own = {
+            "counts": torch.tensor([int(count) for count in counts]),
+            "best": torch.tensor(self.best, dtype=torch.float64),
+        }
         high = {} if self.high is None else {"high": self.high.state_dict()}
         return nest(low=self.low.state_dict(), monitor=self.monitor.state_dict(), switch=own, **high)
 
@@ -205,7 +234,9 @@ def _level(
     device: torch.device,
 ) -> Adapter:
     """The adapter of a whole method, with its own agent and pretraining."""
-    method = adapters.parse({key: value for key, value in table.items() if key != "name"}, name=str(table["name"]))
+    method = adapters.parse(
+        {key: value for key, value in table.items() if key != "name"}, name=str(table["name"])
+    )
     own = pretrainer.of(method.agent, method.pretrain, pretraining_seed)
     return adapters.make(method, own, prior, life_steps=life_steps, seed=seed, device=device)
 

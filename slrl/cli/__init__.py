@@ -38,7 +38,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="slrl", description="Single-life adaptation: a prior, a changed world, one life to finish the task.")
+    parser = Parser(
+        prog="slrl",
+        description="Single-life adaptation: a prior, a changed world, one life to finish the task.",
+    )
     parser.add_argument("--version", action="version", version=f"slrl {__version__}")
     words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_adapt(words)
@@ -57,25 +60,43 @@ def _parser() -> Parser:
 
 
 def _add_adapt(words: Any) -> None:
-    adapt = words.add_parser("adapt", help="live one life", description="Live one life and score it by its steps-to-completion.")
+    adapt = words.add_parser(
+        "adapt", help="live one life", description="Live one life and score it by its steps-to-completion."
+    )
     adapt.add_argument("--scenario", metavar="S", help="name or .toml file (see `slrl list scenarios`)")
     adapt.add_argument(
-        "--prior", metavar="P", action="append",
+        "--prior",
+        metavar="P",
+        action="append",
         help="recipe, Minari id, Minari directory or HDF5 file (default: the scenario's own); again for each further behaviour",
-    )  # fmt: skip
+    )
     adapt.add_argument(
-        "--adapter", metavar="A", help=f"name or .toml file (default: {DEFAULT_ADAPTER}; see `slrl list adapters`)"
+        "--adapter",
+        metavar="A",
+        help=f"name or .toml file (default: {DEFAULT_ADAPTER}; see `slrl list adapters`)",
     )
     adapt.add_argument("--seed", metavar="N", type=int, help="the life's only seed (default: 0)")
-    adapt.add_argument("--life-steps", metavar="N", type=int, help="budget in environment steps (default: the scenario's)")
     adapt.add_argument(
-        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="adapter settings, as agent.hidden=[64,64]"
+        "--life-steps", metavar="N", type=int, help="budget in environment steps (default: the scenario's)"
     )
-    adapt.add_argument("--from", metavar="FILE", dest="settings", help="repeat the life of a settings.toml exactly")
+    adapt.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="adapter settings, as agent.hidden=[64,64]",
+    )
+    adapt.add_argument(
+        "--from", metavar="FILE", dest="settings", help="repeat the life of a settings.toml exactly"
+    )
     adapt.add_argument("--out", metavar="DIR", default="runs", help="folder for runs (default: runs)")
     adapt.add_argument("--device", metavar="D", help="cpu or cuda (default: cpu)")
     adapt.add_argument(
-        "--threads", metavar="N", type=int, help="threads of torch (default: 1, which is fastest for small networks)"
+        "--threads",
+        metavar="N",
+        type=int,
+        help="threads of torch (default: 1, which is fastest for small networks)",
     )
     adapt.add_argument("--quiet", action="store_true", help="no progress bars")
     adapt.add_argument("--json", action="store_true", help="print the result as one JSON line")
@@ -89,11 +110,15 @@ def _add_list(words: Any) -> None:
 
 
 def _add_prior(words: Any) -> None:
-    prior = words.add_parser("prior", help="build or look at prior data").add_subparsers(metavar="build|show", required=True)
+    prior = words.add_parser("prior", help="build or look at prior data").add_subparsers(
+        metavar="build|show", required=True
+    )
     build = prior.add_parser("build", help="record a recipe's data as a Minari dataset")
     build.add_argument("name", help="recipe name or .toml file (see `slrl list priors`)")
     build.add_argument("--rebuild", action="store_true", help="replace what was built before")
-    build.add_argument("--out", metavar="FILE", help="also write a small HDF5 file, as those shipped beside recipes")
+    build.add_argument(
+        "--out", metavar="FILE", help="also write a small HDF5 file, as those shipped beside recipes"
+    )
     build.add_argument("--quiet", action="store_true", help="no progress bar")
     build.set_defaults(run=commands.prior_build)
     show = prior.add_parser("show", help="what is in a recipe, Minari dataset or HDF5 file")
@@ -103,11 +128,19 @@ def _add_prior(words: Any) -> None:
 
 
 def _add_pretrain(words: Any) -> None:
-    pretrain = words.add_parser("pretrain", help="learn from a prior before the life, and keep the agent in the cache")
+    pretrain = words.add_parser(
+        "pretrain", help="learn from a prior before the life, and keep the agent in the cache"
+    )
     pretrain.add_argument("--scenario", metavar="S", required=True, help="name or .toml file")
-    pretrain.add_argument("--prior", metavar="P", action="append", help="as for adapt (default: the scenario's own)")
-    pretrain.add_argument("--adapter", metavar="A", default=DEFAULT_ADAPTER, help=f"whose agent (default: {DEFAULT_ADAPTER})")
-    pretrain.add_argument("--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="adapter settings")
+    pretrain.add_argument(
+        "--prior", metavar="P", action="append", help="as for adapt (default: the scenario's own)"
+    )
+    pretrain.add_argument(
+        "--adapter", metavar="A", default=DEFAULT_ADAPTER, help=f"whose agent (default: {DEFAULT_ADAPTER})"
+    )
+    pretrain.add_argument(
+        "--set", metavar="KEY=VALUE", nargs="+", action="extend", default=[], help="adapter settings"
+    )
     pretrain.add_argument("--device", metavar="D", default="cpu", help="cpu or cuda (default: cpu)")
     pretrain.add_argument("--threads", metavar="N", type=int, default=1, help="threads of torch (default: 1)")
     pretrain.add_argument("--quiet", action="store_true", help="no progress bar")
@@ -132,11 +165,19 @@ def _add_render(words: Any) -> None:
         description="Draw source and target side by side under one policy, also on a machine without a screen.",
     )
     render.add_argument("scenario", help="name or .toml file")
-    render.add_argument("--adapter", metavar="A", default="frozen", help="who acts in both worlds (default: frozen)")
-    render.add_argument("-o", "--out", metavar="FILE", help=".webp (animation), .png (still) or .mp4 (default: SCENARIO.webp)")
+    render.add_argument(
+        "--adapter", metavar="A", default="frozen", help="who acts in both worlds (default: frozen)"
+    )
+    render.add_argument(
+        "-o", "--out", metavar="FILE", help=".webp (animation), .png (still) or .mp4 (default: SCENARIO.webp)"
+    )
     render.add_argument("--seed", metavar="N", type=int, default=0, help="of both lives (default: 0)")
-    render.add_argument("--steps", metavar="N", type=int, default=400, help="the longest that is shown (default: 400)")
-    render.add_argument("--frames", metavar="N", type=int, default=60, help="how many of the steps are drawn (default: 60)")
+    render.add_argument(
+        "--steps", metavar="N", type=int, default=400, help="the longest that is shown (default: 400)"
+    )
+    render.add_argument(
+        "--frames", metavar="N", type=int, default=60, help="how many of the steps are drawn (default: 60)"
+    )
     render.add_argument("--quiet", action="store_true", help="no progress bars")
     render.set_defaults(run=commands.render)
 
@@ -150,9 +191,15 @@ def _add_eval(words: Any) -> None:
     evaluation.add_argument("suite", help="name or .toml file (see `slrl list suites`)")
     evaluation.add_argument("--out", metavar="DIR", help="folder of the lives (default: runs/SUITE)")
     evaluation.add_argument(
-        "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="lives at a time (default: one per core)"
+        "--jobs",
+        metavar="N",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="lives at a time (default: one per core)",
     )
-    evaluation.add_argument("--engine", metavar="E", default="local", help="where: local (default), ray or slurm")
+    evaluation.add_argument(
+        "--engine", metavar="E", default="local", help="where: local (default), ray or slurm"
+    )
     evaluation.add_argument(
         "--engine-set",
         metavar="KEY=VALUE",
@@ -173,11 +220,19 @@ def _add_results(words: Any) -> None:
         description="List the lives in a folder, and keep an SQLite index of them there.",
     )
     results.add_argument("runs", metavar="RUNS", help="folder of lives, as `slrl adapt --out` writes it")
-    results.add_argument("--where", metavar="SQL", default="", help="""a condition, as "adapter = 'qwale' and steps < 500\"""")
-    results.add_argument("--sort", metavar="SQL", default="scenario, adapter, seed", help='an order, as "steps desc"')
-    results.add_argument("--format", choices=("table", "csv", "json"), default="table", help="how to print (default: table)")
     results.add_argument(
-        "--tensorboard", metavar="DIR", help="also write the metrics of these lives as TensorBoard's event files"
+        "--where", metavar="SQL", default="", help="""a condition, as "adapter = 'qwale' and steps < 500\""""
+    )
+    results.add_argument(
+        "--sort", metavar="SQL", default="scenario, adapter, seed", help='an order, as "steps desc"'
+    )
+    results.add_argument(
+        "--format", choices=("table", "csv", "json"), default="table", help="how to print (default: table)"
+    )
+    results.add_argument(
+        "--tensorboard",
+        metavar="DIR",
+        help="also write the metrics of these lives as TensorBoard's event files",
     )
     results.set_defaults(run=commands.results)
 
@@ -189,8 +244,12 @@ def _add_compare(words: Any) -> None:
         description="Compare adapters by their lives with the same scenarios and seeds: intervals and tests for censored times.",
     )
     compare.add_argument("runs", metavar="RUNS", help="folder of lives")
-    compare.add_argument("--adapters", metavar="A,B", default="", help="two or more (default: all that are there)")
-    compare.add_argument("--scenarios", metavar="S,T", default="", help="those to count (default: all that are there)")
+    compare.add_argument(
+        "--adapters", metavar="A,B", default="", help="two or more (default: all that are there)"
+    )
+    compare.add_argument(
+        "--scenarios", metavar="S,T", default="", help="those to count (default: all that are there)"
+    )
     compare.add_argument("--seed", metavar="N", type=int, default=0, help="of the resampling (default: 0)")
     compare.set_defaults(run=commands.compare)
 
@@ -203,14 +262,19 @@ def _add_report(words: Any) -> None:
     )
     report.add_argument("runs", metavar="RUNS", help="folder of lives")
     report.add_argument(
-        "-o", "--out", metavar="FILE", help="where to write it (default: gallery.html or gallery.png; md and csv are printed)"
+        "-o",
+        "--out",
+        metavar="FILE",
+        help="where to write it (default: gallery.html or gallery.png; md and csv are printed)",
     )
     report.add_argument(
         "--format",
         choices=("html", "md", "csv", "png"),
         help="a page, tables, or survival curves (default: as FILE ends, or html)",
     )
-    report.add_argument("--no-animations", action="store_true", help="do not draw source and target of each scenario")
+    report.add_argument(
+        "--no-animations", action="store_true", help="do not draw source and target of each scenario"
+    )
     report.add_argument("--seed", metavar="N", type=int, default=0, help="of the resampling (default: 0)")
     report.add_argument("--quiet", action="store_true", help="no progress bar")
     report.set_defaults(run=commands.report)

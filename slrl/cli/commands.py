@@ -22,7 +22,9 @@ def adapt(arguments: argparse.Namespace) -> None:
     from slrl.lives.run import adapt_as
 
     _set_threads(settings.threads)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's polite end is an interruption too
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # a scheduler's polite end is an interruption too
     result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet)
     if arguments.json:
         print(result.json())
@@ -33,8 +35,12 @@ def adapt(arguments: argparse.Namespace) -> None:
             "timeout": "timeout: not finished",
             "interrupted": "interrupted",
         }
-        print(f"{told[result.outcome]} after {result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)")
-        print(f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}: {result.folder}/trace.png")
+        print(
+            f"{told[result.outcome]} after {result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)"
+        )
+        print(
+            f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}: {result.folder}/trace.png"
+        )
 
 
 def _life_settings(arguments: argparse.Namespace) -> "Settings":
@@ -113,7 +119,9 @@ def check(arguments: argparse.Namespace) -> None:
         broken += verdict.outcome == "broken"
         print(f"{verdict.outcome:<8} {verdict.contract:<21} {verdict.sentence}", flush=True)
     if broken:
-        raise BadInput(f"{arguments.scenario} does not hold {broken} of its contracts; what is broken stands above.")
+        raise BadInput(
+            f"{arguments.scenario} does not hold {broken} of its contracts; what is broken stands above."
+        )
 
 
 def render(arguments: argparse.Namespace) -> None:
@@ -125,9 +133,14 @@ def render(arguments: argparse.Namespace) -> None:
     out = Path(arguments.out or f"{Path(arguments.scenario).stem}.webp").expanduser()
     _show_waiting(arguments.quiet)
     render.animate(
-        arguments.scenario, out, adapter=arguments.adapter, seed=arguments.seed, steps=arguments.steps, frames=arguments.frames,
+        arguments.scenario,
+        out,
+        adapter=arguments.adapter,
+        seed=arguments.seed,
+        steps=arguments.steps,
+        frames=arguments.frames,
         quiet=arguments.quiet,
-    )  # fmt: skip
+    )
     print(f"{out}: source and target under {arguments.adapter}")
 
 
@@ -140,9 +153,14 @@ def evaluate(arguments: argparse.Namespace) -> None:
     suite = suites.load(arguments.suite)
     runs = Path(arguments.out or f"runs/{suite.name}").expanduser()
     report = evaluate.evaluate(
-        suite, runs, jobs=arguments.jobs, retry=arguments.retry, engine=arguments.engine,
-        options=dict(parse_setting(text, "--engine-set") for text in arguments.engine_set), quiet=arguments.quiet,
-    )  # fmt: skip
+        suite,
+        runs,
+        jobs=arguments.jobs,
+        retry=arguments.retry,
+        engine=arguments.engine,
+        options=dict(parse_setting(text, "--engine-set") for text in arguments.engine_set),
+        quiet=arguments.quiet,
+    )
     print(verdict.summary(runs))
     print(f"{len(suite.lives):,} lives of suite {suite.name} in {runs}, {report.lived:,} of them lived now")
     print(f"`slrl report {runs}` makes a page of them")
@@ -177,7 +195,9 @@ def compare(arguments: argparse.Namespace) -> None:
     """Print the verdict on adapters."""
     from slrl.evaluation import verdict
 
-    names, scenarios = ([name for name in text.split(",") if name] for text in (arguments.adapters, arguments.scenarios))
+    names, scenarios = (
+        [name for name in text.split(",") if name] for text in (arguments.adapters, arguments.scenarios)
+    )
     if arguments.seed < 0:
         raise BadInput(f"--seed must be 0 or more, not {arguments.seed}.")
     for line in verdict.compare(Path(arguments.runs).expanduser(), names, scenarios, arguments.seed):
@@ -197,9 +217,13 @@ def report(arguments: argparse.Namespace) -> None:
 
     camera.headless()
     text, problems = report(
-        Path(arguments.runs).expanduser(), out, form=arguments.format, seed=arguments.seed,
-        animations=not arguments.no_animations, quiet=arguments.quiet,
-    )  # fmt: skip
+        Path(arguments.runs).expanduser(),
+        out,
+        form=arguments.format,
+        seed=arguments.seed,
+        animations=not arguments.no_animations,
+        quiet=arguments.quiet,
+    )
     print(text.rstrip("\n") if out is None else f"{out}: {out.stat().st_size / 1e6:.1f} MB")
     for problem in problems:
         print(f"slrl: {problem}", file=sys.stderr)
@@ -239,7 +263,9 @@ def pretrain(arguments: argparse.Namespace) -> None:
     _set_threads(arguments.threads)
     prior = load_prior(" + ".join(arguments.prior or [scenario.prior]), quiet=arguments.quiet)
     load_adapter(method, prior, scenario, device=torch_device(arguments.device), quiet=arguments.quiet)
-    print(f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache")
+    print(
+        f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache"
+    )
 
 
 def doctor(arguments: argparse.Namespace) -> None:

@@ -13,7 +13,11 @@ def report() -> str:
     """Versions, devices, folders, and a sentence for each known trap."""
     found = versions()
     lines = [f"{package:<18} {number}" for package, number in found.items()]
-    cuda = f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}" if torch.cuda.is_available() else "none"
+    cuda = (
+        f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}"
+        if torch.cuda.is_available()
+        else "none"
+    )
     lines += [
         f"{'revision':<18} {git_revision() or 'installed, not a checkout'}",
         f"{'CPU':<18} {os.cpu_count()} cores",
@@ -33,10 +37,14 @@ def known_problems(found: dict[str, str], *, bf16: bool) -> list[str]:
     if mujoco != "not installed":
         numbers = tuple(int(part) for part in mujoco.split(".")[:2])
         if numbers >= (3, 12):
-            problems.append(f"mujoco {mujoco} breaks FrankaKitchen, Fetch and HandReach; install 'mujoco>=3.3,<3.12'.")
+            problems.append(
+                f"mujoco {mujoco} breaks FrankaKitchen, Fetch and HandReach; install 'mujoco>=3.3,<3.12'."
+            )
     if not bf16:
         why = "the CPU has none, or ONEDNN_MAX_CPU_ISA, AVX2 unless set, keeps torch from it"
-        problems.append(f'no bfloat16 arithmetic ({why}): agent.precision = "bfloat16" is slower than float32 here.')
+        problems.append(
+            f'no bfloat16 arithmetic ({why}): agent.precision = "bfloat16" is slower than float32 here.'
+        )
     return problems
 
 

@@ -41,13 +41,19 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
     """
 
     def __init__(
-        self, env: gym.Env[Any, Any], life_steps: int, success_info: str = "success", progress_info: str | None = None
+        self,
+        env: gym.Env[Any, Any],
+        life_steps: int,
+        success_info: str = "success",
+        progress_info: str | None = None,
     ) -> None:
         super().__init__(env)
         self.life_steps, self._success_info, self._progress_info = life_steps, success_info, progress_info
         self._steps_left, self._born, self._alive = life_steps, False, False
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         if self._born:
             raise RuntimeError("a life cannot be restarted: build a new one with slrl.envs.make().")
         self._born = self._alive = True
@@ -55,8 +61,12 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         if not self._alive:
-            raise RuntimeError("step() outside a life: call reset() first, once, and stop when the life has ended.")
-        obs, reward, terminated, _, info = self.env.step(action)  # a time limit of the source world does not end a life
+            raise RuntimeError(
+                "step() outside a life: call reset() first, once, and stop when the life has ended."
+            )
+        obs, reward, terminated, _, info = self.env.step(
+            action
+        )  # a time limit of the source world does not end a life
         self._steps_left -= 1
         progress = float(look_up(info, self._progress_info)) if self._progress_info else np.nan
         success = bool(look_up(info, self._success_info))
@@ -71,7 +81,9 @@ def make(scenario: Scenario, *, life_steps: int | None = None, render_mode: str 
     return _one_life(scenario, scenario.target, life_steps, render_mode)
 
 
-def make_source(scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None) -> OneLife:
+def make_source(
+    scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None
+) -> OneLife:
     """The source world of a scenario with the same success test: what the prior's policy can do where nothing is new."""
     return _one_life(scenario, scenario.source, life_steps, render_mode)
 
@@ -90,7 +102,9 @@ def check(scenario: Scenario) -> None:
         env.close()
 
 
-def make_world(world: World, *, success: Success | None = None, render_mode: str | None = None) -> gym.Env[Any, Any]:
+def make_world(
+    world: World, *, success: Success | None = None, render_mode: str | None = None
+) -> gym.Env[Any, Any]:
     """An environment without a time limit, under its shifts, with a flat float32 Box observation and actions in [-1, 1].
 
     A ``success`` test looks at the observation as it is, before the shifts blur it.
@@ -130,7 +144,9 @@ def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
     if colon and _is_class(module, name):
         spec = EnvSpec(id=f"{name}-v0", entry_point=world.env)
     try:
-        drawn = {} if render_mode is None else {"render_mode": render_mode}  # a plain class need not know the word
+        drawn = (
+            {} if render_mode is None else {"render_mode": render_mode}
+        )  # a plain class need not know the word
         return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **drawn, **world.settings)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise _missing(world.env, error) from None
@@ -163,7 +179,9 @@ def _missing(env: str, error: Exception) -> BadInput:
     name = getattr(error, "name", None) or ("mujoco" if "mujoco" in str(error).lower() else str(error))
     package = str(name).partition(".")[0]
     if package in EXTRAS:
-        return BadInput(f"{env} needs the package {package}; install it with: pip install 'slrl[{EXTRAS[package]}]'.")
+        return BadInput(
+            f"{env} needs the package {package}; install it with: pip install 'slrl[{EXTRAS[package]}]'."
+        )
     return BadInput(f"{env} needs the module {package!r}, which Python does not find here.")
 
 

@@ -30,7 +30,12 @@ def headless() -> None:
         import mujoco  # noqa: F401
     except ModuleNotFoundError:
         return  # worlds that draw themselves do without
-    except (AttributeError, ImportError, OSError, RuntimeError) as error:  # it looks for one when it is imported
+    except (
+        AttributeError,
+        ImportError,
+        OSError,
+        RuntimeError,
+    ) as error:  # it looks for one when it is imported
         raise _cannot_draw(error) from error
 
 
@@ -94,7 +99,11 @@ class _Camera:
             elif key in ("distance", "azimuth", "elevation"):
                 setattr(self._camera, key, value)
             else:
-                raise unknown("setting of the scenario's camera:", key, ("azimuth", "distance", "elevation", "follow", "lookat"))
+                raise unknown(
+                    "setting of the scenario's camera:",
+                    key,
+                    ("azimuth", "distance", "elevation", "follow", "lookat"),
+                )
         model = self._simulator.model
         model.vis.map.znear = NEAR_M / model.stat.extent  # else a long world cuts off what is near
         for plane in np.flatnonzero(

@@ -3,7 +3,11 @@
 from typing import Any
 
 import numpy as np
-from gymnasium_robotics.envs.franka_kitchen.kitchen_env import OBS_ELEMENT_GOALS, OBS_ELEMENT_INDICES, KitchenEnv
+from gymnasium_robotics.envs.franka_kitchen.kitchen_env import (
+    OBS_ELEMENT_GOALS,
+    OBS_ELEMENT_INDICES,
+    KitchenEnv,
+)
 
 from slrl.errors import BadInput, unknown
 
@@ -50,11 +54,22 @@ class Kitchen(KitchenEnv):  # type: ignore[misc]
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         obs, _, _, _, info = super().step(action)
-        left = [task for task in self._pair if np.linalg.norm(obs["achieved_goal"][task] - self.goal[task]) >= 0.3]
+        left = [
+            task for task in self._pair if np.linalg.norm(obs["achieved_goal"][task] - self.goal[task]) >= 0.3
+        ]
         success = not left
-        return self._copy(obs), float(success), success, False, {**info, "success": success, "open": len(left)}
+        return (
+            self._copy(obs),
+            float(success),
+            success,
+            False,
+            {**info, "success": success, "open": len(left)},
+        )
 
     @staticmethod
     def _copy(obs: Any) -> Any:
         """Gymnasium-Robotics hands out views of the simulation, which change under whoever keeps them."""
-        return {key: Kitchen._copy(value) if isinstance(value, dict) else np.array(value) for key, value in obs.items()}
+        return {
+            key: Kitchen._copy(value) if isinstance(value, dict) else np.array(value)
+            for key, value in obs.items()
+        }

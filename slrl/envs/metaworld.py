@@ -35,7 +35,10 @@ class MetaWorld(gym.Env[F32, F32]):
         start_high: tuple[float, ...] | None = None,
         render_mode: str | None = None,
     ) -> None:
-        known = {name.removesuffix("-goal-observable"): maker for name, maker in ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE.items()}
+        known = {
+            name.removesuffix("-goal-observable"): maker
+            for name, maker in ALL_V3_ENVIRONMENTS_GOAL_OBSERVABLE.items()
+        }
         if task not in known:
             raise unknown("Meta-World task", task, known)
         self.robot: Any = known[task](seed=0, render_mode=render_mode)
@@ -44,12 +47,16 @@ class MetaWorld(gym.Env[F32, F32]):
         self._low = own.low if start_low is None else np.array(start_low, np.float64)
         self._high = own.high if start_high is None else np.array(start_high, np.float64)
         if self._low.shape != own.shape or self._high.shape != own.shape or np.any(self._low > self._high):
-            raise BadInput(f"'start_low' and 'start_high' of {task} must be {own.shape[0]} numbers each, and low not above high.")
+            raise BadInput(
+                f"'start_low' and 'start_high' of {task} must be {own.shape[0]} numbers each, and low not above high."
+            )
         self.render_mode = render_mode
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (39,), np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[F32, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[F32, dict[str, Any]]:
         super().reset(seed=seed)
         robot = self.robot
         if seed is not None:

@@ -38,7 +38,8 @@ class Pointmass(gym.Env[F32, F32]):
 
     def __init__(self, goal_radius: float = 2.0, render_mode: str | None = None) -> None:
         self.observation_space = gym.spaces.Box(
-            np.array([-100, -200, -0.1, -0.1, -100, -200], np.float32), np.array([100, 200, 0.1, 0.1, 100, 200], np.float32)
+            np.array([-100, -200, -0.1, -0.1, -100, -200], np.float32),
+            np.array([100, 200, 0.1, 0.1, 100, 200], np.float32),
         )
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
         self.goal_radius, self.render_mode = goal_radius, render_mode
@@ -47,7 +48,9 @@ class Pointmass(gym.Env[F32, F32]):
         self.position, self._velocity, self._drift = np.zeros(2), np.zeros(2), np.zeros(2)
         self._trail: list[NDArray[Any]] = []  # for pictures
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[F32, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[F32, dict[str, Any]]:
         super().reset(seed=seed)
         self.position = self.np_random.uniform(-0.2, 0.2, 2)
         self._velocity = np.clip(self.np_random.normal(0.0, 0.01, 2), -0.1, 0.1)
@@ -77,7 +80,9 @@ class Pointmass(gym.Env[F32, F32]):
 
         wind = (self.wind_low + self.wind_high) / 2
         if wind.any():  # small arrows all over the plane, as on a weather map
-            for place in np.array([(x, y) for x in (-75, -25, 25, 75) for y in range(-160, 161, 64)], np.float64):
+            for place in np.array(
+                [(x, y) for x in (-75, -25, 25, 75) for y in range(-160, 161, 64)], np.float64
+            ):
                 tip = place + 30 * wind
                 draw.line((*pixel(place), *pixel(tip)), fill=(225, 160, 130), width=5)
                 x, y = pixel(tip)

@@ -17,7 +17,9 @@ class Sensors(Timed, ABC):
     def sense(self, obs: np.ndarray) -> np.ndarray:
         """What the agent is shown instead of ``obs`` (O,)."""
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         obs, info = super().reset(seed=seed, options=options)
         return (self.sense(obs) if self.active else obs), info
 
@@ -32,5 +34,7 @@ def entries(env: gym.Env[Any, Any], dims: tuple[int, ...], shift: str) -> list[i
     size = env.observation_space.shape[0]
     for dim in dims:
         if not 0 <= dim < size:
-            raise BadInput(f"'dims' of the shift {shift!r} must be entries of the observation, 0 to {size - 1}, not {dim}.")
+            raise BadInput(
+                f"'dims' of the shift {shift!r} must be entries of the observation, 0 to {size - 1}, not {dim}."
+            )
     return list(dims) or list(range(size))

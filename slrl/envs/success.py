@@ -25,18 +25,32 @@ class Success:
     @classmethod
     def of(cls, scenario: Scenario) -> "Success":
         """The test that a scenario names."""
-        function = None if scenario.success_function is None else imported(scenario.success_function, "success_function")
-        return cls(scenario.success_info, scenario.success_obs, scenario.success_above, scenario.success_below, function)
+        function = (
+            None
+            if scenario.success_function is None
+            else imported(scenario.success_function, "success_function")
+        )
+        return cls(
+            scenario.success_info,
+            scenario.success_obs,
+            scenario.success_above,
+            scenario.success_below,
+            function,
+        )
 
     def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> bool:
         if self.function is not None:
             return bool(self.function(obs, info))
         if self.obs is not None and self.obs >= len(obs):
-            raise BadInput(f"'success_obs' is {self.obs}, but the observation has the entries 0 to {len(obs) - 1}.")
+            raise BadInput(
+                f"'success_obs' is {self.obs}, but the observation has the entries 0 to {len(obs) - 1}."
+            )
         value = look_up(info, self.info) if self.obs is None else obs[self.obs]
         if self.above is None and self.below is None:
             return bool(value)
-        return (self.above is None or float(value) >= self.above) and (self.below is None or float(value) <= self.below)
+        return (self.above is None or float(value) >= self.above) and (
+            self.below is None or float(value) <= self.below
+        )
 
 
 class Judged(gym.Wrapper[Any, Any, Any, Any]):
@@ -54,7 +68,9 @@ class Judged(gym.Wrapper[Any, Any, Any, Any]):
 def look_up(info: dict[str, Any], key: str) -> Any:
     """``info[key]``, or a sentence with the keys that there are."""
     if key not in info:
-        raise BadInput(f"the environment's info has no {key!r}; it has {', '.join(sorted(info)) or 'nothing'}.")
+        raise BadInput(
+            f"the environment's info has no {key!r}; it has {', '.join(sorted(info)) or 'nothing'}."
+        )
     return info[key]
 
 

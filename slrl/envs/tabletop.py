@@ -60,15 +60,24 @@ class Tabletop(gym.Env[F32, F32]):
         self._goals, self._starts = np.array(goals, np.float64), np.array(mug_starts, np.float64)
         for name, points in (("goals", self._goals), ("mug_starts", self._starts)):
             if points.ndim != 2 or points.shape[1] != 2 or np.abs(points).max() > EDGE:
-                raise BadInput(f"'{name}' of slrl/Tabletop-v0 must list points [x, y] on the table, from -{EDGE} to {EDGE}.")
-        self._noise, self._tolerance, self._home, self.render_mode = mug_noise, tolerance, gripper_home, render_mode
+                raise BadInput(
+                    f"'{name}' of slrl/Tabletop-v0 must list points [x, y] on the table, from -{EDGE} to {EDGE}."
+                )
+        self._noise, self._tolerance, self._home, self.render_mode = (
+            mug_noise,
+            tolerance,
+            gripper_home,
+            render_mode,
+        )
         low, high = np.full(12, -EDGE, np.float32), np.full(12, EDGE, np.float32)
         self.observation_space = gym.spaces.Box(low, high)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)
         self.gripper, self.mug, self.holding = np.zeros(2), np.array(self._starts[0]), False
         self.goal = np.array(self._goals[0])
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[F32, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[F32, dict[str, Any]]:
         super().reset(seed=seed)
         self.gripper, self.holding = np.zeros(2), False
         self.goal = self._goals[self.np_random.integers(len(self._goals))].copy()
@@ -111,12 +120,18 @@ class Tabletop(gym.Env[F32, F32]):
 
     def _observe(self) -> F32:
         held = [0.0, 0.0] if self.holding else [-1.0, -1.0]
-        return np.concatenate([self.gripper, self.mug, held, [0.0, 0.0], self.goal, [-1.0, -1.0]]).astype(np.float32)
+        return np.concatenate([self.gripper, self.mug, held, [0.0, 0.0], self.goal, [-1.0, -1.0]]).astype(
+            np.float32
+        )
 
     def _info(self) -> dict[str, Any]:
         off = np.concatenate([self.gripper if self._home else [], self.mug - self.goal])
         success = bool(np.linalg.norm(off) <= self._tolerance)
-        return {"success": success, "distance": float(np.hypot(*(self.mug - self.goal))), "holding": self.holding}
+        return {
+            "success": success,
+            "distance": float(np.hypot(*(self.mug - self.goal))),
+            "holding": self.holding,
+        }
 
 
 def reward(obs: F32, action: F32, next_obs: F32) -> F32:

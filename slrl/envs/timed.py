@@ -28,7 +28,9 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
         for inner in self._inside_out[:-1]:
             inner.outermost = False
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         if self.outermost:
             for shift in reversed(self._inside_out):
                 shift.stop()
@@ -129,7 +131,9 @@ def simulator(env: gym.Env[Any, Any], shift: str) -> Any:
     for candidate in (world, *vars(world).values()):
         if type(getattr(candidate, "model", None)).__name__ == "MjModel" and hasattr(candidate, "init_qpos"):
             return candidate
-    raise BadInput(f"the shift {shift!r} needs a MuJoCo world, and {type(world).__name__} has no MuJoCo model.")
+    raise BadInput(
+        f"the shift {shift!r} needs a MuJoCo world, and {type(world).__name__} has no MuJoCo model."
+    )
 
 
 def index(model: Any, kind: str, name: str, shift: str) -> int:

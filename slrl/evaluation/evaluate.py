@@ -59,7 +59,10 @@ def evaluate(
     run: Engine = plugins.find("slrl.evaluation.engines", engine).run
     runs = runs.absolute()
     made_folder(runs)
-    priors = {spec: load_prior(spec, quiet=quiet).sha256 for spec in dict.fromkeys(life.prior for life in suite.lives)}
+    priors = {
+        spec: load_prior(spec, quiet=quiet).sha256
+        for spec in dict.fromkeys(life.prior for life in suite.lives)
+    }
     report, todo = Report(), []
     for life in suite.lives:
         there = _there(runs, life, priors[life.prior])
@@ -70,7 +73,9 @@ def evaluate(
         if there.outcome == "error":
             report.errors[str(folder_of(runs, life))] = there.sentence
     total = len(suite.lives)
-    with tqdm(total=total, initial=total - len(todo), desc=suite.name, unit="life", disable=quiet, smoothing=0) as bar:
+    with tqdm(
+        total=total, initial=total - len(todo), desc=suite.name, unit="life", disable=quiet, smoothing=0
+    ) as bar:
         _show(bar, report)
         for life, ended in run(todo, runs, jobs, options):
             report.lived += 1
@@ -94,7 +99,9 @@ def _there(runs: Path, life: Settings, sha256: str) -> Ended | None:
         if (folder / "settings.toml").read_text(encoding="utf-8") != tomli_w.dumps(life.table(sha256)):
             return None
         if (folder / ERROR).is_file() and not (folder / "result.json").is_file():
-            return Ended("error", 0, (folder / ERROR).read_text(encoding="utf-8").rstrip().rpartition("\n")[2])
+            return Ended(
+                "error", 0, (folder / ERROR).read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+            )
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         ended = Ended(str(result["outcome"]), int(result["steps"]))
     except (OSError, ValueError, KeyError, TypeError):

@@ -81,11 +81,18 @@ class Survival(NamedTuple):
 
 def kaplan_meier(lives: Lives, confidence: float = 0.95) -> Survival:
     """S(t) after Kaplan and Meier (1958), with a pointwise log-log band and Greenwood's variance."""
-    curve = sp.ecdf(sp.CensoredData(uncensored=lives.time[lives.success], right=lives.time[~lives.success])).sf
+    curve = sp.ecdf(
+        sp.CensoredData(uncensored=lives.time[lives.success], right=lives.time[~lives.success])
+    ).sf
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The confidence interval is undefined")  # NaN says so
         band = curve.confidence_interval(confidence, method="log-log")
-    return Survival(curve.quantiles.astype(np.float64), curve.probabilities, band.low.probabilities, band.high.probabilities)
+    return Survival(
+        curve.quantiles.astype(np.float64),
+        curve.probabilities,
+        band.low.probabilities,
+        band.high.probabilities,
+    )
 
 
 def median_steps(lives: Lives, confidence: float = 0.95) -> Interval | None:
@@ -111,7 +118,11 @@ def restricted_mean(lives: Lives, rng: np.random.Generator, confidence: float = 
     rows = rng.integers(len(lives), size=(RESAMPLES, len(lives)))
     means = _area(lives.time[rows], lives.success[rows], lives.budget)
     low, high = _expanded(means, len(lives), confidence)
-    return Interval(float(_area(lives.time[None], lives.success[None], lives.budget)[0]), max(low, 0.0), min(high, lives.budget))
+    return Interval(
+        float(_area(lives.time[None], lives.success[None], lives.budget)[0]),
+        max(low, 0.0),
+        min(high, lives.budget),
+    )
 
 
 def _area(time: F64, success: Bools, until: float) -> F64:
@@ -119,8 +130,13 @@ def _area(time: F64, success: Bools, until: float) -> F64:
     if (success | (time >= until)).all():  # nobody was cut short: the mean itself
         mean: F64 = np.where(success, np.minimum(time, until), until).mean(1)
         return mean
-    order = np.lexsort((~success, time), axis=1)  # of those at one time, who succeeded stands before who was cut short
-    time, success = np.minimum(np.take_along_axis(time, order, 1), until), np.take_along_axis(success, order, 1)
+    order = np.lexsort(
+        (~success, time), axis=1
+    )  # of those at one time, who succeeded stands before who was cut short
+    time, success = (
+        np.minimum(np.take_along_axis(time, order, 1), until),
+        np.take_along_axis(success, order, 1),
+    )
     still = np.cumprod(1 - success / np.arange(time.shape[1], 0, -1), axis=1)  # S after each of them
     widths = np.diff(time, axis=1, prepend=0.0, append=until)
     area: F64 = widths[:, 0] + (widths[:, 1:] * still).sum(1)
@@ -139,7 +155,9 @@ def _expanded(resampled: F64, count: int, confidence: float) -> tuple[float, flo
 # --- one adapter in several scenarios ----------------------------------------------------------------------------------------
 
 
-def interquartile_mean(scenarios: Sequence[Lives], rng: np.random.Generator, confidence: float = 0.95) -> Interval:
+def interquartile_mean(
+    scenarios: Sequence[Lives], rng: np.random.Generator, confidence: float = 0.95
+) -> Interval:
     """Mean of the middle half of all scores (Agarwal et al., 2021); resampled within each scenario."""
     return _stratified(scenarios, lambda scores: sp.trim_mean(scores, 0.25, axis=-1), rng, confidence)
 
@@ -184,7 +202,9 @@ def _stratified(
     scenarios: Sequence[Lives], statistic: Callable[[F64], F64], rng: np.random.Generator, confidence: float
 ) -> Interval:
     scores = np.concatenate([lives.scores() for lives in scenarios])
-    low, high = _expanded(statistic(np.concatenate(_resampled(scenarios, rng), axis=1)), len(scores), confidence)
+    low, high = _expanded(
+        statistic(np.concatenate(_resampled(scenarios, rng), axis=1)), len(scores), confidence
+    )
     return Interval(float(statistic(scores[None])[0]), low, high)
 
 
@@ -227,7 +247,9 @@ def mean_difference(pairs: Sequence[Pair], rng: np.random.Generator, confidence:
     return Interval(float(np.mean(found)), low, high)
 
 
-def probability_of_improvement(pairs: Sequence[Pair], rng: np.random.Generator, confidence: float = 0.95) -> Interval:
+def probability_of_improvement(
+    pairs: Sequence[Pair], rng: np.random.Generator, confidence: float = 0.95
+) -> Interval:
     """How likely a life of the first is faster than one of the second; ties count half. The mean over scenarios.
 
     All lives of one against all of the other, as in Agarwal et al. (2021); seeds are resampled in pairs.

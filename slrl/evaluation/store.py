@@ -73,7 +73,9 @@ def scan(runs: Path) -> Found:
         BadInput: if there is no such folder.
     """
     if not runs.is_dir():
-        raise BadInput(f"there is no folder {runs}; name one that holds lives, as `slrl adapt --out` writes them.")
+        raise BadInput(
+            f"there is no folder {runs}; name one that holds lives, as `slrl adapt --out` writes them."
+        )
     rows, problems = [], []
     for folder, names in _life_folders(runs):
         name = str(folder.relative_to(runs))
@@ -88,10 +90,14 @@ def scan(runs: Path) -> Found:
             problems.append(f"{name}: {error}")
     versions = sorted({row.mujoco for row in rows} - {"not installed"})
     if len(versions) > 1:
-        problems.append(f"lives were lived with MuJoCo {' and '.join(versions)}: its trajectories differ between versions.")
+        problems.append(
+            f"lives were lived with MuJoCo {' and '.join(versions)}: its trajectories differ between versions."
+        )
     processors = sorted({row.instructions for row in rows} - {"unknown"})
     if len(processors) > 1:
-        problems.append(f"lives were lived on processors with {' and '.join(processors)}: what is learned differs between them.")
+        problems.append(
+            f"lives were lived on processors with {' and '.join(processors)}: what is learned differs between them."
+        )
     return Found(rows, problems)
 
 
@@ -118,7 +124,12 @@ def _read(folder: Path, name: str) -> Row:
     if table.get("schema") != SCHEMA:
         raise BadInput(f"its result.json has schema {table.get('schema')!r}, and this slrl reads {SCHEMA}.")
     versions = table.get("versions")
-    unsaid = {"mujoco": "not installed", "torch": "not installed", "slrl": "not installed", "instructions": "unknown"}
+    unsaid = {
+        "mujoco": "not installed",
+        "torch": "not installed",
+        "slrl": "not installed",
+        "instructions": "unknown",
+    }
     table |= unsaid | (versions if isinstance(versions, dict) else {})
     table |= {"settings_sha256": _of_settings(settings), "replaced": "." in folder.name, "folder": name}
     table["git_revision"] = table.get("git_revision") or ""
@@ -203,7 +214,8 @@ def printed(rows: list[tuple[Any, ...]], form: str) -> str:
     numbers = [bool(tables) and not isinstance(tables[0][key], str) for key in SHOWN]
     lines = [
         "  ".join(
-            f"{cell:>{width}}" if right else f"{cell:<{width}}" for cell, width, right in zip(line, widths, numbers, strict=True)
+            f"{cell:>{width}}" if right else f"{cell:<{width}}"
+            for cell, width, right in zip(line, widths, numbers, strict=True)
         )
         for line in (SHOWN, *cells)
     ]
@@ -231,7 +243,9 @@ def comparable(found: Found) -> tuple[dict[tuple[str, str], list[Row]], list[str
         alike = _most([row.settings_sha256 for row in rows])
         kept = [row for row in rows if row.settings_sha256 == alike]
         if len(kept) < len(rows):
-            left_out.append(f"{len(rows) - len(kept)} lives of {adapter} in {scenario} have other settings and are left out.")
+            left_out.append(
+                f"{len(rows) - len(kept)} lives of {adapter} in {scenario} have other settings and are left out."
+            )
         groups[scenario, adapter] = kept
     for scenario in {scenario for scenario, _ in groups}:
         budget = _most([row.life_steps for (of, _), rows in groups.items() if of == scenario for row in rows])
@@ -246,7 +260,9 @@ def comparable(found: Found) -> tuple[dict[tuple[str, str], list[Row]], list[str
         seeds = [row.seed for row in rows]
         if len(set(seeds)) < len(seeds):
             twice = len(seeds) - len(set(seeds))
-            left_out.append(f"{twice} lives of {key[1]} in {key[0]} repeat a seed in another folder and are left out.")
+            left_out.append(
+                f"{twice} lives of {key[1]} in {key[0]} repeat a seed in another folder and are left out."
+            )
             groups[key] = [row for i, row in enumerate(rows) if i == 0 or row.seed != rows[i - 1].seed]
     return groups, left_out
 

@@ -47,15 +47,21 @@ def load(name: str) -> Suite:
     where = f"suite {name!r}"
     file = _File(**plugins.bind(_File, files.read("suites", name), where=where))
     lives = [
-        life for table in file.lives for life in _lives(Block(**plugins.bind(Block, table, where=f"[[lives]] of {where}")), where)
+        life
+        for table in file.lives
+        for life in _lives(Block(**plugins.bind(Block, table, where=f"[[lives]] of {where}")), where)
     ]
     if not lives:
         raise BadInput(f"{where} has no lives.")
     places = [(life.scenario.name, life.method.name, life.seed) for life in lives]
     if len(set(places)) < len(places):
         scenario, adapter, seed = next(place for place in places if places.count(place) > 1)
-        raise BadInput(f"{where} has two lives of {adapter} in {scenario} with seed {seed}; give one of their blocks a 'label'.")
-    lives.sort(key=lambda life: life.seed)  # so that every adapter begins to learn early, and what is there can be compared
+        raise BadInput(
+            f"{where} has two lives of {adapter} in {scenario} with seed {seed}; give one of their blocks a 'label'."
+        )
+    lives.sort(
+        key=lambda life: life.seed
+    )  # so that every adapter begins to learn early, and what is there can be compared
     return Suite(name=Path(name).stem, summary=file.summary, lives=tuple(lives))
 
 
@@ -69,15 +75,20 @@ def _lives(block: Block, where: str) -> list[Settings]:
     found = []
     for scenario in map(scenarios.load, named):
         for name in block.adapters:
-            method = adapters.load(name, list(scenarios.dotted(block.set or {})), suggested=scenario.overrides())
+            method = adapters.load(
+                name, list(scenarios.dotted(block.set or {})), suggested=scenario.overrides()
+            )
             method = replace(method, name=f"{method.name}-{block.label}") if block.label else method
             found += [
                 Settings(
-                    scenario=scenario, method=method, prior=block.prior or scenario.prior, seed=seed,
+                    scenario=scenario,
+                    method=method,
+                    prior=block.prior or scenario.prior,
+                    seed=seed,
                     life_steps=min(scenario.life_steps, block.life_steps or scenario.life_steps),
                 )
                 for seed in seeds
-            ]  # fmt: skip
+            ]
     return found
 
 

@@ -17,7 +17,9 @@ def export(runs: Path, folders: Sequence[str], out: Path) -> list[str]:
     try:
         from tensorboardX import SummaryWriter
     except ModuleNotFoundError:
-        raise BadInput("event files need the package tensorboardX; install it with: pip install 'slrl[tensorboard]'.") from None
+        raise BadInput(
+            "event files need the package tensorboardX; install it with: pip install 'slrl[tensorboard]'."
+        ) from None
     problems = []
     for folder in folders:
         try:

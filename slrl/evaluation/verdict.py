@@ -29,7 +29,9 @@ class Contest:
     improvement: Interval
 
 
-def compare(runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] = (), seed: int = 0) -> Iterator[str]:
+def compare(
+    runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] = (), seed: int = 0
+) -> Iterator[str]:
     """Sentences on the lives under ``runs``: each adapter alone, then each pair of them.
 
     Args:
@@ -52,14 +54,20 @@ def compare(runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] =
             raise unknown("scenario", name, {scenario for scenario, _ in groups})
     names = list(dict.fromkeys(adapters)) or there
     if len(names) < 2:
-        raise BadInput(f"{runs} holds lives of {', '.join(there) or 'no adapter'}; a comparison takes two adapters.")
+        raise BadInput(
+            f"{runs} holds lives of {', '.join(there) or 'no adapter'}; a comparison takes two adapters."
+        )
     wanted = [key for key in groups if key[1] in names and (not scenarios or key[0] in scenarios)]
-    lives = {key: store.lives_of(groups[key], store.optimum_of(runs, groups[key][0])) for key in sorted(wanted)}
+    lives = {
+        key: store.lives_of(groups[key], store.optimum_of(runs, groups[key][0])) for key in sorted(wanted)
+    }
     seeds = {key: [row.seed for row in groups[key]] for key in wanted}
     rng = np.random.default_rng(seed)
     met = contests(lives, seeds, names, rng)
     if not met:
-        raise BadInput(f"{' and '.join(names)} have no scenario and seed in common; let them live with the same seeds.")
+        raise BadInput(
+            f"{' and '.join(names)} have no scenario and seed in common; let them live with the same seeds."
+        )
     for key, one in lives.items():
         yield f"{key[1]} in {key[0]}: {alone(one, rng)}"
     for contest in met:
@@ -104,7 +112,11 @@ def standings(runs: Path, found: store.Found, rng: np.random.Generator) -> tuple
     told = []
     for (scenario, adapter), rows in sorted(groups.items()):
         lives = store.lives_of(rows, store.optimum_of(runs, rows[0]))
-        rate, median, mean = stats.success_rate(lives), stats.median_steps(lives), stats.restricted_mean(lives, rng)
+        rate, median, mean = (
+            stats.success_rate(lives),
+            stats.median_steps(lives),
+            stats.restricted_mean(lives, rng),
+        )
         told.append(Standing(scenario, adapter, tuple(rows), lives, rate, median, mean))
     return told, left_out
 
@@ -119,7 +131,10 @@ def summary(runs: Path, seed: int = 0) -> str:
         home = f"{one.home} of {one.known}"
         lines.append((one.scenario, one.adapter, home, median, f"{one.mean.estimate:,.0f}", bounds))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
     return "\n".join([*table, *(f"Note: {text}" for text in left_out)])
 
 
@@ -138,7 +153,10 @@ def alone(lives: Lives, rng: np.random.Generator) -> str:
 
 
 def contests(
-    lives: dict[tuple[str, str], Lives], seeds: dict[tuple[str, str], list[int]], names: Sequence[str], rng: np.random.Generator
+    lives: dict[tuple[str, str], Lives],
+    seeds: dict[tuple[str, str], list[int]],
+    names: Sequence[str],
+    rng: np.random.Generator,
 ) -> list[Contest]:
     """All pairs of adapters that met in some scenario, their p-values adjusted for how many there are."""
     drafts = []
@@ -149,13 +167,17 @@ def contests(
             common = sorted(set(seeds[scenario, one]) & set(seeds[scenario, two]))
             if common:
                 kept.append(scenario)
-                rows = [np.array([seeds[scenario, name].index(seed) for seed in common]) for name in (one, two)]
+                rows = [
+                    np.array([seeds[scenario, name].index(seed) for seed in common]) for name in (one, two)
+                ]
                 pairs.append((lives[scenario, one].take(rows[0]), lives[scenario, two].take(rows[1])))
         if pairs:
             drafts.append((one, two, tuple(kept), tuple(pairs), stats.log_rank(pairs)[1]))
     adjusted = stats.holm([draft[-1] for draft in drafts])
     return [
-        Contest(*draft, p, stats.mean_difference(draft[3], rng), stats.probability_of_improvement(draft[3], rng))
+        Contest(
+            *draft, p, stats.mean_difference(draft[3], rng), stats.probability_of_improvement(draft[3], rng)
+        )
         for draft, p in zip(drafts, adjusted, strict=True)
     ]
 
@@ -179,7 +201,11 @@ def fastest(names: Sequence[str], met: Sequence[Contest]) -> str | None:
 
 def unbeaten(names: Sequence[str], met: Sequence[Contest]) -> list[str]:
     """Those that no other is ahead of."""
-    beaten = {(contest.two if contest.one == who else contest.one) for contest in met if (who := ahead(contest)) is not None}
+    beaten = {
+        (contest.two if contest.one == who else contest.one)
+        for contest in met
+        if (who := ahead(contest)) is not None
+    }
     return [name for name in names if name not in beaten]
 
 
@@ -191,7 +217,10 @@ def verdict(contest: Contest) -> Iterator[str]:
     yield f"{contest.one} and {contest.two} in {where}, {sum(counts)} pairs of lives with the same seeds:"
 
     digits, unit = (0, "steps") if single else (2, "of the way from the optimum to the budget")
-    size, bounds = f"{abs(gap.estimate):,.{digits}f} {unit}", f"{gap.low:,.{digits}f} to {gap.high:,.{digits}f}"
+    size, bounds = (
+        f"{abs(gap.estimate):,.{digits}f} {unit}",
+        f"{gap.low:,.{digits}f} to {gap.high:,.{digits}f}",
+    )
     faster, slower = (contest.one, contest.two) if gap.estimate < 0 else (contest.two, contest.one)
     told = gap.low > 0 or gap.high < 0
     if gap.low == gap.high == 0:
@@ -201,9 +230,13 @@ def verdict(contest: Contest) -> Iterator[str]:
         yield f"  {faster} was faster than {slower}, by {size} in the restricted mean ({interval})."
     else:
         yield f"  These lives do not tell them apart: the restricted means differ by {size} (95 % interval: {bounds})."
-    chance = f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
+    chance = (
+        f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
+    )
     yield f"  A life of {contest.one} is faster than one of {contest.two} with a chance of {chance}, ties counting half."
-    adjusted = "" if contest.adjusted == contest.p_value else f", {_p(contest.adjusted)} after Holm's adjustment"
+    adjusted = (
+        "" if contest.adjusted == contest.p_value else f", {_p(contest.adjusted)} after Holm's adjustment"
+    )
     differs = "differ" if contest.adjusted < ALPHA else "are not shown to differ"
     strata = "" if single else ", stratified by scenario"
     yield f"  In when they come home they {differs} (log-rank test{strata}: {_p(contest.p_value)}{adjusted})."
@@ -212,7 +245,12 @@ def verdict(contest: Contest) -> Iterator[str]:
         yield "  The two tests disagree: they look at different things, and neither should be quoted alone."
     if min(counts) < FEW:
         yield f"  With {min(counts)} pairs in a scenario no interval is to be relied on."
-    if not told and single and (needed := stats.seeds_needed(contest.pairs[0])) is not None and needed > counts[0]:
+    if (
+        not told
+        and single
+        and (needed := stats.seeds_needed(contest.pairs[0])) is not None
+        and needed > counts[0]
+    ):
         yield f"  If differences go on as they did, about {needed:,} seeds tell them apart (power {100 * stats.POWER:.0f} %)."
 
 

@@ -81,8 +81,12 @@ class Buffer:
         """The transitions at these rows."""
         at = torch.from_numpy(index)
         packed = self._tensor.index_select(0, at).to(self._device)
-        obs, action, reward, next_obs, terminated, bootstrap = (packed[:, start:stop] for start, stop in self._columns)
-        return Batch(obs, action, reward[:, 0], next_obs, terminated[:, 0], bootstrap[:, 0], at.to(self._device))
+        obs, action, reward, next_obs, terminated, bootstrap = (
+            packed[:, start:stop] for start, stop in self._columns
+        )
+        return Batch(
+            obs, action, reward[:, 0], next_obs, terminated[:, 0], bootstrap[:, 0], at.to(self._device)
+        )
 
     def state_dict(self) -> State:
         """The life's rows and how many were lived; the prior's are not repeated."""

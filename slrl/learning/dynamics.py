@@ -59,12 +59,16 @@ class Dynamics:
         out = self.outputs(self.inputs(obs, action, latent)) * self.scale + self.mean
         return obs + out[..., :-1], out[..., -1]
 
-    def errors(self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None) -> Tensor:
+    def errors(
+        self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None
+    ) -> Tensor:
         """(K, B, O + 1): prediction minus what happened, standardised."""
         happened = (torch.cat([next_obs - obs, reward.unsqueeze(-1)], -1) - self.mean) / self.scale
         return self.outputs(self.inputs(obs, action, latent)) - happened
 
-    def loss(self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None) -> Tensor:
+    def loss(
+        self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None
+    ) -> Tensor:
         """Σ_k mean e²: the members share their rows and differ by their first weights (Lakshminarayanan et al., 2017)."""
         return self.errors(obs, action, reward, next_obs, latent).square().mean((1, 2)).sum()
 

@@ -72,17 +72,31 @@ class Extrinsics:
         self.privileged = prior.env_params is not None if source == "auto" else source == "env_params"
         self.phase_steps = (steps, steps) if self.privileged else (2 * steps, 0)
         self.steps = sum(self.phase_steps)
-        self.dynamics = Dynamics(prior, self.generator, device, latent_size=size, members=2, hidden=hidden, lr=lr)
+        self.dynamics = Dynamics(
+            prior, self.generator, device, latent_size=size, members=2, hidden=hidden, lr=lr
+        )
         features = 2 * prior.obs.shape[1] + prior.action.shape[1]
         self.phi = self._phi(features)
         self._phi_optimiser = Adam(self.phi, lr)
-        params = prior.env_params if self.privileged and prior.env_params is not None else np.zeros((1, 1), np.float32)
+        params = (
+            prior.env_params
+            if self.privileged and prior.env_params is not None
+            else np.zeros((1, 1), np.float32)
+        )
         self.params = torch.tensor(params, device=device)
-        self.params_mean, self.params_scale = self.params.mean(0), self.params.std(0, unbiased=False).clamp(min=1e-6)
+        self.params_mean, self.params_scale = (
+            self.params.mean(0),
+            self.params.std(0, unbiased=False).clamp(min=1e-6),
+        )
         self.mu = mlp_params((self.params.shape[1], 64, size), self.generator, device)
-        self.mu_linear = mlp_params((self.params.shape[1], size), self.generator, device)  # as in the dynamics: what adds up
+        self.mu_linear = mlp_params(
+            (self.params.shape[1], size), self.generator, device
+        )  # as in the dynamics: what adds up
         self._mu_optimiser = Adam([*self.mu, *self.mu_linear], lr)
-        self._rows = tuple(torch.tensor(rows, device=device) for rows in (prior.obs, prior.action, prior.reward, prior.next_obs))
+        self._rows = tuple(
+            torch.tensor(rows, device=device)
+            for rows in (prior.obs, prior.action, prior.reward, prior.next_obs)
+        )
         self.windows = self.windows_of(prior.obs, prior.action, prior.next_obs, prior.episode)
 
     def _phi(self, features: int) -> list[Tensor]:
@@ -91,8 +105,15 @@ class Extrinsics:
         convolutions = []
         for kernel, _ in KERNELS:
             weight, bias = mlp_params((EMBEDDED * kernel, EMBEDDED), self.generator, self.device)
-            convolutions += [weight.detach().t().reshape(EMBEDDED, EMBEDDED, kernel).contiguous().requires_grad_(), bias]
-        return [*embedding, *convolutions, *mlp_params((POOLED * EMBEDDED, self.size), self.generator, self.device)]
+            convolutions += [
+                weight.detach().t().reshape(EMBEDDED, EMBEDDED, kernel).contiguous().requires_grad_(),
+                bias,
+            ]
+        return [
+            *embedding,
+            *convolutions,
+            *mlp_params((POOLED * EMBEDDED, self.size), self.generator, self.device),
+        ]
 
     # -- reading -----------------------------------------------------------------------------------------------
 
@@ -156,11 +177,17 @@ class Extrinsics:
         first, second = self.phase_steps
         for _ in range(first):
             rows = self.draw(len(self.prior))
-            z = self.encode(self.params[rows]) if self.privileged else self.infer(*self._shown(self.windows, rows))
+            z = (
+                self.encode(self.params[rows])
+                if self.privileged
+                else self.infer(*self._shown(self.windows, rows))
+            )
             obs, action, reward, next_obs = (values[rows] for values in self._rows)
             loss = self.dynamics.loss(obs, action, reward, next_obs, z)
             whose, optimiser = (
-                ([*self.mu, *self.mu_linear], self._mu_optimiser) if self.privileged else (self.phi, self._phi_optimiser)
+                ([*self.mu, *self.mu_linear], self._mu_optimiser)
+                if self.privileged
+                else (self.phi, self._phi_optimiser)
             )
             self.dynamics.step(loss + self._shrink * z.square().mean(), whose, optimiser)
             yield {"pretrain/dynamics_loss": loss.detach()}

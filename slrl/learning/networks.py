@@ -15,7 +15,12 @@ from slrl.priors import Prior
 
 
 def mlp_params(
-    sizes: Sequence[int], generator: torch.Generator, device: torch.device, *, heads: int | None = None, layer_norm: bool = False
+    sizes: Sequence[int],
+    generator: torch.Generator,
+    device: torch.device,
+    *,
+    heads: int | None = None,
+    layer_norm: bool = False,
 ) -> list[Tensor]:
     """Xavier-uniform weights and zero biases for ``sizes = (in, hidden, …, out)``; K ``heads`` add a leading axis.
 
@@ -85,9 +90,20 @@ class Adam:
         """Move every parameter against its gradient."""
         self._step += 1
         torch._fused_adam_(
-            self._params, list(gradients), self._mean, self._square, [], self._steps,
-            lr=self._lr, beta1=0.9, beta2=0.999, weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
-        )  # fmt: skip
+            self._params,
+            list(gradients),
+            self._mean,
+            self._square,
+            [],
+            self._steps,
+            lr=self._lr,
+            beta1=0.9,
+            beta2=0.999,
+            weight_decay=0.0,
+            eps=1e-8,
+            amsgrad=False,
+            maximize=False,
+        )
 
     def tensors(self) -> list[Tensor]:
         """Everything that must be saved to go on as if nothing had happened."""

@@ -32,7 +32,9 @@ class Pretraining:
     objective: dict[str, Any]  # name and settings of a file in slrl/offline
     steps: int  # gradient steps
     batch_size: int = 256
-    look_ahead_steps: int = 1  # n-step returns along the prior's own episodes; 1 is the papers' one-step target
+    look_ahead_steps: int = (
+        1  # n-step returns along the prior's own episodes; 1 is the papers' one-step target
+    )
     seed: int = 0  # the pretraining's own, not the life's: all lives start from the same agent
 
 
@@ -43,7 +45,9 @@ def check(pretrain: Mapping[str, Any] | None) -> Pretraining | None:
     plan = Pretraining(**plugins.bind(Pretraining, pretrain, where="[pretrain]"))
     plugins.resolve("slrl.learning.offline", plan.objective, where="[pretrain.objective]")
     if min(plan.steps, plan.batch_size, plan.look_ahead_steps) < 1 or plan.seed < 0:
-        raise BadInput("'steps', 'batch_size' and 'look_ahead_steps' in [pretrain] must be 1 or more, 'seed' 0 or more.")
+        raise BadInput(
+            "'steps', 'batch_size' and 'look_ahead_steps' in [pretrain] must be 1 or more, 'seed' 0 or more."
+        )
     return plan
 
 
@@ -67,7 +71,16 @@ class School:
     def agent(self, prior: Prior, *on: object, **parts: Any) -> Sac:
         """The agent as it stands at the beginning of a life."""
         plan = None if self.plan is None else {**self.plan, "seed": self.pretraining_seed}
-        return prepare(self.agent_settings, plan, prior, seed=self.seed, device=self.device, quiet=self.quiet, on=on, parts=parts)
+        return prepare(
+            self.agent_settings,
+            plan,
+            prior,
+            seed=self.seed,
+            device=self.device,
+            quiet=self.quiet,
+            on=on,
+            parts=parts,
+        )
 
     def once(self, what: Trainable, name: str, *on: object) -> None:
         """Learn, or load what was learned before with the same ``on``."""
@@ -80,17 +93,27 @@ class School:
                 _save(what, path)
 
     def _learn(self, what: Trainable, name: str) -> None:
-        with tqdm(total=what.steps, desc=f"pretraining ({name})", unit="step", disable=self.quiet, mininterval=1) as bar:
+        with tqdm(
+            total=what.steps, desc=f"pretraining ({name})", unit="step", disable=self.quiet, mininterval=1
+        ) as bar:
             for step, metrics in enumerate(what.learn(), 1):
                 if step % 200 == 0 or step == what.steps:
                     bar.update(step - bar.n)
-                    bar.set_postfix({key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()})
-        if not all(bool(torch.isfinite(t).all()) for t in what.state_dict().values() if t.is_floating_point()):
-            raise BadInput(f"pretraining of the {name} diverged: weights became infinite; choose a smaller learning rate.")
+                    bar.set_postfix(
+                        {key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()}
+                    )
+        if not all(
+            bool(torch.isfinite(t).all()) for t in what.state_dict().values() if t.is_floating_point()
+        ):
+            raise BadInput(
+                f"pretraining of the {name} diverged: weights became infinite; choose a smaller learning rate."
+            )
 
     def of(self, agent: Mapping[str, Any], pretrain: Mapping[str, Any] | None, seed: int) -> "School":
         """The same for another method, pretrained with ``seed`` unless it names its own."""
-        return replace(self, agent_settings=agent, plan=pretrain, pretraining_seed=(pretrain or {}).get("seed", seed))
+        return replace(
+            self, agent_settings=agent, plan=pretrain, pretraining_seed=(pretrain or {}).get("seed", seed)
+        )
 
     def world(self) -> RandomisedWorld | None:
         """The prior's own world, where there is one whose parameters can be drawn."""
@@ -117,7 +140,13 @@ def prepare(
     generator = torch.Generator().manual_seed(seed if plan is None else plan.seed)
     name, settings = plugins.split(agent, "[agent]")
     made: Sac = plugins.make(
-        "slrl.learning.agents", name, settings, where="[agent]", prior=prior, generator=generator, device=device
+        "slrl.learning.agents",
+        name,
+        settings,
+        where="[agent]",
+        prior=prior,
+        generator=generator,
+        device=device,
     )
     if plan is not None:
         path = cache_folder("pretrained") / f"{_key(prior, plan, agent, on)}.safetensors"
@@ -138,22 +167,34 @@ def _learn(agent: Sac, prior: Prior, plan: Pretraining, parts: Mapping[str, Any]
     )
     buffer = Buffer(prior, 0, rng, agent.device)
     buffer.look_ahead(plan.look_ahead_steps, prior, agent.discount)
-    with tqdm(total=plan.steps, desc=f"pretraining ({name})", unit="step", disable=quiet, mininterval=1) as bar:
+    with tqdm(
+        total=plan.steps, desc=f"pretraining ({name})", unit="step", disable=quiet, mininterval=1
+    ) as bar:
         for step in range(1, plan.steps + 1):
             metrics = objective.update(buffer.sample(plan.batch_size))
             if step % 500 == 0 or step == plan.steps:
                 bar.update(step - bar.n)
-                bar.set_postfix({key.removeprefix("pretrain/"): f"{float(value):.3g}" for key, value in metrics.items()})
+                bar.set_postfix(
+                    {key.removeprefix("pretrain/"): f"{float(value):.3g}" for key, value in metrics.items()}
+                )
     agent.reset_optimisers()  # the life has another objective
     with torch.no_grad():  # and begins with the temperature that its settings name
         agent.log_temperature.fill_(float(np.log(agent.initial_temperature)))
     if not all(bool(torch.isfinite(p).all()) for p in (*agent.actor, *agent.critic)):
-        raise BadInput(f"pretraining with {name} diverged: weights became infinite; choose a smaller learning rate.")
+        raise BadInput(
+            f"pretraining with {name} diverged: weights became infinite; choose a smaller learning rate."
+        )
 
 
 def _key(prior: Prior, plan: Pretraining, agent: Mapping[str, Any], on: Sequence[object]) -> str:
     """Names everything that the weights depend on, torch's version included."""
-    about = {"version": _VERSION, "torch": torch.__version__, "prior": prior.sha256, "plan": asdict(plan), "agent": dict(agent)}
+    about = {
+        "version": _VERSION,
+        "torch": torch.__version__,
+        "prior": prior.sha256,
+        "plan": asdict(plan),
+        "agent": dict(agent),
+    }
     if on:
         about["on"] = _digest(*on)
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

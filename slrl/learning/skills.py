@@ -48,13 +48,18 @@ class SkillModel:
         o, a = prior.obs.shape[1], prior.action.shape[1]
         bound = hidden**-0.5
         shapes = ((4 * hidden, a + o), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
-        self.lstm = [((2 * torch.rand(*s, generator=generator) - 1) * bound).to(device).requires_grad_() for s in shapes]
+        self.lstm = [
+            ((2 * torch.rand(*s, generator=generator) - 1) * bound).to(device).requires_grad_()
+            for s in shapes
+        ]
         self.head = mlp_params((hidden, 2 * size), generator, device)
         self.decoder = mlp_params((o + size, hidden, hidden, hidden, a), generator, device)
         self._optimiser = Adam([*self.lstm, *self.head, *self.decoder], lr)
         self._hidden = hidden
         self._obs, self._action = (torch.tensor(rows, device=device) for rows in (prior.obs, prior.action))
-        self.length = np.minimum(horizon, prior.ends[prior.episode] - np.arange(len(prior)) + 1)  # (N,) steps left, at most H
+        self.length = np.minimum(
+            horizon, prior.ends[prior.episode] - np.arange(len(prior)) + 1
+        )  # (N,) steps left, at most H
 
     def courses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """The steps that follow each row: observations (B, H, O), actions (B, H, A), and which there are (B, H)."""
@@ -104,7 +109,9 @@ class SkillModel:
     def encoded(self) -> Tensor:
         """z / 2 in [-1, 1] of each row of :meth:`chains` (N, Z): which skill the prior took there."""
         rows = np.concatenate(self.chains())
-        means = [self.encode(*self.courses(chunk))[0] for chunk in np.array_split(rows, max(1, len(rows) // 2048))]
+        means = [
+            self.encode(*self.courses(chunk))[0] for chunk in np.array_split(rows, max(1, len(rows) // 2048))
+        ]
         return torch.tanh(torch.cat(means))
 
     def weights(self) -> list[Tensor]:
@@ -126,12 +133,17 @@ class SkillModel:
         cut[ends] = True
         return replace(
             prior,
-            obs=prior.obs[rows], action=encoded.cpu().numpy(), next_obs=prior.next_obs[last],
-            reward=(total[last + 1] - total[rows]).astype(np.float32), terminated=prior.terminated[last],
+            obs=prior.obs[rows],
+            action=encoded.cpu().numpy(),
+            next_obs=prior.next_obs[last],
+            reward=(total[last + 1] - total[rows]).astype(np.float32),
+            terminated=prior.terminated[last],
             truncated=cut & ~prior.terminated[last],
             episode=np.repeat(np.arange(len(chains), dtype=np.int32), [len(chain) for chain in chains]),
-            action_space=Box(-1, 1, (self.size,), np.float32), env_params=None, behaviour=None,
-        )  # fmt: skip
+            action_space=Box(-1, 1, (self.size,), np.float32),
+            env_params=None,
+            behaviour=None,
+        )
 
     def _tensors(self) -> list[Tensor]:
         return [*self.lstm, *self.head, *self.decoder, *self._optimiser.tensors()]

@@ -27,7 +27,9 @@ class Life:
     action: F32  # (T, A)
     reward: F32  # (T,) of the environment
     progress: F32  # (T,) the scenario's progress_info after each step; NaN without one
-    metrics: list[dict[str, float]] = field(repr=False)  # every 100 steps, at every change of mode and at the end
+    metrics: list[dict[str, float]] = field(
+        repr=False
+    )  # every 100 steps, at every change of mode and at the end
     wall_clock_s: float
 
     @property
@@ -36,7 +38,9 @@ class Life:
         return len(self.action)
 
 
-def live(env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True, view: Callable[[], Image] | None = None) -> Life:
+def live(
+    env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True, view: Callable[[], Image] | None = None
+) -> Life:
     """Let ``adapter`` live in ``env`` once.
 
     ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and what was lived
@@ -67,8 +71,16 @@ def live(env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True, view:
                 told = "adapter/changed" in metrics  # a change of mode has a row of its own
                 if len(steps) % LOG_EVERY_STEPS == 0 or told or outcome != "interrupted":
                     rate = len(steps) / (time.perf_counter() - began)
-                    row = {"life/step": float(len(steps)), "life/reward": transition.reward, "life/progress": steps[-1][3]}
-                    rows.append(row | {key: float(value) for key, value in metrics.items()} | {"time/steps_per_s": rate})
+                    row = {
+                        "life/step": float(len(steps)),
+                        "life/reward": transition.reward,
+                        "life/progress": steps[-1][3],
+                    }
+                    rows.append(
+                        row
+                        | {key: float(value) for key, value in metrics.items()}
+                        | {"time/steps_per_s": rate}
+                    )
                     _show(bar, rows[-1], len(steps))
         except KeyboardInterrupt:
             pass  # the outcome says so

@@ -99,7 +99,12 @@ def _paired(
         yield left[min(moment, len(left) - 1)], right[min(moment, len(right) - 1)]
 
 
-def _page(scenario: Scenario, adapter: str, titles: tuple[str, str], pair: tuple[tuple[Image, str], tuple[Image, str]]) -> Any:
+def _page(
+    scenario: Scenario,
+    adapter: str,
+    titles: tuple[str, str],
+    pair: tuple[tuple[Image, str], tuple[Image, str]],
+) -> Any:
     from PIL import Image as Pillow
     from PIL import ImageDraw, ImageFont
 
@@ -130,14 +135,25 @@ def _save_still(out: Path, pages: list[Any]) -> None:
 
 def _save_webp(out: Path, pages: list[Any]) -> None:
     with replacing(out) as temporary:
-        pages[0].save(temporary, format="WEBP", save_all=True, append_images=pages[1:], duration=80, loop=0, quality=70, method=4)
+        pages[0].save(
+            temporary,
+            format="WEBP",
+            save_all=True,
+            append_images=pages[1:],
+            duration=80,
+            loop=0,
+            quality=70,
+            method=4,
+        )
 
 
 def _save_mp4(out: Path, pages: list[Any]) -> None:
     try:
         import imageio_ffmpeg
     except ModuleNotFoundError:
-        raise BadInput("an .mp4 needs the package imageio-ffmpeg; install it with: pip install 'slrl[video]'.") from None
+        raise BadInput(
+            "an .mp4 needs the package imageio-ffmpeg; install it with: pip install 'slrl[video]'."
+        ) from None
     width, height = (pages[0].width // 2) * 2, (pages[0].height // 2) * 2
     with replacing(out) as temporary:
         writer = imageio_ffmpeg.write_frames(str(temporary), (width, height), fps=12, macro_block_size=2)

@@ -50,7 +50,15 @@ class Result:
 
     @classmethod
     def of(
-        cls, life: Life, *, scenario: str, adapter: str, seed: int, life_steps: int, prior: Prior, folder: Path | None
+        cls,
+        life: Life,
+        *,
+        scenario: str,
+        adapter: str,
+        seed: int,
+        life_steps: int,
+        prior: Prior,
+        folder: Path | None,
     ) -> "Result":
         """Summarise a life."""
         return cls(
@@ -81,7 +89,16 @@ def versions() -> dict[str, str]:
     With other instructions oneDNN rounds otherwise, and what is learned from the same data with the same seed is another agent.
     """
     found = {"python": platform.python_version(), "instructions": instructions()}
-    for package in ("slrl", "torch", "numpy", "gymnasium", "minari", "mujoco", "gymnasium-robotics", "metaworld"):
+    for package in (
+        "slrl",
+        "torch",
+        "numpy",
+        "gymnasium",
+        "minari",
+        "mujoco",
+        "gymnasium-robotics",
+        "metaworld",
+    ):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -109,7 +126,9 @@ def git_revision() -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
+    return subprocess.run(
+        ["git", *arguments], cwd=root, capture_output=True, text=True, timeout=10, check=True
+    ).stdout.strip()
 
 
 def check_folder(out: Path) -> None:
@@ -121,7 +140,12 @@ def check_folder(out: Path) -> None:
 
 
 def free_folder(
-    out: Path, scenario: str, adapter: str, seed: int, settings: dict[str, Any], more: Mapping[str, str] = MappingProxyType({})
+    out: Path,
+    scenario: str,
+    adapter: str,
+    seed: int,
+    settings: dict[str, Any],
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
     """``out/scenario/adapter/seed-N``, free to be written: a life that is there moves to ``seed-N.1``, if it is another one.
 
@@ -131,7 +155,8 @@ def free_folder(
     folder = made_folder(out / scenario / adapter) / f"seed-{seed}"
     wanted = {"settings.toml": tomli_w.dumps(settings), **more}
     if (folder / "result.json").is_file() and not all(
-        (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") == text for name, text in wanted.items()
+        (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") == text
+        for name, text in wanted.items()
     ):
         number = next(n for n in range(1, 10**6) if not folder.with_name(f"{folder.name}.{n}").exists())
         folder.rename(folder.with_name(f"{folder.name}.{number}"))
@@ -156,7 +181,9 @@ def write(
     for name, text in more.items():
         write_text(folder / name, text)
     with replacing(folder / "life.npz") as temporary:
-        np.savez_compressed(temporary, obs=life.obs, action=life.action, reward=life.reward, progress=life.progress)
+        np.savez_compressed(
+            temporary, obs=life.obs, action=life.action, reward=life.reward, progress=life.progress
+        )
     with replacing(folder / "trace.png") as temporary:
         draw(temporary, life, f"{result.adapter} · seed {result.seed}", scenario, prior)
     write_text(folder / "result.json", json.dumps(asdict(result), indent=1) + "\n")
@@ -170,8 +197,14 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
     """
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
         try:
-            rows = [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
-        except (TypeError, AttributeError, csv.Error) as error:  # more cells than columns, or bytes that are no text
+            rows = [
+                {key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)
+            ]
+        except (
+            TypeError,
+            AttributeError,
+            csv.Error,
+        ) as error:  # more cells than columns, or bytes that are no text
             raise ValueError(f"metrics.csv is damaged: {error}") from None
     if any("life/step" not in row for row in rows):
         raise ValueError("metrics.csv is damaged: a row has no life/step")

@@ -40,7 +40,12 @@ class Settings:
 
     def table(self, sha256: str) -> dict[str, Any]:
         """As ``settings.toml`` keeps it. TOML has no null, so what is unset is left out."""
-        about = {"seed": self.seed, "life_steps": self.life_steps, "device": self.device, "threads": self.threads}
+        about = {
+            "seed": self.seed,
+            "life_steps": self.life_steps,
+            "device": self.device,
+            "threads": self.threads,
+        }
         parts = {
             "prior": {"spec": self.prior, "sha256": sha256},
             "scenario": self.scenario.life_table(),
@@ -61,9 +66,12 @@ class Settings:
             if (path.parent / file).is_file():
                 planner["replay"] = str(path.parent / file)
         return cls(
-            scenario=scenarios.parse(scenario, name=names[0]), method=adapters.parse(method, name=names[1]),
-            prior=prior.spec, prior_sha256=prior.sha256, **flat,
-        )  # fmt: skip
+            scenario=scenarios.parse(scenario, name=names[0]),
+            method=adapters.parse(method, name=names[1]),
+            prior=prior.spec,
+            prior_sha256=prior.sha256,
+            **flat,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,16 +122,25 @@ def adapt(
     found = scenarios.load(scenario)
     method = adapters.load(adapter, overrides, suggested=found.overrides())
     settings = Settings(
-        scenario=found, method=method, prior=prior or found.prior, seed=seed, device=device,
-        life_steps=found.life_steps if life_steps is None else life_steps, threads=torch.get_num_threads(),
-    )  # fmt: skip
+        scenario=found,
+        method=method,
+        prior=prior or found.prior,
+        seed=seed,
+        device=device,
+        life_steps=found.life_steps if life_steps is None else life_steps,
+        threads=torch.get_num_threads(),
+    )
     return adapt_as(settings, out=out, quiet=quiet)[0]
 
 
-def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool = True) -> tuple[Result, Life]:
+def adapt_as(
+    settings: Settings, *, out: str | Path | None = "runs", quiet: bool = True
+) -> tuple[Result, Life]:
     """Live the life that the settings describe."""
     if settings.life_steps < 1 or settings.seed < 0:
-        raise BadInput(f"life_steps must be 1 or more and seed 0 or more, not {settings.life_steps} and {settings.seed}.")
+        raise BadInput(
+            f"life_steps must be 1 or more and seed 0 or more, not {settings.life_steps} and {settings.seed}."
+        )
     scenario, name = settings.scenario, settings.method.name
     device = torch_device(settings.device)
     pretrain.check(settings.method.pretrain)
@@ -139,7 +156,13 @@ def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool
     if out is not None:
         results.check_folder(Path(out))
     adapter = load_adapter(
-        settings.method, prior, scenario, seed=settings.seed, life_steps=settings.life_steps, device=device, quiet=quiet
+        settings.method,
+        prior,
+        scenario,
+        seed=settings.seed,
+        life_steps=settings.life_steps,
+        device=device,
+        quiet=quiet,
     )
     view = View(env, scenario.camera) if looks else None
     life = live(env, adapter, settings.seed, quiet=quiet, view=view)
@@ -149,9 +172,19 @@ def adapt_as(settings: Settings, *, out: str | Path | None = "runs", quiet: bool
 
     table = settings.table(prior.sha256)
     more = adapter.files() if isinstance(adapter, Recorder) else {}
-    folder = None if out is None else results.free_folder(Path(out), scenario.name, name, settings.seed, table, more)
+    folder = (
+        None
+        if out is None
+        else results.free_folder(Path(out), scenario.name, name, settings.seed, table, more)
+    )
     result = Result.of(
-        life, scenario=scenario.name, adapter=name, seed=settings.seed, life_steps=settings.life_steps, prior=prior, folder=folder
+        life,
+        scenario=scenario.name,
+        adapter=name,
+        seed=settings.seed,
+        life_steps=settings.life_steps,
+        prior=prior,
+        folder=folder,
     )
     if folder is not None:
         results.write(folder, result, life, table, scenario, prior, more)
@@ -167,7 +200,9 @@ def _ask_planners(method: Method, scenario: Scenario) -> bool:
             camera.headless()
             camera.check(scenario)
         except BadInput as error:
-            raise BadInput(f"the planner looks at pictures, but {error} It does without with planner.pictures=0.") from None
+            raise BadInput(
+                f"the planner looks at pictures, but {error} It does without with planner.pictures=0."
+            ) from None
     for planner in asked:
         planner.check()
     return looks
@@ -193,11 +228,17 @@ def load_adapter(
     unit = with_unit_actions(prior, bounds.low, bounds.high)
     parts = seeds.of_life(seed)
     school = pretrain.School(
-        agent_settings=method.agent, plan=method.pretrain, pretraining_seed=(method.pretrain or {}).get("seed", 0),
-        seed=seeds.seed_of(parts.agent), device=device, quiet=quiet,
+        agent_settings=method.agent,
+        plan=method.pretrain,
+        pretraining_seed=(method.pretrain or {}).get("seed", 0),
+        seed=seeds.seed_of(parts.agent),
+        device=device,
+        quiet=quiet,
         open_world=partial(recipes.world_of, prior),
-    )  # fmt: skip
-    return adapters.make(method, school, unit, life_steps=life_steps or scenario.life_steps, seed=parts.adapter, device=device)
+    )
+    return adapters.make(
+        method, school, unit, life_steps=life_steps or scenario.life_steps, seed=parts.adapter, device=device
+    )
 
 
 def torch_device(name: str) -> torch.device:
@@ -205,7 +246,9 @@ def torch_device(name: str) -> torch.device:
     if name not in ("cpu", "cuda"):
         raise BadInput(f"unknown device {name!r}; choose cpu or cuda.")
     if name == "cuda" and not torch.cuda.is_available():
-        raise BadInput("device 'cuda' is not available: this machine or this build of torch has no CUDA; use cpu.")
+        raise BadInput(
+            "device 'cuda' is not available: this machine or this build of torch has no CUDA; use cpu."
+        )
     return torch.device(name)
 
 

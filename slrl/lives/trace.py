@@ -23,7 +23,9 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
 
     figure = Figure(figsize=(10, 6.2), layout="constrained")
     modes = modes_of(life.metrics, life.steps)
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.15, 1), height_ratios=(1, 0.045) if modes else (1, 0.001))
+    grid = figure.add_gridspec(
+        2, 2, width_ratios=(1.15, 1), height_ratios=(1, 0.045) if modes else (1, 0.001)
+    )
     left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     if modes:
         _draw_modes(figure.add_subplot(grid[1, :]), modes, life.steps)
@@ -34,7 +36,11 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
         _draw_curve(left, kept[1:], np.cumsum(life.reward)[kept[1:] - 1], "return", "sum of rewards so far")
     if scenario.progress_info:
         _draw_curve(
-            right, kept[1:], life.progress[kept[1:] - 1], scenario.progress_info, f"{scenario.progress_info} after each step"
+            right,
+            kept[1:],
+            life.progress[kept[1:] - 1],
+            scenario.progress_info,
+            f"{scenario.progress_info} after each step",
         )
     else:
         _draw_curve(right, kept[1:], life.reward[kept[1:] - 1], "reward", "reward of each step")
@@ -46,8 +52,9 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
     }
     figure.suptitle(
         f"{scenario.name} · {who}: {words[life.outcome]} {life.steps:,} steps",
-        color=SUCCESS if life.outcome == "success" else FAILURE, fontsize=13,
-    )  # fmt: skip
+        color=SUCCESS if life.outcome == "success" else FAILURE,
+        fontsize=13,
+    )
     figure.savefig(path, dpi=110, format="png")
 
 
@@ -70,21 +77,29 @@ def _draw_modes(axes: Any, modes: list[tuple[int, int, int]], steps: int) -> Non
         axes.axvspan(first, last, color=MODE_COLOURS[mode], lw=0)
     shown = sorted({mode for mode, _, _ in modes})
     handles = [axes.plot([], [], color=MODE_COLOURS[mode], lw=6, label=MODES[mode])[0] for mode in shown]
-    axes.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -1.2), ncols=4, fontsize=8, frameon=False)
+    axes.legend(
+        handles=handles, loc="upper center", bbox_to_anchor=(0.5, -1.2), ncols=4, fontsize=8, frameon=False
+    )
     axes.set(xlim=(0, steps), yticks=[], xlabel="")
     axes.set_ylabel("mode", rotation=0, ha="right", va="center", fontsize=8, color=QUIET)
     axes.tick_params(labelsize=7)
 
 
-def _draw_plane(figure: Any, axes: Any, life: Life, scenario: Scenario, prior: Prior, kept: np.ndarray) -> None:
+def _draw_plane(
+    figure: Any, axes: Any, life: Life, scenario: Scenario, prior: Prior, kept: np.ndarray
+) -> None:
     from matplotlib.patches import Circle
 
     plane = scenario.plane
     assert plane is not None
     x, y = plane.obs
     (x0, x1), (y0, y1) = plane.x_limits, plane.y_limits
-    known, x_edges, y_edges = np.histogram2d(prior.obs[:, x], prior.obs[:, y], bins=40, range=((x0, x1), (y0, y1)))
-    axes.pcolormesh(x_edges, y_edges, np.log1p(known).T, cmap="Greys", alpha=0.35, linewidth=0, rasterized=True)
+    known, x_edges, y_edges = np.histogram2d(
+        prior.obs[:, x], prior.obs[:, y], bins=40, range=((x0, x1), (y0, y1))
+    )
+    axes.pcolormesh(
+        x_edges, y_edges, np.log1p(known).T, cmap="Greys", alpha=0.35, linewidth=0, rasterized=True
+    )
     path = life.obs[kept]
     points = axes.scatter(path[:, x], path[:, y], c=kept, s=5, cmap="viridis", linewidths=0, zorder=3)
     figure.colorbar(points, ax=axes, label="step", shrink=0.8)
@@ -104,7 +119,11 @@ def _draw_plane(figure: Any, axes: Any, life: Life, scenario: Scenario, prior: P
 
 
 def _draw_drift(
-    axes: Any, drift: tuple[float, float], x_limits: tuple[float, float], y_limits: tuple[float, float], text: str
+    axes: Any,
+    drift: tuple[float, float],
+    x_limits: tuple[float, float],
+    y_limits: tuple[float, float],
+    text: str,
 ) -> None:
     """Small arrows all over the plane, as on a weather map."""
     xs, ys = np.meshgrid(np.linspace(*x_limits, 6)[1:-1], np.linspace(*y_limits, 9)[1:-1])

@@ -23,7 +23,17 @@ from slrl.types import F32, Bools
 
 MINARI_ID = re.compile(r"(?:[\w-]+/)*[\w-]+-v\d+")
 _CACHE_VERSION = 1  # raised when a reader changes what it returns
-_ROWS = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "episode", "env_params", "behaviour")
+_ROWS = (
+    "obs",
+    "action",
+    "reward",
+    "next_obs",
+    "terminated",
+    "truncated",
+    "episode",
+    "env_params",
+    "behaviour",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,10 +57,14 @@ class Prior:
     observation_space: Box
     action_space: Box
     env_params: F32 | None = None  # (N, E) the physical parameters under which each row was recorded
-    behaviour: NDArray[np.int32] | None = None  # (N,) which of several behaviours acted, the same for a whole episode
+    behaviour: NDArray[np.int32] | None = (
+        None  # (N,) which of several behaviours acted, the same for a whole episode
+    )
     notes: tuple[str, ...] = ()  # what the reader had to decide
     recipe: str | None = None  # name or path of the recipe that made it, where it is known
-    latent_size: int = 0  # how many of the last entries of an observation are an adapter's own, and not the world's
+    latent_size: int = (
+        0  # how many of the last entries of an observation are an adapter's own, and not the world's
+    )
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -102,25 +116,38 @@ def join(priors: Sequence[Prior]) -> Prior:
     first, behaviours, count = priors[0], [], 0
     for prior in priors:
         for what, size, of_first in (
-            ("observations", prior.obs.shape[1], first.obs.shape[1]), ("actions", prior.action.shape[1], first.action.shape[1])
-        ):  # fmt: skip
+            ("observations", prior.obs.shape[1], first.obs.shape[1]),
+            ("actions", prior.action.shape[1], first.action.shape[1]),
+        ):
             if size != of_first:
                 raise BadInput(
                     f"priors {first.name} and {prior.name} have {what} of sizes {of_first} and {size}; all must be alike."
                 )
-        own = np.zeros(len(prior), np.int32) if prior.behaviour is None else np.unique(prior.behaviour, return_inverse=True)[1]
+        own = (
+            np.zeros(len(prior), np.int32)
+            if prior.behaviour is None
+            else np.unique(prior.behaviour, return_inverse=True)[1]
+        )
         behaviours.append((own + count).astype(np.int32))
         count += int(own.max()) + 1
     offsets = np.cumsum([0, *(prior.episodes for prior in priors[:-1])])
-    joined: dict[str, Any] = {key: np.concatenate([getattr(prior, key) for prior in priors]) for key in _ROWS[:6]}
+    joined: dict[str, Any] = {
+        key: np.concatenate([getattr(prior, key) for prior in priors]) for key in _ROWS[:6]
+    }
     params = [prior.env_params for prior in priors]
     alike = all(p is not None and params[0] is not None and p.shape[1] == params[0].shape[1] for p in params)
     return replace(
-        first, name=" + ".join(prior.name for prior in priors), recipe=None, **joined,
-        episode=np.concatenate([prior.episode + offset for prior, offset in zip(priors, offsets, strict=True)]).astype(np.int32),
+        first,
+        name=" + ".join(prior.name for prior in priors),
+        recipe=None,
+        **joined,
+        episode=np.concatenate(
+            [prior.episode + offset for prior, offset in zip(priors, offsets, strict=True)]
+        ).astype(np.int32),
         env_params=np.concatenate([p for p in params if p is not None]) if alike else None,
-        behaviour=np.concatenate(behaviours), notes=tuple(note for prior in priors for note in prior.notes),
-    )  # fmt: skip
+        behaviour=np.concatenate(behaviours),
+        notes=tuple(note for prior in priors for note in prior.notes),
+    )
 
 
 def load(spec: str | os.PathLike[str]) -> Prior:
@@ -148,9 +175,14 @@ def check_fit(prior: Prior, observation_space: Space[F32], action_space: Space[F
     """Refuse a prior whose sizes or action bounds are not those of the scenario."""
     assert isinstance(observation_space, Box)
     assert isinstance(action_space, Box)
-    for what, rows, space in (("observation", prior.obs, observation_space), ("action", prior.action, action_space)):
+    for what, rows, space in (
+        ("observation", prior.obs, observation_space),
+        ("action", prior.action, action_space),
+    ):
         if rows.shape[1] != space.shape[0]:
-            raise BadInput(f"prior {prior.name} has {what}s of size {rows.shape[1]}, but {scenario} has size {space.shape[0]}.")
+            raise BadInput(
+                f"prior {prior.name} has {what}s of size {rows.shape[1]}, but {scenario} has size {space.shape[0]}."
+            )
     low, high = column_range(prior.action)
     outside = (low < action_space.low - 1e-5) | (high > action_space.high + 1e-5)
     if outside.any():
@@ -204,12 +236,16 @@ def validate(rows: formats.Rows, where: str) -> None:
         values = getattr(rows, key)
         if values is not None and not np.isfinite(np.add.reduce(values, axis=None, dtype=np.float64)):
             row = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(1)))
-            raise BadInput(f"{where} has a NaN or infinite {key} in row {row}; remove or repair that episode.")
+            raise BadInput(
+                f"{where} has a NaN or infinite {key} in row {row}; remove or repair that episode."
+            )
     if rows.behaviour is not None:
         within = rows.episode[1:] == rows.episode[:-1]
         changed = np.flatnonzero(within & (rows.behaviour[1:] != rows.behaviour[:-1]))
         if len(changed):
-            raise BadInput(f"{where}: the behaviour changes within an episode, at row {changed[0] + 1}; cut the episode there.")
+            raise BadInput(
+                f"{where}: the behaviour changes within an episode, at row {changed[0] + 1}; cut the episode there."
+            )
 
 
 def _locate(spec: str) -> tuple[Path, Path | None]:
@@ -223,7 +259,9 @@ def _locate(spec: str) -> tuple[Path, Path | None]:
     if MINARI_ID.fullmatch(spec):
         data = minari_root() / spec / "data"
         if not (data / "metadata.json").is_file():
-            raise BadInput(f"the Minari dataset {spec!r} is not on this machine; `minari download {spec}` fetches it.")
+            raise BadInput(
+                f"the Minari dataset {spec!r} is not on this machine; `minari download {spec}` fetches it."
+            )
         return _minari_file(data, spec)
     if os.sep in spec or path.suffix:
         raise BadInput(f"there is no file {path}.")
@@ -233,7 +271,9 @@ def _locate(spec: str) -> tuple[Path, Path | None]:
 def _minari_file(data: Path, spec: str) -> tuple[Path, Path]:
     layout = _metadata(data / "metadata.json").get("data_format", "hdf5")
     if layout != "hdf5":
-        raise BadInput(f"the Minari dataset {spec!r} is stored as {layout}; slrl reads Minari's hdf5 data format.")
+        raise BadInput(
+            f"the Minari dataset {spec!r} is stored as {layout}; slrl reads Minari's hdf5 data format."
+        )
     return data / "main_data.hdf5", data / "metadata.json"
 
 
@@ -281,7 +321,11 @@ def _write_flat(path: Path, rows: formats.Rows) -> None:
 
     arrays = {key: np.ascontiguousarray(value) for key in _ROWS if (value := getattr(rows, key)) is not None}
     with replacing(path) as temporary:
-        save_file(arrays, temporary, {"format": rows.format, "notes": json.dumps(rows.notes), "sha256": content_hash(rows)})
+        save_file(
+            arrays,
+            temporary,
+            {"format": rows.format, "notes": json.dumps(rows.notes), "sha256": content_hash(rows)},
+        )
 
 
 def _spaces(rows: formats.Rows, metadata: Path | None) -> tuple[Box, Box]:

@@ -58,9 +58,13 @@ def check(name: str, prior: str | None = None) -> Iterator[Verdict]:
     envs.check(scenario)
     data = recipes.load_prior(prior or scenario.prior)
     yield Verdict(
-        "loads and builds", "ok", f"{scenario.source.env} and {scenario.target.env} open, {data.name} has {len(data):,} rows."
+        "loads and builds",
+        "ok",
+        f"{scenario.source.env} and {scenario.target.env} open, {data.name} has {len(data):,} rows.",
     )
-    subject = Subject(scenario, data, lambda **s: envs.make(scenario, **s), lambda **s: envs.make_source(scenario, **s))
+    subject = Subject(
+        scenario, data, lambda **s: envs.make(scenario, **s), lambda **s: envs.make_source(scenario, **s)
+    )
     fits = True
     for contract, test in CONTRACTS.items():
         if not fits:
@@ -78,14 +82,24 @@ def check(name: str, prior: str | None = None) -> Iterator[Verdict]:
 def _spaces(subject: Subject) -> str:
     source, target = subject.source(), subject.target()
     try:
-        if source.observation_space.shape != target.observation_space.shape or source.action_space != target.action_space:
+        if (
+            source.observation_space.shape != target.observation_space.shape
+            or source.action_space != target.action_space
+        ):
             raise Broken(
                 f"Source and target differ: {source.observation_space.shape} and {target.observation_space.shape} "
                 f"observations, {source.action_space} and {target.action_space} actions; a life needs the same."
             )
-        check_fit(subject.prior, target.observation_space, target.unwrapped.action_space, f"scenario {subject.scenario.name}")
+        check_fit(
+            subject.prior,
+            target.observation_space,
+            target.unwrapped.action_space,
+            f"scenario {subject.scenario.name}",
+        )
         sizes = target.observation_space.shape, target.action_space.shape
-        return f"Prior, source and target have observations of shape {sizes[0]} and actions of shape {sizes[1]}."
+        return (
+            f"Prior, source and target have observations of shape {sizes[0]} and actions of shape {sizes[1]}."
+        )
     finally:
         source.close()
         target.close()
@@ -107,7 +121,10 @@ def _one_life(subject: Subject) -> str:
 def _same_seed(subject: Subject) -> str:
     first, second = (_rollout(subject.target(), 7, REPEAT_STEPS) for _ in range(2))
     if len(first) != len(second) or not np.array_equal(first, second):
-        step = next((t for t, (a, b) in enumerate(zip(first, second, strict=False)) if not np.array_equal(a, b)), len(second))
+        step = next(
+            (t for t, (a, b) in enumerate(zip(first, second, strict=False)) if not np.array_equal(a, b)),
+            len(second),
+        )
         raise Broken(
             f"The same seed and actions gave another observation at step {step}; the world draws from something unseeded."
         )
@@ -119,9 +136,13 @@ def _rewards(subject: Subject) -> str | None:
     if name is None:
         return None
     prior = subject.prior
-    expected = np.asarray(imported(name, "reward_function")(prior.obs, prior.action, prior.next_obs), np.float32)
+    expected = np.asarray(
+        imported(name, "reward_function")(prior.obs, prior.action, prior.next_obs), np.float32
+    )
     if expected.shape != prior.reward.shape:
-        raise Broken(f"{name} gives an array of shape {expected.shape} for {len(prior):,} rows; it must give one reward per row.")
+        raise Broken(
+            f"{name} gives an array of shape {expected.shape} for {len(prior):,} rows; it must give one reward per row."
+        )
     off = np.abs(expected - prior.reward) > 1e-3 * np.maximum(1.0, np.abs(prior.reward))
     if off.any():
         row = int(np.argmax(off))
@@ -140,14 +161,18 @@ def _optimum(subject: Subject) -> str | None:
     reached = [step for step in steps if step is not None]
     if 2 * len(reached) < len(steps):
         most = 4 * scenario.optimum_steps
-        raise Broken(f"The named optimum succeeded within {most:,} steps in only {len(reached)} of {len(steps)} lives.")
+        raise Broken(
+            f"The named optimum succeeded within {most:,} steps in only {len(reached)} of {len(steps)} lives."
+        )
     median = float(np.median(reached))
     if abs(median / scenario.optimum_steps - 1) > OPTIMUM_MARGIN:
         raise Broken(
             f"The named optimum needs {median:,.0f} steps (median of {reached}); 'optimum_steps' says {scenario.optimum_steps:,}."
         )
     name = scenario.optimum["name"]
-    return f"{name} succeeds in {len(reached)} of {len(steps)} lives, after {median:,.0f} steps in the median."
+    return (
+        f"{name} succeeds in {len(reached)} of {len(steps)} lives, after {median:,.0f} steps in the median."
+    )
 
 
 def _no_early_end(subject: Subject) -> str:
@@ -173,13 +198,17 @@ def _shift_matters(subject: Subject) -> str | None:
         return None
     late = max((int(shift.get("start_step", 0)) for shift in scenario.target.shifts), default=0)
     steps = REPEAT_STEPS + late
-    source, target = (_rollout(build(life_steps=steps + 1), 7, steps) for build in (subject.source, subject.target))
+    source, target = (
+        _rollout(build(life_steps=steps + 1), 7, steps) for build in (subject.source, subject.target)
+    )
     for step, (a, b) in enumerate(zip(source, target, strict=False)):
         if not np.allclose(a, b, atol=1e-6):
             return f"Source and target part at step {step} of the same random actions."
     parts = _model_difference(subject)
     if parts is None:
-        raise Broken(f"Source and target are the same for {steps:,} random steps and in their models: the shift changes nothing.")
+        raise Broken(
+            f"Source and target are the same for {steps:,} random steps and in their models: the shift changes nothing."
+        )
     return parts
 
 
@@ -228,7 +257,9 @@ def _lived_by(subject: Subject, table: dict[str, Any], seed: int) -> int | None:
     env = subject.target(life_steps=4 * subject.scenario.optimum_steps)
     name, settings = plugins.split(table, "[optimum]")
     rng = np.random.default_rng(seed)
-    behaviour: Behaviour = plugins.make("slrl.recording.behaviours", name, settings, where="[optimum]", rng=rng, env=env)
+    behaviour: Behaviour = plugins.make(
+        "slrl.recording.behaviours", name, settings, where="[optimum]", rng=rng, env=env
+    )
     try:
         obs, _ = env.reset(seed=seed)
         behaviour.reset(obs)

@@ -25,7 +25,9 @@ def describe(prior: Prior, scenario: str | None = None) -> str:
         "actions": _space(prior.action, prior.action_space.low, prior.action_space.high),
         "constant": f"observation {_dims(np.ptp(prior.obs, 0) == 0)}; action {_dims(np.ptp(prior.action, 0) == 0)}",
         "saturated": _saturated(prior),
-        "env_params": "none" if prior.env_params is None else f"{prior.env_params.shape[1]} per row, {_ranges(prior.env_params)}",
+        "env_params": "none"
+        if prior.env_params is None
+        else f"{prior.env_params.shape[1]} per row, {_ranges(prior.env_params)}",
         "content": f"SHA-256 {prior.sha256}",
     }
     text = "\n".join(f"{key:<15} {value}" for key, value in lines.items())
@@ -46,7 +48,9 @@ def _fit(prior: Prior, name: str) -> str:
 
 
 def _space(rows: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:
-    bounds = "unbounded" if not np.isfinite([low, high]).any() else f"bounds {low.min():.4g} to {high.max():.4g}"
+    bounds = (
+        "unbounded" if not np.isfinite([low, high]).any() else f"bounds {low.min():.4g} to {high.max():.4g}"
+    )
     return f"size {rows.shape[1]}, {bounds}, seen {_ranges(rows)}"
 
 

@@ -38,11 +38,11 @@ class Recipe:
     behaviour: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # of the environment
     shifts: tuple[dict[str, Any], ...] = ()  # laid over the world in every episode
-    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = None  # shifts with ranges; every episode draws from them
-    training_steps: int = 0  # lived while a behaviour that learns is learning
-    replay_rows: int = (
-        0  # of them, how many are kept at most: whole episodes, evenly over the training; the other rows come after it
+    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = (
+        None  # shifts with ranges; every episode draws from them
     )
+    training_steps: int = 0  # lived while a behaviour that learns is learning
+    replay_rows: int = 0  # of them, how many are kept at most: whole episodes, evenly over the training; the other rows come after it
     significant_bits: int = 24  # of each number's 24; fewer make a smaller file
     sha256: str | None = None  # of the rows that it gave on the machine of its authors
 
@@ -97,10 +97,14 @@ def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
     data = priors.minari_root() / recipe.dataset_id
     if not (data / "data" / "metadata.json").is_file():
         return build(text, quiet=quiet)
-    if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get("description", ""):
+    if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get(
+        "description", ""
+    ):
         if shipped(text):  # a newer version came with a newer file
             return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
-        raise BadInput(f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew.")
+        raise BadInput(
+            f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew."
+        )
     return replace(priors.load(data), name=recipe.name, recipe=text)
 
 
@@ -120,7 +124,9 @@ def read(name: str) -> tuple[Recipe, dict[str, Any]]:
     if recipe.rows < 1 or recipe.episode_steps < 1:
         raise BadInput(f"'rows' and 'episode_steps' in {where} must be 1 or more.")
     if not 0 <= recipe.replay_rows <= min(recipe.rows, recipe.training_steps):
-        raise BadInput(f"'replay_rows' in {where} must be from 0 to the smaller of 'rows' and 'training_steps'.")
+        raise BadInput(
+            f"'replay_rows' in {where} must be from 0 to the smaller of 'rows' and 'training_steps'."
+        )
     if not 1 <= recipe.significant_bits <= 24:
         raise BadInput(f"'significant_bits' in {where} must be from 1 to 24, not {recipe.significant_bits}.")
     if not priors.MINARI_ID.fullmatch(recipe.dataset_id):
@@ -128,7 +134,9 @@ def read(name: str) -> tuple[Recipe, dict[str, Any]]:
     return recipe, table
 
 
-def build(name: str, *, rebuild: bool = False, quiet: bool = False, out: str | os.PathLike[str] | None = None) -> Prior:
+def build(
+    name: str, *, rebuild: bool = False, quiet: bool = False, out: str | os.PathLike[str] | None = None
+) -> Prior:
     """Store the recipe's rows as a Minari dataset, whole or not at all.
 
     The rows are taken from the file that is shipped beside the recipe, or recorded if there is none or ``rebuild`` is set.
@@ -144,7 +152,9 @@ def build(name: str, *, rebuild: bool = False, quiet: bool = False, out: str | o
     return _build(name, record=rebuild or shipped(name) is None, replace_old=rebuild, quiet=quiet, out=out)
 
 
-def _build(name: str, *, record: bool, replace_old: bool, quiet: bool, out: str | os.PathLike[str] | None) -> Prior:
+def _build(
+    name: str, *, record: bool, replace_old: bool, quiet: bool, out: str | os.PathLike[str] | None
+) -> Prior:
     recipe, table = read(name)
     final = made_folder(priors.minari_root()) / recipe.dataset_id
     file = None if record else shipped(name)
@@ -163,7 +173,9 @@ class DrawnWorld:
 
     def __init__(self, recipe: Recipe, seed: int = 0) -> None:
         self.episode_steps, self._randomise = recipe.episode_steps, recipe.randomise
-        self._bare = self._env = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
+        self._bare = self._env = envs.make_world(
+            World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts)
+        )
         seeds, params = np.random.SeedSequence((recipe.seed, seed)).spawn(2)
         self._seeds, self._rng = np.random.default_rng(seeds), np.random.default_rng(params)
 
@@ -207,14 +219,23 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, repl
     world = envs.make_world(World(env=recipe.env, settings=recipe.settings))
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", category=UserWarning, module="minari")  # an unset e-mail address and the like
+            warnings.filterwarnings(
+                "ignore", category=UserWarning, module="minari"
+            )  # an unset e-mail address and the like
             minari.create_dataset_from_buffers(
-                temporary, episodes, env=_spec_of(world), observation_space=world.observation_space,
-                action_space=world.unwrapped.action_space, algorithm_name=str(recipe.behaviour["name"]), author="slrl",
+                temporary,
+                episodes,
+                env=_spec_of(world),
+                observation_space=world.observation_space,
+                action_space=world.unwrapped.action_space,
+                algorithm_name=str(recipe.behaviour["name"]),
+                author="slrl",
                 description=about,
-            )  # fmt: skip
+            )
         metadata = folder / "data" / "metadata.json"
-        write_text(metadata, json.dumps({**json.loads(metadata.read_text()), "dataset_id": recipe.dataset_id}))
+        write_text(
+            metadata, json.dumps({**json.loads(metadata.read_text()), "dataset_id": recipe.dataset_id})
+        )
         if final.exists() and replace_old:
             shutil.rmtree(final)
         if not final.exists():  # another process may have built the same in the meantime
@@ -230,9 +251,13 @@ def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
     rng, randomiser = np.random.default_rng(behaviour_seed), np.random.default_rng(randomise_seed)
     name, settings = plugins.split(recipe.behaviour, f"[behaviour] of prior {recipe.name!r}")
     world = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
-    behaviour: Behaviour = plugins.make("slrl.recording.behaviours", name, settings, where="[behaviour]", rng=rng, env=world)
+    behaviour: Behaviour = plugins.make(
+        "slrl.recording.behaviours", name, settings, where="[behaviour]", rng=rng, env=world
+    )
     if recipe.training_steps and not isinstance(behaviour, Learner):
-        raise BadInput(f"the behaviour {name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'.")
+        raise BadInput(
+            f"the behaviour {name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'."
+        )
     seeds = np.random.default_rng(world_seed)
     number = kept = lived = 0
     while kept < recipe.rows:
@@ -261,7 +286,12 @@ def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
 
 
 def _episode(
-    env: gym.Env[Any, Any], behaviour: Behaviour, learner: Learner | None, seed: int, most: int, bar: "tqdm[Any]"
+    env: gym.Env[Any, Any],
+    behaviour: Behaviour,
+    learner: Learner | None,
+    seed: int,
+    most: int,
+    bar: "tqdm[Any]",
 ) -> dict[str, list[Any]]:
     obs, _ = env.reset(seed=seed)
     behaviour.reset(obs)
@@ -296,7 +326,9 @@ def _cut(episode: dict[str, list[Any]], steps: int) -> dict[str, list[Any]]:
     return {key: values[: steps + (key == "observations")] for key, values in episode.items()}
 
 
-def _buffer(number: int, seed: int | None, episode: dict[str, list[Any]], params: F32 | None, bits: int) -> Any:
+def _buffer(
+    number: int, seed: int | None, episode: dict[str, list[Any]], params: F32 | None, bits: int
+) -> Any:
     """Minari's record of an episode, its numbers rounded to so many significant bits."""
     from minari.data_collector import EpisodeBuffer
 
@@ -307,9 +339,15 @@ def _buffer(number: int, seed: int | None, episode: dict[str, list[Any]], params
     truncations = [False] * (len(actions) - 1) + [not terminations[-1]]
     infos = {} if params is None else {"env_params": np.tile(params, (len(observations), 1))}
     return EpisodeBuffer(
-        id=number, seed=seed, observations=observations, actions=actions, rewards=rewards.tolist(),
-        terminations=terminations, truncations=truncations, infos=infos,
-    )  # fmt: skip
+        id=number,
+        seed=seed,
+        observations=observations,
+        actions=actions,
+        rewards=rewards.tolist(),
+        terminations=terminations,
+        truncations=truncations,
+        infos=infos,
+    )
 
 
 def rounded(values: F32, bits: int) -> F32:
@@ -334,7 +372,11 @@ def _draw(
         hints = get_type_hints(plugins.find("slrl.envs.shifts", str(table.get("name"))).make)
         shift = {}
         for key, value in sorted(table.items()):
-            if not (isinstance(value, list) and len(value) == 2 and all(isinstance(v, (int, float)) for v in value)):
+            if not (
+                isinstance(value, list)
+                and len(value) == 2
+                and all(isinstance(v, (int, float)) for v in value)
+            ):
                 shift[key] = value
                 continue
             params.append(float(rng.uniform(*value)))
@@ -365,7 +407,11 @@ def _compress(source: Path, target: Path) -> None:
     """Minari's HDF5 file again, small: what is shipped beside a recipe."""
     import h5py
 
-    with replacing(target) as temporary, h5py.File(source, "r") as old, h5py.File(temporary, "w", libver="latest") as new:
+    with (
+        replacing(target) as temporary,
+        h5py.File(source, "r") as old,
+        h5py.File(temporary, "w", libver="latest") as new,
+    ):
 
         def copy(name: str, node: Any) -> None:
             if isinstance(node, h5py.Dataset):

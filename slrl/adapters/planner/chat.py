@@ -88,7 +88,9 @@ class Chat:
         # A record has answered already: nobody looks.
         self.pictures = pictures if isinstance(self._line, _Server) else 0
         self.calls = self.unanswered = 0
-        self._in_a_row = self._rest = 0  # choices without an answer, and those to come in which nobody is asked
+        self._in_a_row = self._rest = (
+            0  # choices without an answer, and those to come in which nobody is asked
+        )
         self._last = ""  # plan, in words
         self._told = False
 
@@ -108,11 +110,17 @@ class Chat:
             if wrong := _no_server(endpoint.url, self._key_variable, failure):
                 raise BadInput(wrong) from None
         except (KeyError, TypeError):
-            raise BadInput(f"planner.url {endpoint.url} does not speak the OpenAI protocol: /models lists no models.") from None
+            raise BadInput(
+                f"planner.url {endpoint.url} does not speak the OpenAI protocol: /models lists no models."
+            ) from None
         if not self.model and not names:
-            raise BadInput(f"planner.url {endpoint.url} lists no model; name the one to ask in planner.model.")
+            raise BadInput(
+                f"planner.url {endpoint.url} lists no model; name the one to ask in planner.model."
+            )
         if self.model and names and self.model not in names:
-            raise BadInput(f"planner.url {endpoint.url} has no model {self.model!r}; it has {', '.join(sorted(names)[:20])}.")
+            raise BadInput(
+                f"planner.url {endpoint.url} has no model {self.model!r}; it has {', '.join(sorted(names)[:20])}."
+            )
         self.model = self.model or names[0]
 
     def plan(self, question: Question, frames: Sequence[Image]) -> Answer:
@@ -143,7 +151,10 @@ class Chat:
         self._rest = min(2 ** (self._in_a_row - 1), LONGEST_REST)
         if self._line.exchanges and not self._told:
             self._told = True
-            tqdm.write(f"slrl: the planner gave no answer ({self._line.exchanges[-1]['error']}); the life goes on.", sys.stderr)
+            tqdm.write(
+                f"slrl: the planner gave no answer ({self._line.exchanges[-1]['error']}); the life goes on.",
+                sys.stderr,
+            )
         return self._answer((), None)
 
     def _answer(self, plan: tuple[Step, ...], nearer: bool | None) -> Answer:
@@ -160,7 +171,10 @@ class Chat:
         body: dict[str, Any] = {"model": self.model, **self._request}
         if self._structured == "json_schema":
             schema = prompt.schema(question, self._length)
-            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "plan", "strict": True, "schema": schema}}
+            body["response_format"] = {
+                "type": "json_schema",
+                "json_schema": {"name": "plan", "strict": True, "schema": schema},
+            }
         elif self._structured == "json_object":
             body["response_format"] = {"type": "json_object"}
         return body
@@ -169,13 +183,22 @@ class Chat:
         shown = [prompt.picture(frame, self._picture_px) for frame in frames[len(frames) - self.pictures :]]
         text = {"type": "text", "text": prompt.situation(question, self._last)}
         return [
-            {"role": "system", "content": prompt.instruction(question, self._task, self._length, pictures=self._sees)},
+            {
+                "role": "system",
+                "content": prompt.instruction(question, self._task, self._length, pictures=self._sees),
+            },
             {"role": "user", "content": [text, *shown]},
         ]
 
     def state(self) -> dict[str, Any]:
         """What it remembers, as JSON can hold it."""
-        return {"calls": self.calls, "unanswered": self.unanswered, "row": self._in_a_row, "rest": self._rest, "last": self._last}
+        return {
+            "calls": self.calls,
+            "unanswered": self.unanswered,
+            "row": self._in_a_row,
+            "rest": self._rest,
+            "last": self._last,
+        }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
         """Go on from there."""
@@ -227,7 +250,9 @@ class _Record:
     def __init__(self, path: Path) -> None:
         try:
             rows = [json.loads(line) for line in path.expanduser().read_text(encoding="utf-8").splitlines()]
-            self._of = {int(row["lived"]): (np.array(row["obs"], np.float32), list(row["exchanges"])) for row in rows}
+            self._of = {
+                int(row["lived"]): (np.array(row["obs"], np.float32), list(row["exchanges"])) for row in rows
+            }
         except OSError as error:
             raise BadInput(f"planner.replay {path} cannot be read: {error.strerror}.") from None
         except (ValueError, KeyError, TypeError):
@@ -239,11 +264,16 @@ class _Record:
     def begin(self, question: Question, most_calls: int) -> None:
         self.exchanges = []
         obs, self._now = self._of.get(question.lived, (np.empty(0, np.float32), []))
-        same = self._now and obs.shape == question.obs.shape and np.allclose(obs, question.obs, rtol=SAME, atol=SAME)
+        same = (
+            self._now
+            and obs.shape == question.obs.shape
+            and np.allclose(obs, question.obs, rtol=SAME, atol=SAME)
+        )
         if not same and not self._strayed:
             self._strayed = True
             tqdm.write(
-                f"slrl: after {question.lived:,} steps the life goes another way than the one in planner.replay.", sys.stderr
+                f"slrl: after {question.lived:,} steps the life goes another way than the one in planner.replay.",
+                sys.stderr,
             )
 
     def ask(self, body: dict[str, Any]) -> Any:

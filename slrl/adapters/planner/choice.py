@@ -32,9 +32,13 @@ class Try:
     began: int  # environment steps lived before it
     skill: int
     steps: int
-    progress: float  # gain of the pretrained value, in its standard deviations over the prior, plus the rewards
+    progress: (
+        float  # gain of the pretrained value, in its standard deviations over the prior, plus the rewards
+    )
     moved: tuple[float, ...]  # change of each named entry of the observation
-    judged: bool | None = None  # whether the planner, asked afterwards, thought that it had brought the robot nearer
+    judged: bool | None = (
+        None  # whether the planner, asked afterwards, thought that it had brought the robot nearer
+    )
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,9 @@ class Question:
     durations: Sequence[int]  # steps for which a skill may be held, ascending
     history: Sequence[Try]  # the newest last
     failing: frozenset[int]  # skills that brought nothing twice
-    values: F32 | None  # (K,) what the pretrained values think of each skill here, in deviations; None where none knows
+    values: (
+        F32 | None
+    )  # (K,) what the pretrained values think of each skill here, in deviations; None where none knows
     obs: F32  # (O,)
     state: str  # the same in words
     entries: Sequence[str]  # the named entries that each Try's ``moved`` belongs to

@@ -23,7 +23,9 @@ LEAST_KEY = 6  # characters; what is shorter is a word for a server that wants a
 class Failure(Exception):
     """A call without a usable reply; the message says why, without the key."""
 
-    def __init__(self, reason: str, *, status: int | None = None, again: bool = True, after_s: float = 0.0) -> None:
+    def __init__(
+        self, reason: str, *, status: int | None = None, again: bool = True, after_s: float = 0.0
+    ) -> None:
         super().__init__(reason)
         self.reason, self.status = reason, status
         self.again = again  # whether the same call may succeed later
@@ -56,7 +58,10 @@ class Endpoint:
     def post(self, path: str, body: Any, timeout_s: float) -> Any:
         """What the server answers to a JSON body."""
         data = json.dumps(body).encode()
-        return self._call(urllib.request.Request(f"{self.url}/{path}", data, {"Content-Type": "application/json"}), timeout_s)
+        return self._call(
+            urllib.request.Request(f"{self.url}/{path}", data, {"Content-Type": "application/json"}),
+            timeout_s,
+        )
 
     def _call(self, request: urllib.request.Request, timeout_s: float) -> Any:
         """In a thread of its own: a name that does not resolve, or a byte every second, would outlast any socket's time-out.
@@ -66,7 +71,9 @@ class Endpoint:
         """
         key = os.environ.get(self._variable, "").strip() if self._variable else ""
         if not (key.isascii() and key.isprintable()):
-            raise Failure(f"the key in ${self._variable} has characters that no HTTP header can hold", again=False)
+            raise Failure(
+                f"the key in ${self._variable} has characters that no HTTP header can hold", again=False
+            )
         request.add_header("User-Agent", "slrl")
         if key:
             request.add_unredirected_header("Authorization", f"Bearer {key}")
@@ -99,7 +106,9 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def _fetch(request: urllib.request.Request, timeout_s: float, key: str, box: "queue.SimpleQueue[Any]") -> None:
+def _fetch(
+    request: urllib.request.Request, timeout_s: float, key: str, box: "queue.SimpleQueue[Any]"
+) -> None:
     try:
         box.put(_read(request, timeout_s, key))
     except Failure as failure:
@@ -136,9 +145,11 @@ def _refused(status: int, complaint: str, headers: Message) -> Failure:
     said = " ".join("".join(c if c.isprintable() else " " for c in complaint).split())[:SHOWN]
     after = headers.get("Retry-After", "")
     return Failure(
-        f"status {status}" + (f": {said}" if said else ""), status=status, again=status in (408, 409, 425, 429) or status >= 500,
+        f"status {status}" + (f": {said}" if said else ""),
+        status=status,
+        again=status in (408, 409, 425, 429) or status >= 500,
         after_s=float(after) if re.fullmatch(r"\d{1,6}(\.\d+)?", after) else 0.0,
-    )  # fmt: skip
+    )
 
 
 def without(value: Any, key: str) -> Any:

@@ -28,7 +28,11 @@ def instruction(question: Question, task: str, length: int, *, pictures: bool) -
     """What holds for the whole life: the task, the skills, and the form of an answer."""
     skills = "\n".join(f"- {skill.name}: {skill.about}" for skill in question.skills)
     durations = ", ".join(str(steps) for steps in question.durations)
-    seen = "You see the world before the last skill and now (the last picture), and you get" if pictures else "You get"
+    seen = (
+        "You see the world before the last skill and now (the last picture), and you get"
+        if pictures
+        else "You get"
+    )
     return f"""\
 You choose what a robot does next. It learned some skills from demonstrations, and now has one life, without resets or second \
 tries, to finish its task in a place where something may be different from all that it knows: the dynamics, obstacles, where \
@@ -58,9 +62,19 @@ def situation(question: Question, last: str) -> str:
     if question.history:
         lines.append(f"The last {len(question.history)} skills, the newest last:")
     for item in question.history:
-        moved = "".join(f", {name} {by:+.3g}" for name, by in zip(question.entries, item.moved, strict=True) if by)
-        judged = "" if item.judged is None else ", in your view nearer" if item.judged else ", in your view no nearer"
-        lines.append(f"- {question.skills[item.skill].name} for {item.steps}: progress {item.progress:+.2f}{moved}{judged}")
+        moved = "".join(
+            f", {name} {by:+.3g}" for name, by in zip(question.entries, item.moved, strict=True) if by
+        )
+        judged = (
+            ""
+            if item.judged is None
+            else ", in your view nearer"
+            if item.judged
+            else ", in your view no nearer"
+        )
+        lines.append(
+            f"- {question.skills[item.skill].name} for {item.steps}: progress {item.progress:+.2f}{moved}{judged}"
+        )
     if question.failing:
         names = ", ".join(question.skills[skill].name for skill in sorted(question.failing))
         lines.append(f"Brought nothing twice since anything last did: {names}.")
@@ -86,7 +100,12 @@ def schema(question: Question, length: int) -> dict[str, Any]:
         "plan": {"type": "array", "items": step, "minItems": 1, "maxItems": length},
         "risk": {"type": "string"},
     }
-    return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
 
 
 def understood(reply: Any, question: Question, length: int) -> tuple[tuple[Step, ...], bool | None, str]:
@@ -102,7 +121,9 @@ def understood(reply: Any, question: Question, length: int) -> tuple[tuple[Step,
     if isinstance(content, list):  # in parts, as some servers answer
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
     table = (
-        next(_objects(re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL)), None) if isinstance(content, str) else None
+        next(_objects(re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL)), None)
+        if isinstance(content, str)
+        else None
     )
     if table is None:
         raise Unusable("the answer holds no JSON object")
@@ -117,7 +138,9 @@ def understood(reply: Any, question: Question, length: int) -> tuple[tuple[Step,
         if skill is None:
             break
         wanted = item.get("steps") if isinstance(item, dict) else None
-        wished = wanted if isinstance(wanted, (int, float)) and not isinstance(wanted, bool) else question.usual
+        wished = (
+            wanted if isinstance(wanted, (int, float)) and not isinstance(wanted, bool) else question.usual
+        )
         nearest = int(np.argmin([abs(steps - wished) for steps in question.durations]))
         plan.append(Step(skill, question.durations[nearest]))
     if not plan:
@@ -170,4 +193,7 @@ def picture(frame: Image, longer_px: int) -> dict[str, Any]:
     shown.thumbnail((longer_px, longer_px))
     file = io.BytesIO()
     shown.convert("RGB").save(file, "JPEG", quality=85)
-    return {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"}}
+    return {
+        "type": "image_url",
+        "image_url": {"url": f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"},
+    }

@@ -20,7 +20,9 @@ class ActionDelay(Timed):
         self._last = np.zeros(env.action_space.shape or (), np.float32)
         self._queue: deque[Any] = deque()
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         self._last = np.zeros_like(self._last)
         return super().reset(seed=seed, options=options)
 

@@ -28,7 +28,9 @@ class ActionNoise(Timed):
 def make(env: gym.Env[Any, Any], std_action_units: float, start_step: int = 0) -> gym.Env[Any, Any]:
     """Add noise of this standard deviation; actions go from -1 to 1, so 0.1 is a twentieth of the range."""
     if std_action_units < 0:
-        raise BadInput(f"'std_action_units' of the shift 'action_noise' must be 0 or more, not {std_action_units:g}.")
+        raise BadInput(
+            f"'std_action_units' of the shift 'action_noise' must be 0 or more, not {std_action_units:g}."
+        )
     return ActionNoise(env, std_action_units, start_step)
 
 

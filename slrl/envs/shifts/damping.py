@@ -35,5 +35,7 @@ def describe(
     joints: tuple[str, ...] = (), times: float = 1.0, added_n_m_s_per_rad: float = 0.0, start_step: int = 0
 ) -> Description:
     """The joints in words."""
-    parts = ([f"× {times:g}"] if times != 1 else []) + ([f"+ {added_n_m_s_per_rad:g} N·m·s/rad"] if added_n_m_s_per_rad else [])
+    parts = ([f"× {times:g}"] if times != 1 else []) + (
+        [f"+ {added_n_m_s_per_rad:g} N·m·s/rad"] if added_n_m_s_per_rad else []
+    )
     return Description(f"damping {' '.join(parts)} of {', '.join(joints) or 'all joints'}{since(start_step)}")

@@ -12,7 +12,9 @@ from slrl.envs.timed import Timed, index, simulator
 class Force(Timed):
     """Writes ``xfrc_applied`` before every step: a reset of the simulation clears it."""
 
-    def __init__(self, env: gym.Env[Any, Any], body: str, newton: tuple[float, float, float], start_step: int) -> None:
+    def __init__(
+        self, env: gym.Env[Any, Any], body: str, newton: tuple[float, float, float], start_step: int
+    ) -> None:
         super().__init__(env, start_step)
         self._simulator = simulator(env, "force")
         self._body, self._newton = index(self._simulator.model, "body", body, "force"), np.array(newton)
@@ -27,7 +29,9 @@ class Force(Timed):
         self._simulator.data.xfrc_applied[self._body, :3] = 0.0
 
 
-def make(env: gym.Env[Any, Any], body: str, force_n: tuple[float, float, float], start_step: int = 0) -> gym.Env[Any, Any]:
+def make(
+    env: gym.Env[Any, Any], body: str, force_n: tuple[float, float, float], start_step: int = 0
+) -> gym.Env[Any, Any]:
     """Push ``body`` at its centre of mass with ``force_n`` newton along the world's x, y, z."""
     return Force(env, body, force_n, start_step)
 

@@ -11,7 +11,9 @@ from slrl.errors import BadInput
 ICE, RUBBER = (0.45, 0.75, 1.0, 1.0), (0.25, 0.25, 0.27, 1.0)  # in pictures
 
 
-def make(env: gym.Env[Any, Any], times: float, geoms: tuple[str, ...] = (), start_step: int = 0) -> gym.Env[Any, Any]:
+def make(
+    env: gym.Env[Any, Any], times: float, geoms: tuple[str, ...] = (), start_step: int = 0
+) -> gym.Env[Any, Any]:
     """Multiply sliding, torsional and rolling friction of ``geoms`` (all if none is named).
 
     MuJoCo takes the larger friction of the two geoms in a contact: with one of them unchanged, ice is only ice where
@@ -26,7 +28,9 @@ def make(env: gym.Env[Any, Any], times: float, geoms: tuple[str, ...] = (), star
         model.geom_friction[chosen] *= times
 
     ground = [geom for geom in chosen if int(model.geom_type[geom]) == PLANE]
-    return ModelChange(env, start_step, ("geom_friction",), change, "friction", ground, ICE if times < 1 else RUBBER)
+    return ModelChange(
+        env, start_step, ("geom_friction",), change, "friction", ground, ICE if times < 1 else RUBBER
+    )
 
 
 def describe(times: float, geoms: tuple[str, ...] = (), start_step: int = 0) -> Description:

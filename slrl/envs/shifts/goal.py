@@ -34,13 +34,21 @@ class Goal(Timed):
 
 def make(env: gym.Env[Any, Any], position_m: tuple[float, ...], start_step: int = 1) -> gym.Env[Any, Any]:
     """Move the goal to ``position_m`` (or the world's own unit); from step 1, since many worlds draw their goal in reset."""
-    goal = np.zeros(2) if hasattr(env.unwrapped, "maze") else getattr(env.unwrapped, "goal", None)  # a maze has none before reset
+    goal = (
+        np.zeros(2) if hasattr(env.unwrapped, "maze") else getattr(env.unwrapped, "goal", None)
+    )  # a maze has none before reset
     if not isinstance(goal, np.ndarray):
-        raise BadInput(f"the shift 'goal' cannot act on {type(env.unwrapped).__name__}: it has no position as its goal.")
+        raise BadInput(
+            f"the shift 'goal' cannot act on {type(env.unwrapped).__name__}: it has no position as its goal."
+        )
     if goal.shape != (len(position_m),):
-        raise BadInput(f"'position_m' of the shift 'goal' must have {goal.size} numbers here, not {len(position_m)}.")
+        raise BadInput(
+            f"'position_m' of the shift 'goal' must have {goal.size} numbers here, not {len(position_m)}."
+        )
     if start_step < 1:
-        raise BadInput(f"'start_step' of the shift 'goal' must be 1 or more, not {start_step}: before that, reset sets the goal.")
+        raise BadInput(
+            f"'start_step' of the shift 'goal' must be 1 or more, not {start_step}: before that, reset sets the goal."
+        )
     return Goal(env, np.array(position_m, np.float64), start_step)
 
 

@@ -35,11 +35,15 @@ def make(
 ) -> gym.Env[Any, Any]:
     """Lose each of the entries ``dims`` (all if none is named) with this probability in each step."""
     if not 0 <= probability_per_step <= 1:
-        raise BadInput(f"'probability_per_step' of the shift 'obs_dropout' must be 0 to 1, not {probability_per_step:g}.")
+        raise BadInput(
+            f"'probability_per_step' of the shift 'obs_dropout' must be 0 to 1, not {probability_per_step:g}."
+        )
     return ObsDropout(env, probability_per_step, entries(env, dims, "obs_dropout"), start_step)
 
 
 def describe(probability_per_step: float, dims: tuple[int, ...] = (), start_step: int = 0) -> Description:
     """The sensors in words."""
     which = f"entries {', '.join(map(str, dims))}" if dims else "all entries"
-    return Description(f"{which} of the observation lost in {probability_per_step:.0%} of the steps{since(start_step)}")
+    return Description(
+        f"{which} of the observation lost in {probability_per_step:.0%} of the steps{since(start_step)}"
+    )

@@ -13,13 +13,17 @@ from slrl.errors import BadInput
 class ObsNoise(Sensors):
     """Gaussian noise and a constant bias on chosen entries."""
 
-    def __init__(self, env: gym.Env[Any, Any], std: float, bias: float, dims: list[int], start_step: int) -> None:
+    def __init__(
+        self, env: gym.Env[Any, Any], std: float, bias: float, dims: list[int], start_step: int
+    ) -> None:
         super().__init__(env, start_step)
         self._std, self._bias, self._dims = std, bias, dims
 
     def sense(self, obs: np.ndarray) -> np.ndarray:
         obs = obs.copy()
-        obs[self._dims] += (self._bias + self._std * self.np_random.standard_normal(len(self._dims))).astype(obs.dtype)
+        obs[self._dims] += (self._bias + self._std * self.np_random.standard_normal(len(self._dims))).astype(
+            obs.dtype
+        )
         return obs
 
 

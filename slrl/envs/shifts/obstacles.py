@@ -26,13 +26,23 @@ class Obstacles(Timed):
 
         self._simulator = holder = simulator(env, shift)
         self._old = holder.model, holder.data
-        spec = holder.mujoco_spec() if hasattr(holder, "mujoco_spec") else mujoco.MjSpec.from_file(holder.fullpath)
+        spec = (
+            holder.mujoco_spec()
+            if hasattr(holder, "mujoco_spec")
+            else mujoco.MjSpec.from_file(holder.fullpath)
+        )
         names = [f"{shift} {number} of step {start_step}" for number in range(len(boxes))]
         taken = {geom.name for geom in spec.geoms}
         names = [name + "'" * sum(other.startswith(name) for other in taken) for name in names]
         for name, box in zip(names, boxes, strict=True):
             spec.worldbody.add_geom(
-                name=name, type=mujoco.mjtGeom.mjGEOM_BOX, pos=box[:3], size=box[3:], rgba=COLOUR, contype=1, conaffinity=1
+                name=name,
+                type=mujoco.mjtGeom.mjGEOM_BOX,
+                pos=box[:3],
+                size=box[3:],
+                rgba=COLOUR,
+                contype=1,
+                conaffinity=1,
             )
         model = spec.compile()
         for field in ("offwidth", "offheight"):
@@ -43,7 +53,9 @@ class Obstacles(Timed):
         if start_step > 0:
             self._stand(False)
 
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
         result = super().reset(seed=seed, options=options)
         if self.start_step == 0:
             self._refuse_inside()
@@ -85,7 +97,9 @@ class Obstacles(Timed):
                 at = ", ".join(f"{x:g}" for x in model.geom_pos[geom])
                 body = model.body(int(model.geom_bodyid[other])).name or "the world"
                 depth = f"{-contact.dist:.2g} m deep inside {body!r}"
-                raise BadInput(f"the obstacle at ({at}) m is {depth} at the start; move it or make it smaller.")
+                raise BadInput(
+                    f"the obstacle at ({at}) m is {depth} at the start; move it or make it smaller."
+                )
 
 
 def _take_over(old: Any, new: Any, added: list[int]) -> None:
@@ -97,14 +111,31 @@ def _take_over(old: Any, new: Any, added: list[int]) -> None:
         getattr(new, field)[others] = getattr(old, field)
     for field in ("gravity", "wind"):
         getattr(new.opt, field)[:] = getattr(old.opt, field)
-    new.opt.timestep, new.opt.density, new.opt.viscosity = old.opt.timestep, old.opt.density, old.opt.viscosity
+    new.opt.timestep, new.opt.density, new.opt.viscosity = (
+        old.opt.timestep,
+        old.opt.density,
+        old.opt.viscosity,
+    )
 
 
 _WRITTEN = (
-    "body_pos", "body_quat", "body_mass", "body_inertia", "dof_damping", "dof_armature", "dof_frictionloss", "jnt_range",
-    "jnt_stiffness", "actuator_gear", "actuator_gainprm", "actuator_biasprm", "actuator_ctrlrange", "eq_data", "site_pos",
+    "body_pos",
+    "body_quat",
+    "body_mass",
+    "body_inertia",
+    "dof_damping",
+    "dof_armature",
+    "dof_frictionloss",
+    "jnt_range",
+    "jnt_stiffness",
+    "actuator_gear",
+    "actuator_gainprm",
+    "actuator_biasprm",
+    "actuator_ctrlrange",
+    "eq_data",
+    "site_pos",
     "qpos_spring",
-)  # fmt: skip
+)
 
 
 def make(env: gym.Env[Any, Any], boxes_m: tuple[Box, ...], start_step: int = 0) -> gym.Env[Any, Any]:
@@ -114,7 +145,9 @@ def make(env: gym.Env[Any, Any], boxes_m: tuple[Box, ...], start_step: int = 0) 
         BadInput: if there is none, one has no size, or one is inside the robot as it starts.
     """
     if not boxes_m or any(min(box[3:]) <= 0 for box in boxes_m):
-        raise BadInput("'boxes_m' of the shift 'obstacles' needs boxes [x, y, z, half x, half y, half z] with sizes more than 0.")
+        raise BadInput(
+            "'boxes_m' of the shift 'obstacles' needs boxes [x, y, z, half x, half y, half z] with sizes more than 0."
+        )
     return Obstacles(env, boxes_m, start_step, "obstacles")
 
 

@@ -40,7 +40,9 @@ def make(env: gym.Env[Any, Any], joints_m_or_rad: dict[str, float], start_step: 
     """Set hinges (rad) and slides (m) by name: ``{ rooty = 3.0 }``."""
     for name, value in joints_m_or_rad.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise BadInput(f"{name!r} in 'joints_m_or_rad' of the shift 'start_state' must be a number, not {value!r}.")
+            raise BadInput(
+                f"{name!r} in 'joints_m_or_rad' of the shift 'start_state' must be a number, not {value!r}."
+            )
     if not joints_m_or_rad:
         raise BadInput("'joints_m_or_rad' of the shift 'start_state' needs at least one joint.")
     return StartState(env, joints_m_or_rad, start_step)

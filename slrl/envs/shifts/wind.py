@@ -16,7 +16,9 @@ CALM: Range = (0.0, 0.0)
 class Wind(Timed):
     """Uniform drift per step, drawn from the environment's own generator, in units per step; its direction may turn."""
 
-    def __init__(self, env: gym.Env[Any, Any], x: Range, y: Range, turn_rad_per_step: float, start_step: int) -> None:
+    def __init__(
+        self, env: gym.Env[Any, Any], x: Range, y: Range, turn_rad_per_step: float, start_step: int
+    ) -> None:
         super().__init__(env, start_step)
         self._range = np.array([x, y]).T
         self._turn = turn_rad_per_step
@@ -52,7 +54,9 @@ def make(
 ) -> gym.Env[Any, Any]:
     """Wrap ``env``; each range is [lowest, highest] drift per step, and the mean drift turns counter-clockwise."""
     if not hasattr(env.unwrapped, "wind_low"):
-        raise BadInput(f"the shift 'wind' cannot act on {type(env.unwrapped).__name__}: it has no air (`wind_low`, `wind_high`).")
+        raise BadInput(
+            f"the shift 'wind' cannot act on {type(env.unwrapped).__name__}: it has no air (`wind_low`, `wind_high`)."
+        )
     for low, high in (x_units_per_step, y_units_per_step):
         if low > high:
             raise BadInput(f"a wind range is [lowest, highest], not [{low}, {high}].")
@@ -60,7 +64,10 @@ def make(
 
 
 def describe(
-    x_units_per_step: Range = CALM, y_units_per_step: Range = CALM, turn_deg_per_step: float = 0.0, start_step: int = 0
+    x_units_per_step: Range = CALM,
+    y_units_per_step: Range = CALM,
+    turn_deg_per_step: float = 0.0,
+    start_step: int = 0,
 ) -> Description:
     """Mean drift in words and as an arrow, which a wind that turns has not."""
     x, y = sum(x_units_per_step) / 2, sum(y_units_per_step) / 2

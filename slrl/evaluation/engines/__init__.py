@@ -93,7 +93,9 @@ def record_error(runs: Path, life: Settings, text: str) -> Ended:
     sentence = text.rstrip().rpartition("\n")[2]
     try:
         folder = made_folder(folder_of(runs, life))
-        write_text(folder / "settings.toml", tomli_w.dumps(life.table(load_prior(life.prior, quiet=True).sha256)))
+        write_text(
+            folder / "settings.toml", tomli_w.dumps(life.table(load_prior(life.prior, quiet=True).sha256))
+        )
         write_text(folder / ERROR, text.rstrip() + "\n")
     except (OSError, BadInput) as error:
         sentence += f" It could not be written down either: {error}"

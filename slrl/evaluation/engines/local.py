@@ -19,10 +19,16 @@ from slrl.errors import BadInput
 from slrl.evaluation.engines import Ended, live, record_error
 from slrl.lives.run import Settings
 
-PRELOADED = ("matplotlib.figure", "matplotlib.backends.backend_agg", "safetensors.torch")  # else every life imports them anew
+PRELOADED = (
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "safetensors.torch",
+)  # else every life imports them anew
 
 
-def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]) -> Iterator[tuple[Settings, Ended]]:
+def run(
+    todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
+) -> Iterator[tuple[Settings, Ended]]:
     """Each life and how it ended, as they end.
 
     Raises:
@@ -48,7 +54,9 @@ def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, A
                     ended: Ended = pipe.recv()
                 except EOFError:  # it is gone without a word
                     process.join()
-                    ended = record_error(runs, life, f"the process of the life died (exit code {process.exitcode}).")
+                    ended = record_error(
+                        runs, life, f"the process of the life died (exit code {process.exitcode})."
+                    )
                 process.join()
                 pipe.close()
                 yield life, ended
@@ -68,7 +76,9 @@ def _context() -> BaseContext:
 
 def _live(pipe: Connection, life: Settings, runs: Path) -> None:
     """One life, in a process of its own."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who is asked to stop is the one who started us, and he ends us
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # who is asked to stop is the one who started us, and he ends us
     threading.Thread(target=_die_with_parent, args=(pipe,), daemon=True).start()
     pipe.send(live(life, runs))
 

@@ -22,7 +22,9 @@ KNOCK_S = 5.0
 CARRIED = ("SLRL_CACHE", "MINARI_DATASETS_PATH", "MUJOCO_GL")  # from here to where a life is lived
 
 
-def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]) -> Iterator[tuple[Settings, Ended]]:
+def run(
+    todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
+) -> Iterator[tuple[Settings, Ended]]:
     """Each life and how it ended, as they end. Ctrl-C cancels those that are left.
 
     Raises:
@@ -30,11 +32,15 @@ def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, A
     """
     settings = _checked(options)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is told to anybody
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # lives without a GPU leave CUDA's variables alone
+    os.environ.setdefault(
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"
+    )  # lives without a GPU leave CUDA's variables alone
     try:
         import ray
     except ModuleNotFoundError:
-        raise BadInput("the engine ray needs the package ray; install it with: pip install 'slrl[ray]'.") from None
+        raise BadInput(
+            "the engine ray needs the package ray; install it with: pip install 'slrl[ray]'."
+        ) from None
     address = os.environ.get("RAY_ADDRESS", "auto") if settings["address"] == "auto" else settings["address"]
     own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
     try:
@@ -45,9 +51,15 @@ def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, A
         hint = "`ray start --head` starts one, and address=local needs none"
         raise BadInput(f"there is no Ray cluster to be reached at {address!r} ({reason}); {hint}.") from None
     task = ray.remote(_live).options(
-        num_cpus=1, memory=int(settings["memory_gb"] * 2**30), max_retries=settings["tries"] - 1, scheduling_strategy="SPREAD"
+        num_cpus=1,
+        memory=int(settings["memory_gb"] * 2**30),
+        max_retries=settings["tries"] - 1,
+        scheduling_strategy="SPREAD",
     )
-    about = {key: os.environ[key] for key in CARRIED if key in os.environ}, [path for path in sys.path if path]
+    about = (
+        {key: os.environ[key] for key in CARRIED if key in os.environ},
+        [path for path in sys.path if path],
+    )
     waiting, running = list(reversed(todo)), dict[Any, Settings]()
     try:
         while waiting or running:
@@ -60,7 +72,9 @@ def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, A
                     ended: Ended = ray.get(done)
                 except ray.exceptions.RayError as error:
                     reason = str(error).strip().partition("\n")[0]
-                    ended = record_error(runs, life, f"{error}\nits worker was lost {settings['tries']} times: {reason}")
+                    ended = record_error(
+                        runs, life, f"{error}\nits worker was lost {settings['tries']} times: {reason}"
+                    )
                 yield life, ended
     finally:
         for left in running:
@@ -85,7 +99,9 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
             raise unknown("option of the engine ray:", key, DEFAULTS)
     settings = {**DEFAULTS, **options}
     if not (isinstance(settings["memory_gb"], int | float) and settings["memory_gb"] > 0):
-        raise BadInput(f"memory_gb of the engine ray must be a number above 0, not {settings['memory_gb']!r}.")
+        raise BadInput(
+            f"memory_gb of the engine ray must be a number above 0, not {settings['memory_gb']!r}."
+        )
     if type(settings["tries"]) is not int or settings["tries"] < 1:
         raise BadInput(f"tries of the engine ray must be 1 or more, not {settings['tries']!r}.")
     if not isinstance(settings["address"], str):

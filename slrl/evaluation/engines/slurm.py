@@ -19,7 +19,9 @@ TRIES = 2  # of a life whose job died: of a lost node, or one that was killed
 LOOK_EVERY_S = 1.0
 
 
-def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]) -> Iterator[tuple[Settings, Ended]]:
+def run(
+    todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
+) -> Iterator[tuple[Settings, Ended]]:
     """Each life and how it ended, as they end. Ctrl-C cancels the jobs that are left.
 
     Raises:
@@ -28,14 +30,18 @@ def run(todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, A
     try:
         import submitit
     except ModuleNotFoundError:
-        raise BadInput("the engine slurm needs the package submitit; install it with: pip install 'slrl[slurm]'.") from None
+        raise BadInput(
+            "the engine slurm needs the package submitit; install it with: pip install 'slrl[slurm]'."
+        ) from None
     settings = {**DEFAULTS, "slurm_array_parallelism": jobs, **options}
     cluster = settings.pop("cluster", "slurm")
     try:
         executor = submitit.AutoExecutor(folder=made_folder(runs / ".slurm"), cluster=cluster)
         executor.update_parameters(**settings)
     except (RuntimeError, NameError, TypeError, ValueError) as error:
-        raise BadInput(f"submitit cannot use the cluster {cluster!r} with these options: {str(error).splitlines()[0]}") from None
+        raise BadInput(
+            f"submitit cannot use the cluster {cluster!r} with these options: {str(error).splitlines()[0]}"
+        ) from None
     waiting, tries = [(life, 1) for life in reversed(todo)], dict[Any, tuple[Settings, int]]()
     try:
         while waiting or tries:

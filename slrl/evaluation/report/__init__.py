@@ -12,7 +12,13 @@ FORMS = ("html", "md", "csv", "png")
 
 
 def report(
-    runs: Path, out: Path | None = None, *, form: str | None = None, seed: int = 0, animations: bool = True, quiet: bool = True
+    runs: Path,
+    out: Path | None = None,
+    *,
+    form: str | None = None,
+    seed: int = 0,
+    animations: bool = True,
+    quiet: bool = True,
 ) -> tuple[str, list[str]]:
     """Write the report of all lives under ``runs`` to ``out``.
 
@@ -34,7 +40,9 @@ def report(
         raise BadInput(f"{out} is a folder; name a file for the report.")
     form = form or (out.suffix.removeprefix(".") if out else "html")
     if form not in FORMS:
-        raise BadInput(f"{out} must end in .{', .'.join(FORMS)}, or a format must be named: {', '.join(FORMS)}.")
+        raise BadInput(
+            f"{out} must end in .{', .'.join(FORMS)}, or a format must be named: {', '.join(FORMS)}."
+        )
     if form == "png" and out is None:
         raise BadInput("a figure needs a file; name one that ends in .png.")
     if out is not None:
@@ -50,7 +58,9 @@ def report(
     if out is not None:
         try:
             with replacing(out) as temporary:
-                figure.draw(temporary, found) if form == "png" else temporary.write_text(text, encoding="utf-8")
+                figure.draw(temporary, found) if form == "png" else temporary.write_text(
+                    text, encoding="utf-8"
+                )
         except OSError as error:
             raise BadInput(f"cannot write {out}: {error.strerror}.") from None
     return text, [*found.problems, *problems]

@@ -46,13 +46,17 @@ class Chapter:
         if len(names) == 1:
             return f"Only {names[0]} lived here."
         if self.fastest is not None:
-            return f"{self.fastest} is faster than {'the other' if len(names) == 2 else 'each of the others'}."
+            return (
+                f"{self.fastest} is faster than {'the other' if len(names) == 2 else 'each of the others'}."
+            )
         fewest = min((len(one) for contest in self.contests for one, _ in contest.pairs), default=0)
         if fewest < verdict.FEW:
             needed = f"that takes {verdict.FEW} seeds that all have lived, and there are {fewest}"
             return f"No adapter can be called the fastest: {needed}."
         left = verdict.unbeaten(names, self.contests)
-        return f"No adapter is shown to be the fastest; not shown to be slower than another: {', '.join(left)}."
+        return (
+            f"No adapter is shown to be the fastest; not shown to be slower than another: {', '.join(left)}."
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,9 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
     names = sorted({one.scenario for one in told})
     chapters = []
     for name in names:
-        here = sorted((one for one in told if one.scenario == name), key=lambda one: adapters.index(one.adapter))
+        here = sorted(
+            (one for one in told if one.scenario == name), key=lambda one: adapters.index(one.adapter)
+        )
         lives = {(name, one.adapter): one.lives for one in here}
         seeds = {(name, one.adapter): one.seeds for one in here}
         met = verdict.contests(lives, seeds, [one.adapter for one in here], rng)
@@ -100,9 +106,14 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
         chapters.append(Chapter(name, _scenario(runs, here[0].rows[0]), tuple(here), tuple(met), best))
     shared = tuple(chapter.name for chapter in chapters if len(chapter.standings) == len(adapters))
     return Evidence(
-        runs=runs, rows=tuple(found.rows), adapters=tuple(adapters), chapters=tuple(chapters), shared=shared,
-        totals=tuple(_totals(told, adapters, shared, rng)), problems=(*found.problems, *left_out),
-    )  # fmt: skip
+        runs=runs,
+        rows=tuple(found.rows),
+        adapters=tuple(adapters),
+        chapters=tuple(chapters),
+        shared=shared,
+        totals=tuple(_totals(told, adapters, shared, rng)),
+        problems=(*found.problems, *left_out),
+    )
 
 
 def _in_order(told: list[Standing]) -> list[str]:
@@ -126,7 +137,9 @@ def _scenario(runs: Path, row: Row) -> Scenario | None:
     return lived
 
 
-def _totals(told: list[Standing], adapters: list[str], shared: tuple[str, ...], rng: np.random.Generator) -> Iterator[Total]:
+def _totals(
+    told: list[Standing], adapters: list[str], shared: tuple[str, ...], rng: np.random.Generator
+) -> Iterator[Total]:
     for name in adapters:
         lives = [one.lives for one in told if one.adapter == name and one.scenario in shared and one.known]
         if len(shared) > 1 and len(lives) == len(shared):

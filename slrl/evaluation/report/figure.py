@@ -28,10 +28,18 @@ def draw(path: Path, evidence: Evidence) -> None:
     for axes, chapter in zip(grid.flat, evidence.chapters, strict=False):
         _draw_curves(axes, chapter, evidence.adapters)
     handles = [
-        grid[0, 0].plot([], [], color=LIGHT[i % len(LIGHT)], ls=DASHES[i // len(LIGHT) % 3], label=_plain(name))[0]
+        grid[0, 0].plot(
+            [], [], color=LIGHT[i % len(LIGHT)], ls=DASHES[i // len(LIGHT) % 3], label=_plain(name)
+        )[0]
         for i, name in enumerate(evidence.adapters)
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(6, max(1, len(handles))), frameon=False, fontsize=9)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=min(6, max(1, len(handles))),
+        frameon=False,
+        fontsize=9,
+    )
     figure.savefig(path, dpi=150, format="png")
 
 

@@ -37,7 +37,11 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "breakable": lambda name: Markup("_<wbr>").join(escape(part) for part in name.split("_")),
@@ -55,11 +59,21 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
     ]
     settings, versions, lives = _lives(evidence, anchors, problems)
     text = environment.get_template("page.html.j2").render(
-        evidence=evidence, cards=cards, lives=lives, settings=settings, versions=versions, few=verdict.FEW,
-        totals=_totals(evidence), script=script, style=f"{_palette()}\n{style}", modes=MODES, version=__version__,
-        problems=[*evidence.problems, *problems], colours={name: svg.look(i) for i, name in enumerate(evidence.adapters)},
+        evidence=evidence,
+        cards=cards,
+        lives=lives,
+        settings=settings,
+        versions=versions,
+        few=verdict.FEW,
+        totals=_totals(evidence),
+        script=script,
+        style=f"{_palette()}\n{style}",
+        modes=MODES,
+        version=__version__,
+        problems=[*evidence.problems, *problems],
+        colours={name: svg.look(i) for i, name in enumerate(evidence.adapters)},
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )  # fmt: skip
+    )
     return text, problems
 
 
@@ -114,7 +128,13 @@ class Card:
 
 
 def _card(
-    evidence: Evidence, chapter: Chapter, anchors: dict[str, str], problems: list[str], *, animations: bool, quiet: bool
+    evidence: Evidence,
+    chapter: Chapter,
+    anchors: dict[str, str],
+    problems: list[str],
+    *,
+    animations: bool,
+    quiet: bool,
 ) -> Card:
     moving = still = unseen = ""
     if animations and chapter.scenario is None:
@@ -127,7 +147,10 @@ def _card(
     if unseen:
         problems.append(f"{chapter.name} is shown without an animation: {unseen}")
     plane = None if chapter.scenario is None else chapter.scenario.plane
-    shown = {one.adapter: list(_typical(evidence.runs, one, anchors, chapter, problems)) for one in chapter.standings}
+    shown = {
+        one.adapter: list(_typical(evidence.runs, one, anchors, chapter, problems))
+        for one in chapter.standings
+    }
     curves = [life.curve[np.isfinite(life.curve)] for lives in shown.values() for _, life in lives]
     values = np.concatenate([*curves, np.zeros(0)])
     limits = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
@@ -141,11 +164,17 @@ def _card(
     ]
     everyone = [life for lives in shown.values() for _, life in lives]
     return Card(
-        chapter=chapter, anchor=f"scenario-{evidence.chapters.index(chapter) + 1}", moving=moving, still=still, unseen=unseen,
-        chart=svg.survival(chapter, evidence.adapters, anchors), told=told, has_modes=any(life.modes for life in everyone),
+        chapter=chapter,
+        anchor=f"scenario-{evidence.chapters.index(chapter) + 1}",
+        moving=moving,
+        still=still,
+        unseen=unseen,
+        chart=svg.survival(chapter, evidence.adapters, anchors),
+        told=told,
+        has_modes=any(life.modes for life in everyone),
         contests=[[line.strip() for line in verdict.verdict(contest)] for contest in chapter.contests],
         traced=_traced(chapter, limits),
-    )  # fmt: skip
+    )
 
 
 def _traced(chapter: Chapter, limits: tuple[float, float]) -> str:
@@ -170,7 +199,9 @@ def _typical(
         try:
             life = _shown(runs / row.folder, row, anchors[row.folder], chapter)
         except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error) as error:
-            problems.append(f"{row.folder} cannot be drawn: its life.npz or metrics.csv is missing or damaged ({error}).")
+            problems.append(
+                f"{row.folder} cannot be drawn: its life.npz or metrics.csv is missing or damaged ({error})."
+            )
             continue
         yield " and ".join(names), life
 
@@ -189,10 +220,14 @@ def _shown(folder: Path, row: Row, anchor: str, chapter: Chapter) -> Shown:
                 columns.setdefault(key, []).append((values["life/step"], value))
     kept = {key: np.array(pairs).T for key, pairs in columns.items() if key != "life/step" and len(pairs) > 1}
     return Shown(
-        seed=row.seed, words=svg.ended(row.outcome, row.steps), anchor=anchor, path=path,
+        seed=row.seed,
+        words=svg.ended(row.outcome, row.steps),
+        anchor=anchor,
+        path=path,
         curve=progress if np.isfinite(progress).any() else np.cumsum(reward),
-        modes=tuple(trace.modes_of(metrics, row.steps)), metrics={key: (pair[0], pair[1]) for key, pair in kept.items()},
-    )  # fmt: skip
+        modes=tuple(trace.modes_of(metrics, row.steps)),
+        metrics={key: (pair[0], pair[1]) for key, pair in kept.items()},
+    )
 
 
 def _metrics(lives: Sequence[tuple[int, Shown]]) -> Iterator[tuple[str, Any]]:
@@ -207,7 +242,9 @@ def _totals(evidence: Evidence) -> Any:
     """The drawing of the performance profiles, if there are any."""
     if not evidence.totals:
         return None
-    return svg.profile([(evidence.adapters.index(total.adapter), total.adapter, total.profile) for total in evidence.totals])
+    return svg.profile(
+        [(evidence.adapters.index(total.adapter), total.adapter, total.profile) for total in evidence.totals]
+    )
 
 
 # --- a section per life ------------------------------------------------------------------------------------------------------
@@ -248,7 +285,9 @@ def _lives(
         except (OSError, ValueError, AttributeError) as error:
             problems.append(f"{row.folder} changed while it was read: {error}.")
             text, found = "", {}
-        known = "\n".join(f"{key:<18} {value}" for key, value in found.items()) if isinstance(found, dict) else ""
+        known = (
+            "\n".join(f"{key:<18} {value}" for key, value in found.items()) if isinstance(found, dict) else ""
+        )
         of = f"{row.adapter} in {row.scenario}"
         own = settings.setdefault(row.settings_sha256, Shared(f"settings-{len(settings) + 1}", of, text))
         under = versions.setdefault(known, Shared(f"versions-{len(versions) + 1}", of, known))

@@ -69,7 +69,9 @@ class _Axis:
             unit *= 1 if self.budget / unit >= 4 else 0.5 if self.budget / unit >= 2 else 0.25
             wanted = [unit * i for i in range(12)]
         kept = [float(self.budget)]
-        for step in sorted((step for step in wanted if self._first <= step < self.budget), key=lambda step: _roundness(step)):
+        for step in sorted(
+            (step for step in wanted if self._first <= step < self.budget), key=lambda step: _roundness(step)
+        ):
             if all(abs(self(step) - self(other)) > 38 for other in kept):
                 kept.append(step)
         return sorted(kept)
@@ -187,7 +189,12 @@ def _dots(one: Standing, axis: _Axis, colour: int, y: float, anchors: dict[str, 
 
 def ended(outcome: str, steps: int) -> str:
     """In words."""
-    words = {"success": "home after", "timeout": "not home after", "failure": "failed after", "interrupted": "cut short after"}
+    words = {
+        "success": "home after",
+        "timeout": "not home after",
+        "failure": "failed after",
+        "interrupted": "cut short after",
+    }
     return f"{words.get(outcome, outcome)} {steps:,} steps"
 
 
@@ -203,7 +210,9 @@ def trace(life: Shown, plane: Plane | None, limits: tuple[float, float]) -> Mark
         width, height, goal, what = 180.0, 110.0, "", "progress"
         spots = _progress(life.curve, limits, width, height)
     strip = 10 if life.modes else 0
-    parts = [f'<svg class="trace" viewBox="-4 -4 {width + 8:g} {height + strip + 8:g}" width="{width + 8:g}" role="img"']
+    parts = [
+        f'<svg class="trace" viewBox="-4 -4 {width + 8:g} {height + strip + 8:g}" width="{width + 8:g}" role="img"'
+    ]
     parts.append(f' aria-label="{escape(f"{what} of seed {life.seed}, {life.words}")}">')
     parts.append(f'<rect class="paper" width="{width:g}" height="{height:g}"/>{goal}')
     if len(spots):
@@ -235,7 +244,10 @@ def _path(path: F64, plane: Plane) -> tuple[float, float, F64, str]:
     kept = np.clip(kept[np.isfinite(kept).all(1)], (x0, y0), (x1, y1))
     goal = ""
     if plane.goal is not None:
-        (x, y), radius = places(np.array(plane.goal, np.float64)), max(4.0, plane.goal_radius * float(scale[0]))
+        (x, y), radius = (
+            places(np.array(plane.goal, np.float64)),
+            max(4.0, plane.goal_radius * float(scale[0])),
+        )
         goal = f'<circle class="goal" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"/>'
     return width, height, places(kept), goal
 
@@ -264,10 +276,15 @@ def metric(name: str, lives: Sequence[tuple[int, Shown]]) -> Markup:
     known = [(which, *life.metrics[name]) for which, life in lives if name in life.metrics]
     values = np.concatenate([value for _, _, value in known])
     low, high = float(values.min()), float(values.max())
-    parts = [f'<svg class="spark" viewBox="0 0 160 52" role="img" aria-label="{escape(name)}, {short(low)} to {short(high)}">']
+    parts = [
+        f'<svg class="spark" viewBox="0 0 160 52" role="img" aria-label="{escape(name)}, {short(low)} to {short(high)}">'
+    ]
     for which, steps, value in known:
         kept = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 80)).astype(int))
-        x, y = steps[kept] / max(steps[-1], 1) * 156 + 2, (high - value[kept]) / max(high - low, 1e-12) * 48 + 2
+        x, y = (
+            steps[kept] / max(steps[-1], 1) * 156 + 2,
+            (high - value[kept]) / max(high - low, 1e-12) * 48 + 2,
+        )
         points = " ".join(f"{a:.0f},{b:.1f}" for a, b in zip(x, y, strict=True))
         parts.append(f'<polyline class="w{which}" points="{points}"/>')
     return Markup("".join([*parts, "</svg>"]))
@@ -277,15 +294,22 @@ def profile(totals: Sequence[tuple[int, str, Profile]]) -> Markup:
     """Performance profiles: which share of the lives scores at least so much. Each adapter with its colour and name."""
     bottom = TOP + CURVES
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {bottom + 40}" role="img" ']
-    parts.append('aria-label="Performance profiles: which share of the lives scores at least so much. The table has the means.">')
+    parts.append(
+        'aria-label="Performance profiles: which share of the lives scores at least so much. The table has the means.">'
+    )
     parts += _shares(bottom)
     parts.append(f'<text class="what" x="4" y="{TOP + 19}">of the lives</text>')
-    parts.append(f'<text class="what" x="{WIDTH - RIGHT}" y="{bottom + 34}" text-anchor="end">score of at least</text>')
+    parts.append(
+        f'<text class="what" x="{WIDTH - RIGHT}" y="{bottom + 34}" text-anchor="end">score of at least</text>'
+    )
 
     def x(score: float) -> float:
         return round(LEFT + score * (WIDTH - LEFT - RIGHT), 1)
 
-    parts += [f'<text x="{x(score)}" y="{bottom + 17}" text-anchor="middle">{score:g}</text>' for score in (0, 0.5, 1)]
+    parts += [
+        f'<text x="{x(score)}" y="{bottom + 17}" text-anchor="middle">{score:g}</text>'
+        for score in (0, 0.5, 1)
+    ]
     for colour, name, found in totals:
         at = [x(float(score)) for score in found.score]
         line, low, high = (

@@ -8,27 +8,51 @@ from slrl.evaluation.stats import Interval
 from slrl.evaluation.verdict import Standing
 
 COLUMNS = (
-    "scenario", "adapter", "lives", "came_home", "success_rate", "success_rate_low", "success_rate_high", "median_steps",
-    "median_steps_low", "median_steps_high", "restricted_mean_steps", "restricted_mean_steps_low", "restricted_mean_steps_high",
-    "life_steps", "optimum_steps", "fastest",
-)  # fmt: skip
+    "scenario",
+    "adapter",
+    "lives",
+    "came_home",
+    "success_rate",
+    "success_rate_low",
+    "success_rate_high",
+    "median_steps",
+    "median_steps_low",
+    "median_steps_high",
+    "restricted_mean_steps",
+    "restricted_mean_steps_low",
+    "restricted_mean_steps_high",
+    "life_steps",
+    "optimum_steps",
+    "fastest",
+)
 
 
 def markdown(evidence: Evidence) -> tuple[str, list[str]]:
     """Scenario × adapter, and each life: for a README or a paper's appendix."""
     if not evidence.chapters:
-        return "\n".join(["No lives yet.", "", *(f"* Note: {problem}" for problem in evidence.problems)]) + "\n", []
-    lines = ["| scenario | budget | optimum | " + " | ".join(_escaped(name) for name in evidence.adapters) + " |"]
+        return "\n".join(
+            ["No lives yet.", "", *(f"* Note: {problem}" for problem in evidence.problems)]
+        ) + "\n", []
+    lines = [
+        "| scenario | budget | optimum | " + " | ".join(_escaped(name) for name in evidence.adapters) + " |"
+    ]
     lines.append("|---|--:|--:|" + "---|" * len(evidence.adapters))
     for chapter in evidence.chapters:
         cells = [_cell(chapter.standing(name), name == chapter.fastest) for name in evidence.adapters]
         optimum = f"{chapter.optimum:,.0f}" if chapter.optimum else "unknown"
-        lines.append(f"| {_escaped(chapter.name)} | {chapter.budget:,.0f} | {optimum} | {' | '.join(cells)} |")
-    lines += ["", "Each cell: lives that came home, and the restricted mean of the steps with its 95 % interval."]
+        lines.append(
+            f"| {_escaped(chapter.name)} | {chapter.budget:,.0f} | {optimum} | {' | '.join(cells)} |"
+        )
+    lines += [
+        "",
+        "Each cell: lives that came home, and the restricted mean of the steps with its 95 % interval.",
+    ]
     marked = "**Bold**: shown to be faster than each other adapter there (log-rank tests after Holm, and intervals)."
     none = "No adapter is marked as the fastest of a scenario: these lives do not show it."
     lines.append(marked if any(chapter.fastest for chapter in evidence.chapters) else none)
-    lines += [f"* {chapter.name}: {chapter.conclusion()}".replace("<", "&lt;") for chapter in evidence.chapters]
+    lines += [
+        f"* {chapter.name}: {chapter.conclusion()}".replace("<", "&lt;") for chapter in evidence.chapters
+    ]
     lines += [f"* Note: {problem}".replace("<", "&lt;") for problem in evidence.problems]
     return "\n".join(lines) + "\n", []
 
@@ -59,9 +83,20 @@ def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
         for one in chapter.standings:
             median = one.median or Interval(float("inf"), float("inf"), float("inf"))
             optimum = f"{chapter.optimum:.0f}" if chapter.optimum else ""
-            figures = [f"{value:.6g}" for value in one.rate] + [f"{value:.8g}" for value in (*median, *one.mean)]
+            figures = [f"{value:.6g}" for value in one.rate] + [
+                f"{value:.8g}" for value in (*median, *one.mean)
+            ]
             fastest = int(one.adapter == chapter.fastest)
             writer.writerow(
-                [one.scenario, one.adapter, len(one.rows), one.home, *figures, f"{chapter.budget:.0f}", optimum, fastest]
+                [
+                    one.scenario,
+                    one.adapter,
+                    len(one.rows),
+                    one.home,
+                    *figures,
+                    f"{chapter.budget:.0f}",
+                    optimum,
+                    fastest,
+                ]
             )
     return text.getvalue(), []

@@ -24,8 +24,12 @@ class Sac:
     device: torch.device
     hidden: tuple[int, ...] = (256, 256)
     critics: int = 2  # K
-    target_subset: int | None = None  # targets take the smallest of this many critics, drawn anew each update; all if unset
-    actor_subset: Literal["min", "mean"] = "min"  # what the policy climbs: SAC the smallest, RLPD the mean of the critics
+    target_subset: int | None = (
+        None  # targets take the smallest of this many critics, drawn anew each update; all if unset
+    )
+    actor_subset: Literal["min", "mean"] = (
+        "min"  # what the policy climbs: SAC the smallest, RLPD the mean of the critics
+    )
     layer_norm: bool = False  # in the critics (RLPD)
     discount: float = 0.99  # γ per step
     polyak: float = 0.005  # τ: how far the targets move towards the critics per update
@@ -52,7 +56,9 @@ class Sac:
         )
         self.target = [p.detach().clone() for p in self.critic]
         self.log_temperature = torch.tensor([math.log(self.initial_temperature)], device=self.device)
-        self._critic_values = [p.detach() for p in self.critic]  # same memory, no gradient: the actor's loss needs none there
+        self._critic_values = [
+            p.detach() for p in self.critic
+        ]  # same memory, no gradient: the actor's loss needs none there
         self.entropy_goal = -float(self.action_dim) if self.target_entropy is None else self.target_entropy
         self.reset_optimisers()
         wrap = torch.compile if self.compile else (lambda function: function)
@@ -77,7 +83,9 @@ class Sac:
         u = torch.addcmul(mean, log_std.exp(), noise)
         # log N(u; μ, σ) - log(1 - tanh² u), the latter as 2 (log 2 - u - softplus(-2u)), which does not cancel for large u
         terms = 2.0 * (u + F.softplus(-2.0 * u)) - log_std - 0.5 * noise.square()
-        return torch.tanh(u), terms.sum(-1) - self.action_dim * (0.5 * math.log(2 * math.pi) + 2 * math.log(2))
+        return torch.tanh(u), terms.sum(-1) - self.action_dim * (
+            0.5 * math.log(2 * math.pi) + 2 * math.log(2)
+        )
 
     def log_prob(self, obs: Tensor, action: Tensor) -> Tensor:
         """log π(a|s) (B,) of given actions; those on the bounds are moved 0.001 inside, where the density is finite."""
@@ -103,7 +111,9 @@ class Sac:
 
     def noise(self, size: int) -> Tensor:
         """(size, A) standard normal numbers from the agent's own generator."""
-        return torch.randn(size, self.action_dim, generator=self.generator, device=self.generator.device).to(self.device)
+        return torch.randn(size, self.action_dim, generator=self.generator, device=self.generator.device).to(
+            self.device
+        )
 
     # -- learning ----------------------------------------------------------------------------------------------
 
@@ -125,8 +135,14 @@ class Sac:
         self.actor_optimiser.step(torch.autograd.grad(actor_loss, self.actor))
         entropy = -log_prob.detach().mean()
         temperature = self.log_temperature.exp()
-        self.temperature_optimiser.step([temperature * (entropy - self.entropy_goal)])  # of L_α = α (H - H_goal), by log α
-        return metrics | {"agent/actor_loss": actor_loss.detach(), "agent/entropy": entropy, "agent/temperature": temperature}
+        self.temperature_optimiser.step(
+            [temperature * (entropy - self.entropy_goal)]
+        )  # of L_α = α (H - H_goal), by log α
+        return metrics | {
+            "agent/actor_loss": actor_loss.detach(),
+            "agent/entropy": entropy,
+            "agent/temperature": temperature,
+        }
 
     def critic_loss(
         self,
@@ -164,9 +180,9 @@ class Sac:
         """Which critics the next target takes the smallest of; None for all."""
         if self.target_subset is None or self.target_subset >= self.critics:
             return None
-        return torch.randperm(self.critics, generator=self.generator, device=self.generator.device)[: self.target_subset].to(
-            self.device
-        )
+        return torch.randperm(self.critics, generator=self.generator, device=self.generator.device)[
+            : self.target_subset
+        ].to(self.device)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Matrix products in bfloat16 where the settings say so; losses and distributions stay float32."""
@@ -195,7 +211,11 @@ class Sac:
 
     def state_dict(self) -> State:
         """Everything, down to the optimisers and the generator: a loaded agent goes on exactly as the saved one."""
-        state = {f"{name}.{i}": t.detach().clone() for name, tensors in self._tensors().items() for i, t in enumerate(tensors)}
+        state = {
+            f"{name}.{i}": t.detach().clone()
+            for name, tensors in self._tensors().items()
+            for i, t in enumerate(tensors)
+        }
         return state | {"generator": self.generator.get_state()}
 
     @torch.no_grad()
@@ -212,7 +232,9 @@ class FrozenValue:
 
     def __init__(self, agent: Sac) -> None:
         self._normaliser, self._layer_norm = agent.normaliser, agent.layer_norm
-        self._actor, self._critic = ([p.detach().clone() for p in params] for params in (agent.actor, agent.critic))
+        self._actor, self._critic = (
+            [p.detach().clone() for p in params] for params in (agent.actor, agent.critic)
+        )
 
     @torch.no_grad()
     def q(self, obs: Tensor, action: Tensor) -> Tensor:
@@ -235,7 +257,10 @@ def check(settings: Mapping[str, Any]) -> str | None:
     """What is wrong with the values, if anything."""
     if not settings["hidden"] or min(settings["hidden"]) < 1 or settings["critics"] < 1:
         return "hidden must list layers of 1 or more units, and critics must be 1 or more"
-    if settings.get("target_subset") is not None and not 1 <= settings["target_subset"] <= settings["critics"]:
+    if (
+        settings.get("target_subset") is not None
+        and not 1 <= settings["target_subset"] <= settings["critics"]
+    ):
         return f"target_subset must be between 1 and critics ({settings['critics']}), not {settings['target_subset']}"
     if not 0 <= settings["discount"] < 1 or not 0 < settings["polyak"] <= 1:
         return "discount must be at least 0 and less than 1, and polyak more than 0 and at most 1"

@@ -50,7 +50,9 @@ class Gail:
 
     def __post_init__(self) -> None:
         self._normaliser = Normaliser(self.prior, self.device)
-        self._own = self.prior.obs.shape[1] - self.prior.latent_size  # a latent would give the life away at a glance
+        self._own = (
+            self.prior.obs.shape[1] - self.prior.latent_size
+        )  # a latent would give the life away at a glance
         inputs = self._own + (self.prior.action.shape[1] if self.on == "state_action" else 0)
         self.params = mlp_params((inputs, *self.hidden, 1), self.generator, self.device)
         self._optimiser = Adam(self.params, self.lr)
@@ -66,7 +68,9 @@ class Gail:
         label = torch.cat([torch.ones_like(prior.reward), torch.zeros_like(life.reward)])
         weight = torch.cat([weight, torch.ones_like(life.reward)])
         if self.mixup:
-            share = torch.from_numpy(self.rng.beta(self.mixup, self.mixup, len(label)).astype(np.float32)).to(self.device)
+            share = torch.from_numpy(self.rng.beta(self.mixup, self.mixup, len(label)).astype(np.float32)).to(
+                self.device
+            )
             order = torch.from_numpy(self.rng.permutation(len(label))).to(self.device)
             x, label, weight = mix(x, share, order), mix(label, share, order), mix(weight, share, order)
         loss = F.binary_cross_entropy_with_logits(mlp(self.params, x)[:, 0], label, weight)
@@ -80,7 +84,11 @@ class Gail:
         """strength · scale · (-log(1 - D) - offset) + task_reward · r, with -log(1 - D) = softplus(f) at most ``reward_max``."""
         familiar = F.softplus(self.logit(batch)).clamp(max=self.reward_max)
         reward = self.strength * self.scale * (familiar - self.offset) + self.task_reward * batch.reward
-        return torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward) if self.absorbing else reward
+        return (
+            torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward)
+            if self.absorbing
+            else reward
+        )
 
     def state_dict(self) -> State:
         return nest(discriminator=of_tensors(self._tensors()))
@@ -89,7 +97,12 @@ class Gail:
         set_tensors(self._tensors(), part(state, "discriminator"))
 
     def _tensors(self) -> list[Tensor]:
-        return [*self.params, *self._optimiser.tensors(), self.strength, *(self.weigh.tensors() if self.weigh else ())]
+        return [
+            *self.params,
+            *self._optimiser.tensors(),
+            self.strength,
+            *(self.weigh.tensors() if self.weigh else ()),
+        ]
 
     def _inputs(self, batch: Batch) -> Tensor:
         if self.on == "state":

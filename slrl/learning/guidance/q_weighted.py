@@ -20,9 +20,16 @@ class QWeights:
     """The weights of the prior rows, from critics that were frozen at the beginning of the life."""
 
     def __init__(
-        self, value: Value, prior: Prior, device: torch.device, temperature: float, baseline: float | None,
-        baseline_ema: float, clip_baseline: bool, normalise: bool,
-    ) -> None:  # fmt: skip
+        self,
+        value: Value,
+        prior: Prior,
+        device: torch.device,
+        temperature: float,
+        baseline: float | None,
+        baseline_ema: float,
+        clip_baseline: bool,
+        normalise: bool,
+    ) -> None:
         self._value, self._temperature, self._fixed = value, temperature, baseline
         self._ema, self._clip, self._normalise = baseline_ema, clip_baseline, normalise
         chunks = [slice(i, i + 8192) for i in range(0, len(prior), 8192)]
@@ -44,7 +51,9 @@ class QWeights:
         now = (self._value.v(newest.unsqueeze(0))[0] - self._low) / self._range
         if self._clip:
             now = now.clamp(0.0, 1.0)
-        self.baseline.copy_(torch.where(self.baseline.isnan(), now, torch.lerp(now, self.baseline, self._ema)))
+        self.baseline.copy_(
+            torch.where(self.baseline.isnan(), now, torch.lerp(now, self.baseline, self._ema))
+        )
         return self.baseline.clone()
 
     def tensors(self) -> list[Tensor]:
@@ -90,9 +99,24 @@ def make(
 ) -> Gail:
     """GAIL with the weights of ``agent``'s critics as they are now, at the beginning of the life."""
     value = agent.frozen_value()
-    weigh = QWeights(value, prior, device, weight_temperature, baseline, baseline_ema, clip_baseline, normalise_weights)
+    weigh = QWeights(
+        value, prior, device, weight_temperature, baseline, baseline_ema, clip_baseline, normalise_weights
+    )
     return Gail(
-        prior=prior, agent=agent, rng=rng, generator=generator, device=device, weigh=weigh, on=on, hidden=hidden, lr=lr,
-        mixup=mixup, reward_max=reward_max, scale=scale, offset=offset, task_reward=task_reward,
-        half_life_updates=half_life_updates, absorbing=absorbing,
-    )  # fmt: skip
+        prior=prior,
+        agent=agent,
+        rng=rng,
+        generator=generator,
+        device=device,
+        weigh=weigh,
+        on=on,
+        hidden=hidden,
+        lr=lr,
+        mixup=mixup,
+        reward_max=reward_max,
+        scale=scale,
+        offset=offset,
+        task_reward=task_reward,
+        half_life_updates=half_life_updates,
+        absorbing=absorbing,
+    )

@@ -31,7 +31,12 @@ class Rnd:
         self._target = [p.detach() for p in mlp_params(sizes, generator, device)]
         self.params = mlp_params(sizes, generator, device)
         self._optimiser = Adam(self.params, lr)
-        self._scale, self._bonus_max, self._decay, self._task_reward = scale, bonus_max, std_decay, task_reward
+        self._scale, self._bonus_max, self._decay, self._task_reward = (
+            scale,
+            bonus_max,
+            std_decay,
+            task_reward,
+        )
         self.std = torch.ones((), device=device)
 
     def error(self, obs: Tensor) -> Tensor:

@@ -35,20 +35,28 @@ class CalQl:
         entropy = -log_prob.detach().mean()
         agent.temperature_optimiser.step([agent.log_temperature.exp() * (entropy - agent.entropy_goal)])
         agent.move_targets()
-        return {"pretrain/td_loss": td_loss.detach(), "pretrain/conservative_gap": gap.detach(), "pretrain/q": q_mean}
+        return {
+            "pretrain/td_loss": td_loss.detach(),
+            "pretrain/conservative_gap": gap.detach(),
+            "pretrain/q": q_mean,
+        }
 
     def _conservative_gap(self, obs: Tensor, next_obs: Tensor, q_data: Tensor, returns: Tensor) -> Tensor:
         """Σ_k mean [log Σ_a exp(Q_k(s, a) - log p(a)) - Q_k(s, a_data)] over uniform and policy actions."""
         agent, n, size = self._agent, self._n, len(obs)
         shape = (n * size, agent.action_dim)
         many = obs.repeat(n, 1)
-        uniform = (2 * torch.rand(shape, generator=agent.generator, device=agent.generator.device) - 1).to(agent.device)
+        uniform = (2 * torch.rand(shape, generator=agent.generator, device=agent.generator.device) - 1).to(
+            agent.device
+        )
         with torch.no_grad():
             here, here_log_prob = agent.sample(many, agent.noise(n * size))
             there, there_log_prob = agent.sample(next_obs.repeat(n, 1), agent.noise(n * size))
         actions, states = torch.cat([uniform, here, there]), many.repeat(3, 1)
         q = agent.q(agent.critic, states, actions).view(agent.critics, 3, n, size)
-        log_p = torch.stack([torch.full_like(here_log_prob, -agent.action_dim * math.log(2.0)), here_log_prob, there_log_prob])
+        log_p = torch.stack(
+            [torch.full_like(here_log_prob, -agent.action_dim * math.log(2.0)), here_log_prob, there_log_prob]
+        )
         return calibrated_gap(q, log_p.view(3, n, size), q_data, returns)
 
 

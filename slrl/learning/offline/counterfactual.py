@@ -102,7 +102,9 @@ class Counterfactual:
     def _actions(self, obs: Tensor) -> Tensor:
         """(B, A): half of them uniform, half of them the policy's with some noise."""
         agent, size = self._agent, len(obs)
-        uniform = torch.from_numpy(self._rng.uniform(-1, 1, (size, agent.action_dim)).astype(np.float32)).to(agent.device)
+        uniform = torch.from_numpy(self._rng.uniform(-1, 1, (size, agent.action_dim)).astype(np.float32)).to(
+            agent.device
+        )
         own, _ = agent.sample(agent.normaliser(obs), agent.noise(size))
         own = (own + 0.2 * agent.noise(size)).clamp(-1.0, 1.0)
         return torch.where(self._chance(size, 0.5).unsqueeze(-1), uniform, own)

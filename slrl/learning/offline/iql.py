@@ -11,7 +11,13 @@ from slrl.types import Batch, Metrics
 class Iql:
     """Update order V, π, Q, targets, as in the paper's code."""
 
-    def __init__(self, agent: Sac, expectile: float = 0.7, advantage_temperature: float = 3.0, max_weight: float = 100.0) -> None:
+    def __init__(
+        self,
+        agent: Sac,
+        expectile: float = 0.7,
+        advantage_temperature: float = 3.0,
+        max_weight: float = 100.0,
+    ) -> None:
         self._agent, self._expectile = agent, expectile
         self._beta, self._max_weight = advantage_temperature, max_weight
         sizes = (agent.prior.obs.shape[1], *agent.hidden, 1)
@@ -38,7 +44,12 @@ class Iql:
             critic_loss = (agent.q(agent.critic, obs, batch.action) - target).square().mean(1).sum()
         agent.critic_optimiser.step(torch.autograd.grad(critic_loss, agent.critic))
         agent.move_targets()
-        losses = {"value_loss": value_loss, "actor_loss": actor_loss, "critic_loss": critic_loss, "v": value.mean()}
+        losses = {
+            "value_loss": value_loss,
+            "actor_loss": actor_loss,
+            "critic_loss": critic_loss,
+            "v": value.mean(),
+        }
         return {f"pretrain/{key}": loss.detach() for key, loss in losses.items()}
 
 

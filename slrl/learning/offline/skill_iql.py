@@ -13,7 +13,9 @@ class SkillIql(Iql):
 
     def __init__(self, agent: Anchored, expectile: float = 0.9) -> None:
         if not isinstance(agent, Anchored):
-            raise BadInput("the objective skill_iql needs the agent 'anchored', which is held to the skill prior.")
+            raise BadInput(
+                "the objective skill_iql needs the agent 'anchored', which is held to the skill prior."
+            )
         super().__init__(agent, expectile, advantage_temperature=0.0)
         self._anchored = agent
 

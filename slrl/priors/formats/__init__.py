@@ -92,7 +92,9 @@ def child(group: h5py.Group, key: str) -> Any:
         raise BadInput(f"{group.file.filename} has no {group.name.rstrip('/')}/{key}; it is needed.")
     node = group[key]
     if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
-        raise BadInput(f"{group.file.filename}: {node.name} keeps its data in another file, which slrl does not follow.")
+        raise BadInput(
+            f"{group.file.filename}: {node.name} keeps its data in another file, which slrl does not follow."
+        )
     return node
 
 
@@ -135,7 +137,9 @@ def same_length(path: Path, where: str, **arrays: NDArray[Any]) -> None:
     """Refuse arrays of different length, naming each."""
     if len({len(a) for a in arrays.values()}) > 1:
         lengths = ", ".join(f"{key} {len(a)}" for key, a in arrays.items())
-        raise BadInput(f"{path}: the arrays of {where} have different lengths ({lengths}); each row needs all of them.")
+        raise BadInput(
+            f"{path}: the arrays of {where} have different lengths ({lengths}); each row needs all of them."
+        )
 
 
 def _reason(error: OSError) -> str:

@@ -25,9 +25,16 @@ def read(file: h5py.File, path: Path) -> Rows:
     next_obs = columns(file, "next_observations") if "next_observations" in file else None
     timeouts = flags(file, "timeouts") if "timeouts" in file else None
     params, behaviour = infos(file, "env_params"), infos(file, "behaviour")
-    given = {"next_observations": next_obs, "timeouts": timeouts, "infos/env_params": params, "infos/behaviour": behaviour}
+    given = {
+        "next_observations": next_obs,
+        "timeouts": timeouts,
+        "infos/env_params": params,
+        "infos/behaviour": behaviour,
+    }
     there = {key: value for key, value in given.items() if value is not None}
-    same_length(path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **there)
+    same_length(
+        path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **there
+    )
     if len(obs) == 0:
         raise BadInput(f"{path} holds zero rows.")
 
@@ -36,10 +43,14 @@ def read(file: h5py.File, path: Path) -> Rows:
         truncated = timeouts & ~terminated
     elif next_obs is not None:
         truncated = np.append(np.any(next_obs[:-1] != obs[1:], axis=1), False) & ~terminated
-        notes.append("no timeouts: an episode was taken to be cut where next_observations and the next row differ")
+        notes.append(
+            "no timeouts: an episode was taken to be cut where next_observations and the next row differ"
+        )
     else:
         truncated = np.zeros(len(obs), np.bool_)
-        notes.append("no timeouts and no next_observations: rows between terminals were taken to be one episode")
+        notes.append(
+            "no timeouts and no next_observations: rows between terminals were taken to be one episode"
+        )
     truncated[-1] |= not terminated[-1]
     who = None if behaviour is None else behaviour[:, 0].astype(np.int32)
     ends = terminated | truncated
@@ -47,7 +58,9 @@ def read(file: h5py.File, path: Path) -> Rows:
     np.cumsum(ends[:-1], out=episode[1:])
 
     if next_obs is not None:
-        return Rows("d4rl", obs, action, reward, next_obs, terminated, truncated, episode, params, who, tuple(notes))
+        return Rows(
+            "d4rl", obs, action, reward, next_obs, terminated, truncated, episode, params, who, tuple(notes)
+        )
     next_obs = np.empty_like(obs)
     next_obs[:-1] = obs[1:]
     next_obs[-1] = obs[-1]
@@ -60,7 +73,9 @@ def read(file: h5py.File, path: Path) -> Rows:
     cut = np.append(truncated[1:], False) & ~terminated  # the row before a dropped one ends its episode now
     kept = np.flatnonzero(keep)
     rows = [a.take(kept, axis=0) for a in (obs, action, reward, next_obs, terminated, cut)]
-    episode = np.unique(episode[kept], return_inverse=True)[1].astype(np.int32)  # an episode of one cut row is gone
+    episode = np.unique(episode[kept], return_inverse=True)[1].astype(
+        np.int32
+    )  # an episode of one cut row is gone
     params = None if params is None else params[kept]
     who = None if who is None else who[kept]
     return Rows("d4rl", *rows, episode, params, who, tuple(notes))  # type: ignore[arg-type, call-arg]

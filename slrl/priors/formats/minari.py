@@ -26,19 +26,41 @@ def read(file: h5py.File, path: Path) -> Rows:
     short, notes = 0, []
     for index, number in enumerate(numbers):
         episode = child(file, f"episode_{number}")
-        obs, action, reward = columns(episode, "observations"), columns(episode, "actions"), array(episode, "rewards").reshape(-1)
+        obs, action, reward = (
+            columns(episode, "observations"),
+            columns(episode, "actions"),
+            array(episode, "rewards").reshape(-1),
+        )
         terminated, truncated = flags(episode, "terminations"), flags(episode, "truncations")
-        same_length(path, f"episode_{number}", actions=action, rewards=reward, terminations=terminated, truncations=truncated)
+        same_length(
+            path,
+            f"episode_{number}",
+            actions=action,
+            rewards=reward,
+            terminations=terminated,
+            truncations=truncated,
+        )
         steps = len(action)
-        if len(obs) == steps:  # published data has it (Minari issue 199): the last action leads nowhere that was stored
+        if (
+            len(obs) == steps
+        ):  # published data has it (Minari issue 199): the last action leads nowhere that was stored
             short, steps = short + 1, steps - 1
         elif len(obs) != steps + 1:
-            raise BadInput(f"{path}: episode_{number} has {steps} actions and {len(obs)} observations; it needs {steps + 1}.")
+            raise BadInput(
+                f"{path}: episode_{number} has {steps} actions and {len(obs)} observations; it needs {steps + 1}."
+            )
         if steps < 1:
             continue
         truncated = truncated[:steps].copy()
         truncated[-1] |= not terminated[steps - 1]  # an episode that just stops was cut
-        arrays = (obs[:steps], action[:steps], reward[:steps], obs[1 : steps + 1], terminated[:steps], truncated)
+        arrays = (
+            obs[:steps],
+            action[:steps],
+            reward[:steps],
+            obs[1 : steps + 1],
+            terminated[:steps],
+            truncated,
+        )
         for key, value in zip(rows, arrays, strict=False):
             parts[key].append(value)
         parts["episode"].append(np.full(steps, index, np.int32))
@@ -48,7 +70,9 @@ def read(file: h5py.File, path: Path) -> Rows:
     if not parts["obs"]:
         raise BadInput(f"{path} holds no transitions.")
     if short:
-        notes.append(f"{short} episodes have no observation after their last action; that action was left out")
+        notes.append(
+            f"{short} episodes have no observation after their last action; that action was left out"
+        )
     joined = {key: _join(path, key, value) for key, value in parts.items() if value}
     for key in OPTIONAL:
         if len(joined.get(key, ())) not in (0, len(joined["obs"])):

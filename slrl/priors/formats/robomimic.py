@@ -14,7 +14,11 @@ _DEMO = re.compile(r"demo_?(\d+)")
 
 def matches(file: h5py.File) -> bool:
     """A group data with children demo_<n>."""
-    return "data" in file and isinstance(child(file, "data"), h5py.Group) and any(_DEMO.fullmatch(k) for k in child(file, "data"))
+    return (
+        "data" in file
+        and isinstance(child(file, "data"), h5py.Group)
+        and any(_DEMO.fullmatch(k) for k in child(file, "data"))
+    )
 
 
 def read(file: h5py.File, path: Path) -> Rows:
@@ -36,7 +40,11 @@ def read(file: h5py.File, path: Path) -> Rows:
             raise BadInput(
                 f"{path} is a raw demonstration file (states, no obs); convert it with robomimic's dataset_states_to_obs.py."
             )
-        obs, action, reward = columns(demo, "obs"), columns(demo, "actions"), array(demo, "rewards").reshape(-1)
+        obs, action, reward = (
+            columns(demo, "obs"),
+            columns(demo, "actions"),
+            array(demo, "rewards").reshape(-1),
+        )
         dones = flags(demo, "dones") if "dones" in demo else np.zeros(len(action), np.bool_)
         same_length(path, f"data/{key}", obs=obs, actions=action, rewards=reward, dones=dones)
         if "next_obs" in demo:
@@ -50,7 +58,9 @@ def read(file: h5py.File, path: Path) -> Rows:
         terminated = dones & (reward > 0)
         truncated = np.zeros(len(obs), np.bool_)
         truncated[-1] = not terminated[-1]
-        parts.append((obs, action, reward, next_obs, terminated, truncated, np.full(len(obs), index, np.int32)))
+        parts.append(
+            (obs, action, reward, next_obs, terminated, truncated, np.full(len(obs), index, np.int32))
+        )
         if "env_params" in demo:
             params.append(columns(demo, "env_params")[: len(obs)])
         if "behaviour" in demo:

@@ -65,7 +65,9 @@ class KitchenScript:
         return action
 
     def _choose(self, obs: F32, hand: np.ndarray) -> None:
-        left = [task for task in self._order if np.linalg.norm(obs[ACHIEVED[task]] - obs[DESIRED[task]]) >= 0.3]
+        left = [
+            task for task in self._order if np.linalg.norm(obs[ACHIEVED[task]] - obs[DESIRED[task]]) >= 0.3
+        ]
         if not left:
             return
         away = [np.array([hand[0], BACK_Y_M, hand[2]])] if self._task is not None else []

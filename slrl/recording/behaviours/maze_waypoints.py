@@ -31,7 +31,12 @@ class MazeWaypoints:
         avoid: tuple[Cell, ...] = (),
     ) -> None:
         self._rng, self._world = rng, env.unwrapped
-        self._detours, self._strength, self._noise, self._gives_up = np.array(detours) / sum(detours), strength, noise, gives_up
+        self._detours, self._strength, self._noise, self._gives_up = (
+            np.array(detours) / sum(detours),
+            strength,
+            noise,
+            gives_up,
+        )
         self._avoid = set(avoid)
         self._way: list[np.ndarray] = []
         self._force = self._shake = 0.0

@@ -37,7 +37,9 @@ class MetaWorldPolicy:
             warnings.simplefilter("ignore", UserWarning)  # that its constants are clipped, at every step
             action = np.clip(self._policy.get_action(obs.astype(np.float64)), -1, 1)
         scale = np.array([self._pace, self._pace, self._pace, 1.0])  # the grip is not slower
-        shaken: F32 = np.clip(action * scale + self._shake * self._rng.standard_normal(4), -1, 1).astype(np.float32)
+        shaken: F32 = np.clip(action * scale + self._shake * self._rng.standard_normal(4), -1, 1).astype(
+            np.float32
+        )
         return shaken
 
 

@@ -52,7 +52,9 @@ class PickAndPlace:
     def _move(self, way: np.ndarray) -> np.ndarray:
         """In the direction of ``way`` (units), at the episode's pace, slower when near, and shaky."""
         distance = max(float(np.hypot(*way)), 1e-9)
-        move: np.ndarray = way / distance * min(self._pace, distance / 0.2) + self._shake * self._rng.standard_normal(2)
+        move: np.ndarray = way / distance * min(
+            self._pace, distance / 0.2
+        ) + self._shake * self._rng.standard_normal(2)
         return move.clip(-1, 1)
 
 

@@ -26,7 +26,8 @@ class Policy:
             raise BadInput(f"{path} is not a policy in a safetensors file: {error}.") from None
         self._mean, self._scale = stored["mean"], stored["scale"]
         self._layers = [
-            (stored[f"weight.{i}"], stored[f"bias.{i}"]) for i in range(sum(key.startswith("bias") for key in stored))
+            (stored[f"weight.{i}"], stored[f"bias.{i}"])
+            for i in range(sum(key.startswith("bias") for key in stored))
         ]
 
     def reset(self, obs: F32) -> None:
@@ -47,7 +48,11 @@ def save(path: Path, mean: F32, scale: F32, layers: list[tuple[F32, F32]]) -> No
 
     from slrl.files import replacing
 
-    arrays = {f"{kind}.{i}": part for i, layer in enumerate(layers) for kind, part in zip(("weight", "bias"), layer, strict=True)}
+    arrays = {
+        f"{kind}.{i}": part
+        for i, layer in enumerate(layers)
+        for kind, part in zip(("weight", "bias"), layer, strict=True)
+    }
     with replacing(path) as temporary:
         save_file({"mean": mean, "scale": scale, **arrays}, temporary)
 

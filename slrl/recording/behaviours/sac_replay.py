@@ -69,17 +69,32 @@ class SacReplay:
         obs, action, reward, next_obs, terminated, _ = rows
         shape = action.shape[1:]
         first = Prior(
-            name="first steps", format="recorded", obs=obs, action=action, reward=reward, next_obs=next_obs,
-            terminated=terminated > 0, truncated=np.zeros(len(reward), bool), episode=np.zeros(len(reward), np.int32),
-            observation_space=Box(-np.inf, np.inf, obs.shape[1:], np.float32), action_space=Box(-1, 1, shape, np.float32),
-        )  # fmt: skip
+            name="first steps",
+            format="recorded",
+            obs=obs,
+            action=action,
+            reward=reward,
+            next_obs=next_obs,
+            terminated=terminated > 0,
+            truncated=np.zeros(len(reward), bool),
+            episode=np.zeros(len(reward), np.int32),
+            observation_space=Box(-np.inf, np.inf, obs.shape[1:], np.float32),
+            action_space=Box(-1, 1, shape, np.float32),
+        )
         device, seed = torch.device("cpu"), int(self._rng.integers(2**31))
         name, settings = plugins.split({"name": "sac", **self._settings}, "[behaviour.sac]")
         self._agent = plugins.make(
-            "slrl.learning.agents", name, settings, where="[behaviour.sac]", prior=first,
-            generator=torch.Generator().manual_seed(seed), device=device,
-        )  # fmt: skip
-        self._buffer = Buffer(first, self._buffer_rows, np.random.default_rng(int(self._rng.integers(2**31))), device)
+            "slrl.learning.agents",
+            name,
+            settings,
+            where="[behaviour.sac]",
+            prior=first,
+            generator=torch.Generator().manual_seed(seed),
+            device=device,
+        )
+        self._buffer = Buffer(
+            first, self._buffer_rows, np.random.default_rng(int(self._rng.integers(2**31))), device
+        )
 
 
 make = SacReplay

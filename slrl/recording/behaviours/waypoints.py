@@ -48,7 +48,9 @@ class Waypoints:
 
     def _place(self) -> np.ndarray:
         """Uniform over the arena made ``spread`` times as large, then moved inside: walls and corners are visited too."""
-        place: np.ndarray = np.clip(self._rng.uniform(-self._spread, self._spread, 2) * self._arena, -self._arena, self._arena)
+        place: np.ndarray = np.clip(
+            self._rng.uniform(-self._spread, self._spread, 2) * self._arena, -self._arena, self._arena
+        )
         return place
 
 
