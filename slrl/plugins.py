@@ -1,124 +1,287 @@
-"""The file name is the name: ``make("slrl.learning.agents", "sac", ...)`` calls ``make`` in slrl/learning/agents/sac.py.
+"""Names in TOML files become code here, and their tables become settings.
 
-The only place where a name from a TOML file becomes code, and where its settings are checked against the
-signature of that code. No list to edit, no import side effect.
+A name is the name of a file in a package of slrl (``qwale`` of slrl/…/qwale.py, whose ``make`` is called), an entry
+point of another distribution, or ``package.module:Name``. What is found is called with its settings first: a frozen
+dataclass, found as the type of its parameter ``settings``. Its fields are the names and types that a table may have,
+and its ``__post_init__`` says which values make sense.
 """
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
 import math
 import pkgutil
 import types
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from slrl.errors import BadInput, unknown
 
-# What the program hands to a factory that asks for it by name; never a setting of a TOML file.
-PARTS = frozenset(
-    (
-        "agent",
-        "device",
-        "env",
-        "generator",
-        "latents",
-        "life_steps",
-        "planner",
-        "pretrainer",
-        "prior",
-        "rng",
-        "value",
-        "weigh",
-    )
-)
+T = TypeVar("T")
 
 
-def names(package: str) -> list[str]:
-    """The modules of a package: the names that TOML files may use."""
-    path = importlib.import_module(package).__path__
-    return sorted(module.name for module in pkgutil.iter_modules(path))
+@dataclass(frozen=True)
+class Kind:
+    """One kind of plug-in."""
+
+    word: str  # as messages call it
+    package: str  # whose files are plug-ins, each by its name
+    group: str  # of entry points, through which other distributions bring theirs
+    function: str = "make"  # of such a file
 
 
-def find(package: str, name: str) -> types.ModuleType:
-    """The module ``package.name``, or an error that names the nearest one."""
-    if name not in names(package):
-        raise unknown(package.rpartition(".")[2].removesuffix("s"), name, names(package))
-    return importlib.import_module(f"{package}.{name}")
+AGENTS = Kind("agent", "slrl.learning.agents", "slrl.agents")
+OBJECTIVES = Kind("objective", "slrl.learning.offline", "slrl.objectives")
+GUIDANCE = Kind("guidance", "slrl.learning.guidance", "slrl.guidance")
+ADAPTERS = Kind("adapter", "slrl.adapters", "slrl.adapters")
+SHIFTS = Kind("shift", "slrl.envs.shifts", "slrl.shifts")
+BEHAVIOURS = Kind("behaviour", "slrl.recording.behaviours", "slrl.behaviours")
+FORMATS = Kind("format", "slrl.priors.formats", "slrl.formats", "read")
+ENGINES = Kind("engine", "slrl.evaluation.engines", "slrl.engines", "run")
 
 
-def make(package: str, name: str, settings: Mapping[str, Any], *, where: str, **parts: Any) -> Any:
-    """Call ``package.name.make`` with its settings and with those of ``parts`` that it asks for by name."""
-    factory = find(package, name).make
-    checked = bind(factory, settings, where=where, parts=PARTS)
-    wanted = inspect.signature(factory).parameters
-    return factory(**{key: part for key, part in parts.items() if key in wanted}, **checked)
+def names(kind: Kind) -> list[str]:
+    """What may be named without a module: files of the package and entry points, sorted."""
+    return sorted({*_files(kind), *(point.name for point in entry_points(group=kind.group))})
 
 
-def split(table: Mapping[str, Any], where: str) -> tuple[str, dict[str, Any]]:
-    """The ``name`` of a table and its settings."""
-    if not isinstance(table.get("name"), str):
-        raise BadInput(f"{where} needs a 'name'.")
-    return str(table["name"]), {key: value for key, value in table.items() if key != "name"}
+@cache
+def _files(kind: Kind) -> tuple[str, ...]:
+    found = []
+    for module in pkgutil.iter_modules(importlib.import_module(kind.package).__path__):
+        if not module.ispkg and hasattr(
+            importlib.import_module(f"{kind.package}.{module.name}"), kind.function
+        ):
+            found.append(module.name)
+    return tuple(found)
 
 
-def resolve(package: str, table: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Check a table without making anything, and complete it with the defaults of its factory.
+def find(kind: Kind, name: str) -> Any:
+    """The module of a file of slrl, or the object of an entry point or of ``module:Name``.
 
-    A module that has limits for its values says so in ``check(settings) -> str | None``: what is wrong, if anything.
+    Raises:
+        BadInput: with the nearest name, or with what Python does not find.
     """
-    name, settings = split(table, where)
-    module = find(package, name)
-    resolved = {"name": name, **complete(module.make, settings, where=where)}
-    if hasattr(module, "check") and (wrong := module.check(resolved)):
-        raise BadInput(f"{where}: {wrong}.")
-    return resolved
+    if ":" in name:
+        return imported(name, kind.word)
+    if name.isidentifier() and importlib.util.find_spec(f"{kind.package}.{name}") is not None:
+        module = importlib.import_module(f"{kind.package}.{name}")
+        if hasattr(module, kind.function):
+            return module
+    for point in entry_points(group=kind.group):
+        if point.name == name:
+            return _loaded(point.value, f"the {kind.word} {name!r}", point.load)
+    raise unknown(kind.word, name, names(kind))
 
 
-def complete(factory: Callable[..., Any], settings: Mapping[str, Any], *, where: str) -> dict[str, Any]:
-    """Settings that were checked, and behind them the defaults of those that were not given."""
-    checked = bind(factory, settings, where=where, parts=PARTS)
-    parameters = inspect.signature(factory).parameters
-    rest = {
-        key: p.default
-        for key, p in parameters.items()
-        if key not in PARTS and key not in checked and p.default is not None
-    }
-    return {**checked, **rest}
+def factory(kind: Kind, name: str) -> Callable[..., Any]:
+    """What makes the plug-in: ``make`` of a module, or the object itself."""
+    found = find(kind, name)
+    made: Any = getattr(found, kind.function) if inspect.ismodule(found) else found
+    if not callable(made):
+        raise BadInput(
+            f"the {kind.word} {name!r} is {made!r}, which cannot be called; name a class or a function."
+        )
+    return made  # type: ignore[no-any-return]
 
 
-def bind(
-    factory: Callable[..., Any],
-    settings: Mapping[str, Any],
-    *,
-    where: str,
-    parts: frozenset[str] = frozenset(),
-) -> dict[str, Any]:
-    """Check ``settings`` against the signature of ``factory``: names, types, and that nothing needed is missing."""
-    hints = get_type_hints(factory) if not inspect.isclass(factory) else _class_hints(factory)
-    parameters = {key: p for key, p in inspect.signature(factory).parameters.items() if key not in parts}
+def imported(name: str, word: str) -> Any:
+    """The object that ``package.module:Name`` names.
+
+    Raises:
+        BadInput: if there is no such module, or nothing of that name in it.
+    """
+    module, _, attribute = name.partition(":")
+
+    def load() -> Any:
+        return getattr(importlib.import_module(module), attribute)
+
+    return _loaded(name, f"the {word} {name!r}", load)
+
+
+def _loaded(value: str, what: str, load: Callable[[], Any]) -> Any:
+    module, _, attribute = value.partition(":")
+    try:
+        return load()
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{what} needs the module {error.name!r}, which Python does not find here.") from None
+    except (AttributeError, ValueError):
+        raise BadInput(f"{what}: the module {module!r} has no {attribute!r}.") from None
+
+
+def settings_type(made: Callable[..., Any], what: str) -> type:
+    """The dataclass that a plug-in takes as ``settings``."""
+    kind = _hints(made).get("settings")
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        raise BadInput(
+            f"{what} has no parameter 'settings' whose type is a dataclass, so that nothing can be set."
+        )
+    return kind
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in that a table names, and its settings, checked. Each kind has a subclass, to be used in annotations."""
+
+    kind: ClassVar[Kind]
+    name: str
+    settings: Any  # of the plug-in's own type
+
+    @classmethod
+    def parse(cls, table: Mapping[str, Any], where: str) -> Self:
+        """From a table with a ``name``; the rest of it are settings.
+
+        Raises:
+            BadInput: one sentence, for a name, a setting or a value that does not work.
+        """
+        if not isinstance(table.get("name"), str):
+            raise BadInput(f"{where} needs a 'name'.")
+        name = str(table["name"])
+        made = factory(cls.kind, name)
+        settings = {key: value for key, value in table.items() if key != "name"}
+        return cls(name, bind(settings_type(made, f"the {cls.kind.word} {name!r}"), settings, where=where))
+
+    def make(self, *arguments: Any, **more: Any) -> Any:
+        """Call it with its settings, and with what the program has for plug-ins of its kind."""
+        return factory(self.kind, self.name)(self.settings, *arguments, **more)
+
+    def table(self) -> dict[str, Any]:
+        """As TOML holds it, complete."""
+        return {"name": self.name, **table(self.settings)}
+
+
+class AgentPlugin(Plugin):
+    """A policy with its critics."""
+
+    kind = AGENTS
+
+
+class ObjectivePlugin(Plugin):
+    """What an agent learns from a prior by."""
+
+    kind = OBJECTIVES
+
+
+class GuidancePlugin(Plugin):
+    """A reward that is learned during the life."""
+
+    kind = GUIDANCE
+
+
+class AdapterPlugin(Plugin):
+    """A way of acting and learning in a life."""
+
+    kind = ADAPTERS
+
+
+class ShiftPlugin(Plugin):
+    """A difference between source and target."""
+
+    kind = SHIFTS
+
+
+class BehaviourPlugin(Plugin):
+    """What acts while a prior is recorded."""
+
+    kind = BEHAVIOURS
+
+
+def table(settings: Any) -> dict[str, Any]:
+    """A dataclass as TOML holds it: what is None is left out, tuples are lists, plug-ins are tables with their name."""
+    found = {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Plugin):
+        return value.table()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return table(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items() if item is not None}
+    return value
+
+
+def bind(cls: type[T], settings: Mapping[str, Any], *, where: str) -> T:
+    """``cls(**settings)`` for a dataclass, after names, types and values were checked.
+
+    Raises:
+        BadInput: one sentence that begins with, or names, ``where``.
+    """
+    hints = _hints(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls) if field.init}  # type: ignore[arg-type]
     for key in settings:
-        if key not in parameters:
-            raise unknown(f"setting in {where}:", key, parameters)
-    for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and key not in settings:
-            raise BadInput(f"{where} needs the setting {key!r} ({_say(hints[key])}).")
-    return {key: convert(value, hints[key], f"{key!r} in {where}") for key, value in settings.items()}
+        if key not in fields:
+            raise unknown(f"setting in {where}:", key, fields)
+    for key, field in fields.items():
+        needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if needed and key not in settings:
+            raise BadInput(f"{where} needs the setting {key!r} ({say(hints[key])}).")
+    values = {key: convert(value, hints[key], key, where) for key, value in settings.items()}
+    try:
+        return cls(**values)
+    except _WrongValue as error:
+        raise BadInput(f"{where}: {error}.") from None
 
 
-def convert(value: Any, kind: Any, where: str) -> Any:
+class _WrongValue(BadInput):
+    """A value of the right type that makes no sense; says so without the place, which :func:`bind` adds."""
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """For ``__post_init__`` of settings: refuse values, with a sentence without its full stop."""
+    if not holds:
+        raise _WrongValue(otherwise)
+
+
+def at_least(settings: Any, least: float, *keys: str) -> None:
+    """Refuse settings that are smaller; those that are None are not looked at."""
+    for key in keys:
+        value = getattr(settings, key)
+        require(value is None or value >= least, f"{key} must be {least:g} or more, not {value}")
+
+
+def positive(settings: Any, *keys: str) -> None:
+    """Refuse settings that are not more than zero."""
+    for key in keys:
+        value = getattr(settings, key)
+        require(value is None or value > 0, f"{key} must be more than 0, not {value}")
+
+
+def share(settings: Any, *keys: str) -> None:
+    """Refuse settings that are not between 0 and 1."""
+    for key in keys:
+        value = getattr(settings, key)
+        require(value is None or 0 <= value <= 1, f"{key} must be between 0 and 1, not {value}")
+
+
+def convert(value: Any, kind: Any, key: str, where: str) -> Any:
     """``value`` as the annotated type, or one sentence on what it should be."""
     origin, arguments = get_origin(kind), get_args(kind)
-    wrong = BadInput(f"{where} must be {_say(kind)}, not {value!r}.")
+    wrong = BadInput(f"{key!r} in {where} must be {say(kind)}, not {value!r}.")
     if kind is Any:
         return value
+    if origin is Annotated:
+        return convert(value, arguments[0], key, where)
     if origin in (Union, types.UnionType):
-        for option in arguments:
-            try:
-                return convert(value, option, where)
-            except BadInput:
-                continue
-        raise wrong
+        return _one_of(value, arguments, key, where, wrong)
     if origin is Literal:
         if value not in arguments or type(value) not in {type(a) for a in arguments}:
             raise wrong
@@ -129,37 +292,76 @@ def convert(value: Any, kind: Any, where: str) -> Any:
         ):
             raise wrong
         items = [arguments[0]] * len(value) if arguments[-1] is Ellipsis else arguments
-        return tuple(convert(v, k, where) for v, k in zip(value, items, strict=True))
+        return tuple(convert(v, k, key, where) for v, k in zip(value, items, strict=True))
     if origin is dict or kind is dict:
         if not isinstance(value, dict):
             raise wrong
         return dict(value)
+    if isinstance(kind, type) and issubclass(kind, Plugin):
+        return _plugin(value, kind, key, where, wrong)
+    if dataclasses.is_dataclass(kind):
+        return _dataclass(value, kind, key, where, wrong)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
-        return kind(**bind(kind, value, where=where))  # type: ignore[arg-type, operator]
-    if kind is types.NoneType or type(value) is not kind:
-        raise wrong
-    if kind is float and not math.isfinite(value):
+    if kind is types.NoneType or type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise wrong
     return value
 
 
-def _class_hints(cls: type) -> dict[str, Any]:
-    return get_type_hints(cls) if dataclasses.is_dataclass(cls) else get_type_hints(cls.__init__)  # type: ignore[misc]
+def _one_of(value: Any, options: Iterable[Any], key: str, where: str, wrong: BadInput) -> Any:
+    options = [option for option in options if option is not types.NoneType]
+    if len(options) == 1:
+        return convert(value, options[0], key, where)  # its sentence says more than "must be a table"
+    for option in options:
+        try:
+            return convert(value, option, key, where)
+        except BadInput:
+            continue
+    raise wrong
 
 
-def _say(kind: Any) -> str:
+def _plugin(value: Any, kind: type[Plugin], key: str, where: str, wrong: BadInput) -> Plugin:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise wrong
+    return kind.parse(value, inside(where, key))
+
+
+def _dataclass(value: Any, kind: Any, key: str, where: str, wrong: BadInput) -> Any:
+    if isinstance(value, kind):
+        return value
+    if not isinstance(value, Mapping):
+        raise wrong
+    return bind(kind, value, where=inside(where, key))
+
+
+def inside(where: str, key: str) -> str:
+    """The place of a table in another: ``[adapter] of 'x'`` and ``inner`` give ``[adapter.inner] of 'x'``."""
+    if where.startswith("["):
+        return where.replace("]", f".{key}]", 1)
+    return f"[{key}] of {where}"
+
+
+def _hints(made: Any) -> dict[str, Any]:
+    if dataclasses.is_dataclass(made) or not inspect.isclass(made):
+        return get_type_hints(made)
+    return get_type_hints(made.__init__)  # type: ignore[misc]
+
+
+def say(kind: Any) -> str:
+    """A type in words."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return " or ".join(_say(a) for a in arguments if a is not types.NoneType)
+        return " or ".join(say(a) for a in arguments if a is not types.NoneType)
     if origin is Literal:
         return "one of " + ", ".join(repr(a) for a in arguments)
     if origin is tuple and arguments[-1] is Ellipsis:
-        return f"a list of which each is {_say(arguments[0])}"
+        return f"a list of which each is {say(arguments[0])}"
     if origin is tuple:
-        return f"a list of {len(arguments)}, each {_say(arguments[0])}"
-    if origin is dict or kind is dict or dataclasses.is_dataclass(kind):
+        return f"a list of {len(arguments)}, each {say(arguments[0])}"
+    is_table = dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, Plugin))
+    if origin is dict or kind is dict or is_table:
         return "a table"
     return {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}.get(
         kind, str(kind)

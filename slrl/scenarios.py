@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from slrl import files, plugins
+from slrl import files
+from slrl import injection as plugins
 from slrl.errors import BadInput
 
 

@@ -7,7 +7,8 @@ import h5py
 import numpy as np
 import pytest
 
-from slrl import files, plugins
+from slrl import files
+from slrl import injection as plugins
 from slrl.errors import BadInput
 
 from .conftest import TINY_ADAPTER, rows_of, write_d4rl, write_minari, write_robomimic

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.learning import pretrain
 from slrl.learning.offline import bc, cal_ql, iql
 from slrl.learning.offline.cal_ql import calibrated_gap

@@ -10,7 +10,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from slrl import envs, files, plugins, scenarios
+from slrl import envs, files, scenarios
+from slrl import injection as plugins
 from slrl.errors import BadInput
 from slrl.recording import contracts, recipes
 from slrl.scenarios import Scenario

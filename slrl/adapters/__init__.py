@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from slrl import files, plugins
+from slrl import files
+from slrl import injection as plugins
 from slrl.adapters.monitor import Monitor
 from slrl.adapters.planner import chat
 from slrl.adapters.planner.chat import Chat

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.adapters import Pretrainer, computed
 from slrl.errors import BadInput
 from slrl.learning.agents.sac import Sac

@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.state import nest, of_rng, part, set_rng

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.adapters import Pretrainer
 from slrl.errors import BadInput
 from slrl.learning.agents.sac import Sac

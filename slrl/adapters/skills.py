@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.adapters import Pretrainer, computed
 from slrl.errors import BadInput
 from slrl.learning.skills import REACH, SkillModel

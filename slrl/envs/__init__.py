@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.envs.shifts import Description
 from slrl.envs.success import Judged, Success, look_up
 from slrl.envs.timed import Timed

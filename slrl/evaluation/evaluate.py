@@ -11,7 +11,7 @@ from typing import Any
 import tomli_w
 from tqdm import tqdm
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.errors import BadInput
 from slrl.evaluation.engines import Ended, Engine, folder_of
 from slrl.evaluation.suites import Suite

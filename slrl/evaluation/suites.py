@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slrl import adapters, files, plugins, scenarios
+from slrl import adapters, files, scenarios
+from slrl import injection as plugins
 from slrl.errors import BadInput
 from slrl.lives.run import Settings
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.errors import BadInput
 from slrl.files import alone, cache_folder, replacing
 from slrl.learning.agents.sac import Sac

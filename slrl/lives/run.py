@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from slrl import adapters, envs, files, plugins, scenarios
+from slrl import adapters, envs, files, scenarios
+from slrl import injection as plugins
 from slrl.adapters import Method
 from slrl.adapters.planner.chat import Chat
 from slrl.envs import camera

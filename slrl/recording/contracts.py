@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from slrl import envs, plugins, scenarios
+from slrl import envs, scenarios
+from slrl import injection as plugins
 from slrl.envs.success import imported
 from slrl.errors import BadInput
 from slrl.priors import Prior, check_fit

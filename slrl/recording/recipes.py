@@ -16,7 +16,8 @@ import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
-from slrl import envs, files, plugins, priors
+from slrl import envs, files, priors
+from slrl import injection as plugins
 from slrl.errors import BadInput
 from slrl.files import made_folder, replacing, write_text
 from slrl.priors import Prior, formats

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 
-from slrl import plugins
+from slrl import injection as plugins
 from slrl.learning.buffer import Buffer
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, Transition
