@@ -22,7 +22,8 @@ from tqdm import tqdm
 
 from slrl import adapters, scenarios
 from slrl.files import made_folder, read_toml, write_text
-from slrl.lives.run import Settings, adapt_as, load_adapter
+from slrl.lives.run import adapt_as, load_adapter
+from slrl.lives.settings import LifeSettings
 from slrl.recording.recipes import load_prior
 
 COLUMNS = (
@@ -124,10 +125,10 @@ def prepare_once(scenario_name: str, prior_spec: str | None, names: list[str]) -
 
 def life_settings(
     scenario_name: str, adapter: str, seed: int, *, prior: str | None = None, life_steps: int | None = None
-) -> Settings:
+) -> LifeSettings:
     """The settings of one life of the comparison."""
     scenario = scenarios.load(scenario_name)
-    return Settings(
+    return LifeSettings(
         scenario=scenario,
         method=adapters.load(adapter, suggested=scenario.overrides()),
         prior=prior or scenario.prior,
@@ -136,7 +137,7 @@ def life_settings(
     )
 
 
-def live_one(settings: Settings, runs: Path) -> str:
+def live_one(settings: LifeSettings, runs: Path) -> str:
     """One life, in a worker."""
     result, _ = adapt_as(settings, out=runs)
     return f"{result.adapter} seed {result.seed}: {result.outcome} after {result.steps:,} steps in {result.wall_clock_s:.0f} s"

@@ -62,13 +62,12 @@ def names(kind: Kind) -> list[str]:
 
 @cache
 def _files(kind: Kind) -> tuple[str, ...]:
-    found = []
-    for module in pkgutil.iter_modules(importlib.import_module(kind.package).__path__):
-        if not module.ispkg and hasattr(
-            importlib.import_module(f"{kind.package}.{module.name}"), kind.function
-        ):
-            found.append(module.name)
-    return tuple(found)
+    modules = pkgutil.iter_modules(importlib.import_module(kind.package).__path__)
+    return tuple(module.name for module in modules if _is_plugin(kind, module.name))
+
+
+def _is_plugin(kind: Kind, name: str) -> bool:
+    return hasattr(importlib.import_module(f"{kind.package}.{name}"), kind.function)
 
 
 def find(kind: Kind, name: str) -> Any:
@@ -346,7 +345,7 @@ def inside(where: str, key: str) -> str:
 def _hints(made: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(made) or not inspect.isclass(made):
         return get_type_hints(made)
-    return get_type_hints(made.__init__)  # type: ignore[misc]
+    return get_type_hints(made.__init__)
 
 
 def say(kind: Any) -> str:

@@ -5,13 +5,13 @@ Shapes: B batch, N dataset rows, O observation dimension, A action dimension.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the command line needs these names without it
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -103,20 +103,6 @@ class Guidance(Protocol):
     def load_state_dict(self, state: State) -> None: ...
 
 
-class Trainable(Protocol):
-    """Something that an adapter brings along and that is learned before the life."""
-
-    steps: int
-
-    def learn(self) -> Iterator[Metrics]:
-        """Learn for ``steps`` steps, and tell after each how it goes."""
-        ...
-
-    def state_dict(self) -> State: ...
-
-    def load_state_dict(self, state: State) -> None: ...
-
-
 class RandomisedWorld(Protocol):
     """The source world, with other physical parameters in every episode."""
 
@@ -131,6 +117,19 @@ class RandomisedWorld(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class RandomisedSource(Protocol):
+    """Where a prior was recorded, if other physical parameters can be drawn there."""
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """All that the world depends on, as JSON can hold it."""
+        ...
+
+    def open(self) -> RandomisedWorld:
+        """The world, to be acted in."""
+        ...
 
 
 @runtime_checkable
@@ -151,12 +150,27 @@ class Recorder(Protocol):
         ...
 
 
+@runtime_checkable
+class Modal(Protocol):
+    """An adapter that acts in several ways, and writes into the metric ``adapter/mode`` in which."""
+
+    modes: tuple[str, ...]  # names, in the order of their numbers
+
+
 class Adapter(Protocol):
     """What acts and learns during one life."""
 
-    def act(self, obs: F32) -> F32: ...
+    def act(self, obs: F32) -> F32:
+        """The action (A,) in [-1, 1] for one observation (O,)."""
+        ...
 
-    def observe(self, transition: Transition) -> Metrics: ...
+    def observe(self, transition: Transition) -> Metrics:
+        """Take in one step, and say what was noticed. No weight changes."""
+        ...
+
+    def learn(self) -> Metrics:
+        """Update what learns, from what was observed; called once after each step."""
+        ...
 
     def state_dict(self) -> State: ...
 

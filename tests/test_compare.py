@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from slrl import adapters, scenarios
-from slrl.lives.run import Settings, adapt_as
+from slrl.lives.run import adapt_as
+from slrl.lives.settings import LifeSettings
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "compare.py"
 
@@ -52,9 +53,9 @@ def test_the_table_by_hand(compare: Any) -> None:
 def test_a_life_is_found_in_its_folder_and_in_the_csv_but_not_for_other_settings(
     compare: Any, tiny_adapter: str, tmp_path: Path
 ) -> None:
-    def settings(seed: int, life_steps: int = 20) -> Settings:
+    def settings(seed: int, life_steps: int = 20) -> LifeSettings:
         scenario = scenarios.load("windy_pointmass")
-        return Settings(
+        return LifeSettings(
             scenario=scenario,
             method=adapters.load(tiny_adapter),
             prior="pointmass",

@@ -9,7 +9,7 @@ import pytest
 
 import slrl
 from slrl.adapters.planner import prompt
-from slrl.adapters.planner.choice import Named, Question
+from slrl.adapters.planner.choice import NamedSkill, Question
 from slrl.lives import run
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -46,7 +46,7 @@ def test_the_planner_with_a_map_goes_round(x: float, y: float, skill: str) -> No
     plan = runpy.run_path(str(EXAMPLES / "planner_server.py"))["plan"]
     moves = {"right": (0.5, 0.0014), "left": (-0.4, -1e-05), "up": (0.0, 0.42), "down": (0.0049, -0.47)}
     skills = [
-        Named(name, f"in the demonstrations, within 10 steps: x (m) {dx:+.2g}, y (m) {dy:+.2g}")
+        NamedSkill(name, f"in the demonstrations, within 10 steps: x (m) {dx:+.2g}, y (m) {dy:+.2g}")
         for name, (dx, dy) in moves.items()
     ]
     question = Question(

@@ -18,7 +18,8 @@ import torch
 import slrl
 from slrl import adapters, envs, files
 from slrl.lives.life import live
-from slrl.lives.run import Settings, adapt_as
+from slrl.lives.run import adapt_as
+from slrl.lives.settings import LifeSettings
 from slrl.recording import recipes
 from slrl.types import Transition
 
@@ -179,7 +180,7 @@ def test_ctrl_c_ends_a_life_as_interrupted(
     assert (life.outcome, life.steps, life.obs.shape) == ("interrupted", 7, (8, 6))
     scenario = slrl.load_scenario("windy_pointmass")
     monkeypatch.setattr("slrl.lives.run.load_adapter", lambda *_, **__: Interrupted())
-    settings = Settings(
+    settings = LifeSettings(
         scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=0, life_steps=100
     )
     result, _ = adapt_as(settings, out=tmp_path)

@@ -21,17 +21,23 @@ import slrl
 from slrl import adapters
 from slrl.adapters.planner import prompt
 from slrl.adapters.planner.chat import Chat
-from slrl.adapters.planner.choice import Named, Question, Step, Try, by_bandit, by_values, failing
+from slrl.adapters.planner.choice import NamedSkill, Question, Step, Attempt, by_bandit, by_values, failing
 from slrl.adapters.planner.endpoint import Endpoint
 
 from .test_adapters import breezy_prior, hurried
 
 Command = Callable[..., tuple[int, str, str]]
 KEY = "sk-test-0123456789abcdef"
-SKILLS = [Named("walk", "forward"), Named("back", "backward"), Named("turn left", "to the left")]
+SKILLS = [
+    NamedSkill("walk", "forward"),
+    NamedSkill("back", "backward"),
+    NamedSkill("turn left", "to the left"),
+]
 
 
-def question(history: tuple[Try, ...] = (), values: list[float] | None = None, lived: int = 0) -> Question:
+def question(
+    history: tuple[Attempt, ...] = (), values: list[float] | None = None, lived: int = 0
+) -> Question:
     return Question(
         lived=lived,
         life_steps=1000,
@@ -46,9 +52,9 @@ def question(history: tuple[Try, ...] = (), values: list[float] | None = None, l
     )
 
 
-def tried(*progress: tuple[int, float], steps: int = 10) -> tuple[Try, ...]:
+def tried(*progress: tuple[int, float], steps: int = 10) -> tuple[Attempt, ...]:
     return tuple(
-        Try(began=i * steps, skill=skill, steps=steps, progress=p, moved=(p,))
+        Attempt(began=i * steps, skill=skill, steps=steps, progress=p, moved=(p,))
         for i, (skill, p) in enumerate(progress)
     )
 
@@ -87,7 +93,7 @@ def test_the_bandit_is_ucb1_on_progress_per_step() -> None:
 
 
 def test_the_bandit_tries_everything_once_and_never_repeats_a_failing_skill() -> None:
-    history: tuple[Try, ...] = ()
+    history: tuple[Attempt, ...] = ()
     for step in range(40):  # nothing brings anything but, from the twentieth choice on, skill 2
         choice = by_bandit(question(history[-20:]), 1.0)
         now = failing(history[-20:], 0.05)
@@ -95,7 +101,7 @@ def test_the_bandit_tries_everything_once_and_never_repeats_a_failing_skill() ->
         if step < 3:
             assert choice.skill == step
         gained = 0.5 if choice.skill == 2 and step >= 20 else 0.0
-        history = (*history, Try(10 * step, choice.skill, 10, gained, ()))
+        history = (*history, Attempt(10 * step, choice.skill, 10, gained, ()))
     assert [item.skill for item in history[6:12]] == [0, 1, 2, 0, 1, 2]  # all fail: the one tried longest ago
     assert [item.skill for item in history[20:]].count(
         2
@@ -167,9 +173,9 @@ def test_what_cannot_be_carried_out_is_said(wrong: Any, says: str) -> None:
 
 def test_a_question_tells_what_was_tried_and_how_far_it_got() -> None:
     history = (
-        Try(0, 0, 50, 0.5, (2.0,), judged=True),
-        Try(50, 0, 50, 0.0, (0.0,)),
-        Try(100, 0, 20, -0.1, (-0.25,), judged=False),
+        Attempt(0, 0, 50, 0.5, (2.0,), judged=True),
+        Attempt(50, 0, 50, 0.0, (0.0,)),
+        Attempt(100, 0, 20, -0.1, (-0.25,), judged=False),
     )
     text = prompt.situation(question(history, lived=120), "Your last plan: walk for 20")
     assert text.splitlines() == [

@@ -1,26 +1,46 @@
 """No adaptation: the pretrained policy acts, and nothing learns. The baseline every adapter must beat."""
 
+from dataclasses import dataclass
+
+from slrl.adapters.setup import Setup
 from slrl.learning.agents.sac import Sac
 from slrl.types import F32, Metrics, State, Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter]`` table."""
+
+    sample: bool = False  # whether actions are drawn from the policy, instead of its mode
 
 
 class Frozen:
     """Acts with the policy's mode, or with draws from it."""
 
-    def __init__(self, agent: Sac, sample: bool = False) -> None:
-        self.agent, self._sample = agent, sample
+    def __init__(self, settings: Settings, agent: Sac) -> None:
+        self.agent, self._sample = agent, settings.sample
 
     def act(self, obs: F32) -> F32:
+        """The policy's action."""
         return self.agent.act(obs, sample=self._sample)
 
     def observe(self, transition: Transition) -> Metrics:
+        """Nothing is kept."""
+        return {}
+
+    def learn(self) -> Metrics:
+        """Nothing learns."""
         return {}
 
     def state_dict(self) -> State:
+        """That of the agent."""
         return self.agent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
+        """That of an agent."""
         self.agent.load_state_dict(state)
 
 
-make = Frozen
+def make(settings: Settings, setup: Setup) -> Frozen:
+    """The method's agent, as it is."""
+    return Frozen(settings, setup.agent())

@@ -4,93 +4,55 @@ No weight changes and no reward is needed: z answers a change of dynamics as soo
 observation and z is another adapter, the inner one: ``frozen`` for RMA itself, ``replay`` to let the weights learn meanwhile.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from slrl import injection as plugins
-from slrl.adapters import Pretrainer, computed
-from slrl.errors import BadInput
+from slrl.adapters.setup import Plan, Setup
+from slrl.learning import extrinsics
 from slrl.learning.agents.sac import Sac
+from slrl.learning.cache import Artefact
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.networks import Adam
-from slrl.learning.state import fingerprint, nest, part
+from slrl.learning.state import nest, part
+from slrl.plugins import AdapterPlugin, at_least, positive
 from slrl.priors import Prior
-from slrl.types import F32, Adapter, Metrics, RandomisedWorld, State, Transition
+from slrl.types import F32, Adapter, Metrics, RandomisedSource, RandomisedWorld, State, Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter]`` table."""
+
+    inner: AdapterPlugin  # what acts on the observation and z
+    extrinsics: extrinsics.Settings
+    refresh_every: int = 10  # steps between two readings of z
+    fit_latent: int = 0  # gradient steps that z takes down the error of the dynamics at every refresh
+    fit_lr: float = 0.1
+    rollout_episodes: int = 100  # in the randomised source world, where the student acts
+    rollout_steps: int = 100
+    student_steps: int = 2000
+    condition_policy: bool = True  # whether the policy is told z; if not, z only tells what to learn from
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "refresh_every")
+        at_least(self, 0, "fit_latent", "rollout_episodes", "rollout_steps", "student_steps")
+        positive(self, "fit_lr")
 
 
 class Latent:
     """Keeps the last k steps, refreshes z from them every so many steps, and lets the inner adapter see [obs, z]."""
 
-    def __init__(
-        self,
-        prior: Prior,
-        pretrainer: Pretrainer,
-        life_steps: int,
-        rng: np.random.Generator,
-        generator: torch.Generator,
-        device: torch.device,
-        inner: dict[str, Any],
-        extrinsics: dict[str, Any],
-        refresh_every: int = 10,
-        fit_latent: int = 0,
-        fit_lr: float = 0.1,
-        rollout_episodes: int = 100,
-        rollout_steps: int = 100,
-        student_steps: int = 2000,
-        told: bool = True,
-    ) -> None:
-        if extrinsics.get("source") == "env_params" and prior.env_params is None:
-            raise BadInput(
-                f"prior {prior.name} did not record its physical parameters (env_params), which source = 'env_params' needs; "
-                "take source = 'history'."
-            )
-        extrinsics = {"seed": pretrainer.seeds.latents} | extrinsics
-        self.extrinsics = Extrinsics(prior, device, **extrinsics)
-        on: list[object] = [prior.sha256, extrinsics]
-        pretrainer.once(self.extrinsics, "extrinsics", *on)
-        seen = prior
-        if told:
-            weights = fingerprint([*self.extrinsics.phi, *self.extrinsics.mu, *self.extrinsics.mu_linear])
-            latents = computed(pretrainer, "latents", self.extrinsics.latents, *on, weights)
-            seen = conditioned(prior, latents.cpu().numpy())
-        agent = pretrainer.agent(seen, *on, latents=self.extrinsics)
-        world = (
-            pretrainer.world()
-            if self.extrinsics.privileged and told and student_steps and rollout_episodes
-            else None
-        )
-        if world is not None:
-            seed = pretrainer.seeds.student
-            student = Student(
-                self.extrinsics, agent, world, rollout_episodes, rollout_steps, student_steps, seed
-            )
-            pretrainer.once(student, "student", *on, fingerprint(agent.actor), student.about)
-            world.close()
-        name, settings = plugins.split(inner, "[adapter.inner]")
-        self.inner: Adapter = plugins.make(
-            "slrl.adapters",
-            name,
-            settings,
-            where="[adapter.inner]",
-            agent=agent,
-            prior=seen,
-            life_steps=life_steps,
-            rng=rng,
-            generator=generator,
-            device=device,
-            pretrainer=pretrainer,
-        )
-        self._device, self._told = device, told
-        self.every = self.usual = refresh_every  # steps between two readings of z
-        self._fit_steps, self._fit_lr = fit_latent, fit_lr
-        o, a, k = prior.obs.shape[1], prior.action.shape[1], self.extrinsics.history
+    def __init__(self, settings: Settings, latents: Extrinsics, prior: Prior, inner: Adapter) -> None:
+        self._settings, self.extrinsics, self.inner, self._device = settings, latents, inner, latents.device
+        self.every = self.usual = settings.refresh_every
+        o, a, k = prior.obs.shape[1], prior.action.shape[1], latents.history
         self.recent = torch.zeros(
-            k, 2 * o + a + 1, device=device
+            k, 2 * o + a + 1, device=self._device
         )  # obs, action, reward, next_obs; newest last
         self._edges = [o, a, 1, o]
         self.lived = torch.zeros((), dtype=torch.int64)
@@ -108,11 +70,15 @@ class Latent:
         metrics: Metrics = {}
         if int(self.lived) % self.every == 0:
             old, self.z = self.z, self.inferred()
-            if self._fit_steps:
+            if self._settings.fit_latent:
                 self.z = self.fitted(self.z)
             metrics = {"adapter/latent_norm": self.z.norm(), "adapter/latent_change": (self.z - old).norm()}
         after = self._with_z(transition.next_obs)
         return {**metrics, **self.inner.observe(transition._replace(obs=before, next_obs=after))}
+
+    def learn(self) -> Metrics:
+        """The inner adapter's weights; z is inferred, not learned."""
+        return self.inner.learn()
 
     @torch.no_grad()
     def inferred(self) -> Tensor:
@@ -128,14 +94,14 @@ class Latent:
         lived = min(int(self.lived), self.extrinsics.shown)
         obs, action, reward, next_obs = torch.split(self.recent[-lived:], self._edges, -1)
         z = start.clone().requires_grad_()
-        optimiser = Adam([z], self._fit_lr)
-        for _ in range(self._fit_steps):
+        optimiser = Adam([z], self._settings.fit_lr)
+        for _ in range(self._settings.fit_latent):
             loss = self.extrinsics.dynamics.loss(obs, action, reward[:, 0], next_obs, z.expand(lived, -1))
             optimiser.step(torch.autograd.grad(loss, [z]))
         return z.detach()
 
     def _with_z(self, obs: F32) -> F32:
-        return np.concatenate([obs, self.z.cpu().numpy()]) if self._told else obs
+        return np.concatenate([obs, self.z.cpu().numpy()]) if self._settings.condition_policy else obs
 
     def state_dict(self) -> State:
         own = {"recent": self.recent.clone(), "lived": self.lived.clone(), "z": self.z.clone()}
@@ -152,45 +118,36 @@ class Student:
     """Phase 2 in the source world: the policy acts on what φ says, and φ learns from where that leads (DAgger)."""
 
     def __init__(
-        self,
-        extrinsics: Extrinsics,
-        agent: Sac,
-        world: RandomisedWorld,
-        episodes: int,
-        episode_steps: int,
-        steps: int,
-        seed: int,
+        self, settings: Settings, latents: Extrinsics, agent: Sac, source: RandomisedSource, seed: int
     ) -> None:
-        self._extrinsics, self._agent, self._world = extrinsics, agent, world
-        self._episodes, self._episode_steps, self.steps = (
-            episodes,
-            min(episode_steps, world.episode_steps),
-            steps,
-        )
-        self.about, self._rng = (episodes, episode_steps, steps, seed), np.random.default_rng(seed)
+        self._rng = np.random.default_rng(seed)
+        self.latents, self._agent, self._source = latents.with_own_phi(self._rng), agent, source
+        self._episodes, self._episode_steps = settings.rollout_episodes, settings.rollout_steps
+        self.steps = settings.student_steps
 
     def learn(self) -> Iterator[Metrics]:
         """Act first, then learn from those episodes and the prior in equal parts."""
-        extrinsics, prior = self._extrinsics, self._extrinsics.prior
-        extrinsics.rng = self._rng  # the same whether phase 1 was learned now or loaded
-        episodes = [self._episode() for _ in range(self._episodes)]
-        number = np.repeat(np.arange(len(episodes)), [len(episode[1]) for episode in episodes])
+        extrinsics, prior = self.latents, self.latents.prior
+        world = self._source.open()
+        episodes = [self._episode(world) for _ in range(self._episodes)]
+        world.close()
+        lengths = [len(episode[1]) for episode in episodes]
+        first = np.repeat(np.cumsum([0, *lengths[:-1]]), lengths)
         obs, action, next_obs = (np.concatenate([episode[i] for episode in episodes]) for i in (0, 1, 2))
-        windows = extrinsics.windows_of(obs, action, next_obs, number)
-        params = torch.tensor(
-            np.stack([episode[3] for episode in episodes])[number], device=extrinsics.device
-        )
+        windows = extrinsics.windows_of(obs, action, next_obs, first)
+        drawn = np.repeat(np.stack([episode[3] for episode in episodes]), lengths, axis=0)
+        params = torch.tensor(drawn, device=extrinsics.device)
         half = extrinsics.batch_size // 2
         for _ in range(self.steps):
-            lived, known = extrinsics.draw(len(number), half), extrinsics.draw(len(prior), half)
+            lived, known = extrinsics.draw(len(first), half), extrinsics.draw(len(prior), half)
             yield extrinsics.imitate(
                 [(windows, lived, params[lived]), (extrinsics.windows, known, extrinsics.params[known])]
             )
 
-    def _episode(self) -> tuple[F32, F32, F32, F32]:
+    def _episode(self, world: RandomisedWorld) -> tuple[F32, F32, F32, F32]:
         """Observations, actions and next observations of an episode that the student acted in, and its parameters."""
-        extrinsics, obs_dim = self._extrinsics, self._extrinsics.dynamics.obs_dim
-        obs, params = self._world.reset()
+        extrinsics, obs_dim = self.latents, self.latents.dynamics.obs_dim
+        obs, params = world.reset()
         rows: list[F32] = []
         features = torch.zeros(
             extrinsics.history, 2 * obs_dim + self._agent.action_dim, device=extrinsics.device
@@ -198,15 +155,16 @@ class Student:
         there = torch.zeros(extrinsics.history, dtype=torch.bool, device=extrinsics.device)
         z = np.zeros(extrinsics.size, np.float32)
         over = False
-        while len(rows) < self._episode_steps and not over:
+        steps = min(self._episode_steps, world.episode_steps)
+        while len(rows) < steps and not over:
             if len(rows) % 5 == 0:
                 with torch.no_grad():
                     z = extrinsics.infer(features.unsqueeze(0), there.unsqueeze(0))[0].cpu().numpy()
-            shake = 0.1 * self._rng.standard_normal(self._agent.action_dim)
-            action = np.clip(self._agent.act(np.concatenate([obs, z]), sample=False) + shake, -1, 1).astype(
+            noise = 0.1 * self._rng.standard_normal(self._agent.action_dim)
+            action = np.clip(self._agent.act(np.concatenate([obs, z]), sample=False) + noise, -1, 1).astype(
                 np.float32
             )
-            next_obs, over = self._world.step(action)
+            next_obs, over = world.step(action)
             rows.append(np.concatenate([obs, action, next_obs]))
             step = torch.from_numpy(rows[-1]).to(extrinsics.device)
             new = extrinsics.features(step[:obs_dim], step[obs_dim:-obs_dim], step[-obs_dim:])
@@ -220,31 +178,66 @@ class Student:
         return lived[:, :obs_dim], lived[:, obs_dim:-obs_dim], lived[:, -obs_dim:], params
 
     def state_dict(self) -> State:
-        return self._extrinsics.state_dict()
+        return self.latents.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        self._extrinsics.load_state_dict(state)
+        self.latents.load_state_dict(state)
 
 
-def conditioned(prior: Prior, latents: F32) -> Prior:
-    """The prior as an agent sees it that is told the latent (N, Z) of each row."""
-    obs, next_obs = (np.concatenate([values, latents], 1) for values in (prior.obs, prior.next_obs))
-    return replace(prior, obs=obs, next_obs=next_obs, latent_size=latents.shape[1])
+class Parts(NamedTuple):
+    """What a latent adapter is made of."""
+
+    latents: Artefact[Extrinsics]
+    seen: Artefact[Prior]  # the prior as the policy sees it
+    agent: Artefact[Any]
+    student: Artefact[Student] | None  # only where the world of the prior is there to act in
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    extrinsics = plugins.complete(Extrinsics, settings["extrinsics"], where="[adapter.extrinsics]")
-    if settings["refresh_every"] < 1:
-        return f"refresh_every must be 1 or more, not {settings['refresh_every']}"
-    for key in ("fit_latent", "rollout_episodes", "rollout_steps", "student_steps"):
-        if settings[key] < 0:
-            return f"{key} must be 0 or more, not {settings[key]}"
-    if extrinsics["history"] < 10:
-        return f"extrinsics.history must be 10 steps or more, not {extrinsics['history']}"
-    if min(extrinsics["size"], extrinsics["steps"], extrinsics["batch_size"]) < 1:
-        return "size, steps and batch_size of extrinsics must be 1 or more"
-    return None
+def parts(settings: Settings, plan: Plan) -> Parts:
+    """Latents; the agent that is told them; and the student that acts on them."""
+    latents = extrinsics.artefact(settings.extrinsics, plan.prior, plan.seeds.latents, plan.device)
+    seen = plan.prior
+    if settings.condition_policy:
+        seen = extrinsics.conditioned(plan.prior, extrinsics.of_rows(latents))
+    agent = plan.agents.on(seen, latents)
+    acts = settings.condition_policy and settings.student_steps > 0 and settings.rollout_episodes > 0
+    source = plan.world if acts and extrinsics.knows_params(settings.extrinsics, plan.root) else None
+    if source is None:
+        return Parts(latents, seen, agent, None)
+    seed, world = plan.seeds.student, source
+    student: Artefact[Student] = Artefact(
+        name="student",
+        build=lambda latents, agent: Student(settings, latents, agent.agent, world, seed),
+        about={
+            "episodes": settings.rollout_episodes,
+            "episode_steps": settings.rollout_steps,
+            "steps": settings.student_steps,
+            "seed": seed,
+            "world": source.about,
+        },
+        needs=(latents, agent),
+        steps=settings.student_steps,
+        ms_per_step=5.0,
+        processor=True,
+    )
+    return Parts(latents, seen, agent, student)
 
 
-make = Latent
+def learned_latents(found: Any) -> Extrinsics:
+    """The latents of a student, or those that had none."""
+    return found.latents if isinstance(found, Student) else found
+
+
+def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
+    """All that is learned before the life."""
+    needed = parts(settings, plan)
+    inside = plan.inner(needed.seen, needed.agent).of_adapter(settings.inner)
+    return [needed.latents, needed.agent, *inside, *([needed.student] if needed.student else [])]
+
+
+def make(settings: Settings, setup: Setup) -> Latent:
+    """From what was learned."""
+    needed = parts(settings, setup.plan)
+    latents = learned_latents(setup.get(needed.student or needed.latents))
+    inner = setup.inner(settings.inner, needed.seen, needed.agent)
+    return Latent(settings, latents, setup.prior, inner)

@@ -5,81 +5,78 @@ least squares within some steps. Plans are found by MPPI (Williams et al., 2017)
 horizon is worth what the pretrained critics say (as in POLO: Lowrey et al., 2019, and TD-MPC: Hansen et al., 2022).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from slrl.adapters import Pretrainer
+from slrl.adapters.setup import Plan, Setup
 from slrl.learning.agents.sac import Sac
+from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
-from slrl.learning.networks import mlp
 from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.plugins import at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter]`` table."""
+
+    horizon: int = 10  # steps
+    plans: int = 256  # random ones per iteration
+    iterations: int = 2
+    policy_plans: int = 16  # plans of the pretrained policy among them
+    temperature: float = 0.1  # of the mean over plans, in standard deviations of their returns
+    noise: float = 0.5  # standard deviation of the plans' actions
+    keep_noise: float = 0.7  # of it at every iteration: 0 narrows down to the best plans, 1 never does
+    disagreement_weight: float = 0.0  # price of a step on which the members differ by one standard deviation
+    forgetting: float = 0.98  # of the correction: a step weighs half after 34
+    correction_std: float = 1.0  # how wrong the prior's model may be, in standard deviations of a step
+    model_steps: int = 5000
+    hidden: tuple[int, ...] = (128, 128)
+    seed: int | None = None  # that of the pretraining if unset
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "horizon", "plans", "iterations", "model_steps", "policy_plans")
+        fine = self.temperature > 0 and self.noise > 0 and self.correction_std > 0
+        require(fine, "temperature, noise and correction_std must be more than 0")
+        fine = 0 < self.forgetting <= 1 and 0 <= self.keep_noise <= 1
+        require(fine, "forgetting must be more than 0 and at most 1, and keep_noise between 0 and 1")
+        at_least(self, 0, "seed")
 
 
 class Model:
     """Before every step: sample plans around the last one, follow each in the corrected model, average them by their returns."""
 
     def __init__(
-        self,
-        agent: Sac,
-        prior: Prior,
-        pretrainer: Pretrainer,
-        generator: torch.Generator,
-        device: torch.device,
-        horizon: int = 10,
-        plans: int = 256,
-        iterations: int = 2,
-        policy_plans: int = 16,
-        temperature: float = 0.1,
-        noise: float = 0.5,
-        keep_noise: float = 0.7,
-        disagreement_weight: float = 0.0,
-        forgetting: float = 0.98,
-        correction_std: float = 1.0,
-        model_steps: int = 5000,
-        hidden: tuple[int, ...] = (128, 128),
-        seed: int | None = None,
+        self, settings: Settings, agent: Sac, learned: "PriorModel", generator: torch.Generator
     ) -> None:
-        seed = pretrainer.seeds.model if seed is None else seed
-        self.agent, self._generator, self._device = agent, generator, device
-        self._horizon, self._plans, self._iterations, self._policy_plans = (
-            horizon,
-            plans,
-            iterations,
-            policy_plans,
-        )
-        self._temperature, self._noise, self._keep, self._wary = (
-            temperature,
-            noise,
-            keep_noise,
-            disagreement_weight,
-        )
-        self.learned = PriorModel(prior, device, hidden, model_steps, seed)
-        pretrainer.once(self.learned, "dynamics", prior.sha256, model_steps, list(hidden), seed)
+        self._settings, self.agent, self.learned, self._generator = settings, agent, learned, generator
+        self._device = agent.device
         self.correction = Correction(
-            self.learned.dynamics, prior.action.shape[1], forgetting, correction_std, device
+            learned.dynamics, agent.action_dim, settings.forgetting, settings.correction_std, self._device
         )
         self._value = agent.frozen_value()
-        self.plan = torch.zeros(horizon, agent.action_dim, device=device)
+        self.plan = torch.zeros(settings.horizon, agent.action_dim, device=self._device)
 
     @torch.inference_mode()
     def act(self, obs: F32) -> F32:
         start = torch.from_numpy(obs).to(self._device)
-        mean, std = self.plan, torch.full_like(self.plan, self._noise)
+        mean, std = self.plan, torch.full_like(self.plan, self._settings.noise)
         guided = self._policy_rollouts(start)
-        for _ in range(self._iterations):
-            shake = torch.randn(self._plans, *mean.shape, generator=self._generator).to(self._device)
-            plans = torch.cat([guided, (mean + std * shake).clamp(-1.0, 1.0), mean.unsqueeze(0)])
+        for _ in range(self._settings.iterations):
+            noise = torch.randn(self._settings.plans, *mean.shape, generator=self._generator).to(self._device)
+            plans = torch.cat([guided, (mean + std * noise).clamp(-1.0, 1.0), mean.unsqueeze(0)])
             returns = self.returns(start, plans)
-            weight = mppi_weights(returns, self._temperature)
+            weight = mppi_weights(returns, self._settings.temperature)
             mean = (weight[:, None, None] * plans).sum(0)
             std = (weight[:, None, None] * (plans - mean).square()).sum(0).sqrt().clamp(min=0.05)
-            std = torch.lerp(std, torch.full_like(std, self._noise), self._keep)
+            std = torch.lerp(std, torch.full_like(std, self._settings.noise), self._settings.keep_noise)
         action: F32 = mean[0].cpu().numpy().copy()
         self.plan = torch.cat([mean[1:], mean[-1:]]).clone()
         return action
@@ -92,15 +89,19 @@ class Model:
         before, after = self.correction.update(obs, action, next_obs)
         return {"adapter/model_error": before, "adapter/corrected_error": after}
 
+    def learn(self) -> Metrics:
+        """The correction follows every step as it is observed; no weight changes."""
+        return {}
+
     def returns(self, start: Tensor, plans: Tensor) -> Tensor:
         """(P,) of plans (P, H, A): Σ γ^t r + γ^H V(s_H), less what the members disagree on."""
         scale, discount = self.agent.reward_scale, self.agent.discount
         obs = start.expand(len(plans), -1)
         total = torch.zeros(len(plans), device=self._device)
-        for step in range(self._horizon):
-            obs, reward, apart = self._step(obs, plans[:, step])
-            total += discount**step * (scale * reward - self._wary * apart)
-        return total + discount**self._horizon * self._value.v(obs)
+        for step in range(self._settings.horizon):
+            obs, reward, disagreement = self._step(obs, plans[:, step])
+            total += discount**step * (scale * reward - self._settings.disagreement_weight * disagreement)
+        return total + discount**self._settings.horizon * self._value.v(obs)
 
     def _step(self, obs: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Next observation, reward and disagreement of the corrected model."""
@@ -109,20 +110,20 @@ class Model:
         out = dynamics.outputs(x)
         mean = out.mean(0)
         change = mean[:, :-1] + self.correction.of(obs, action)
-        apart = out[..., :-1].std(0, unbiased=False).mean(-1)
+        disagreement = out[..., :-1].std(0, unbiased=False).mean(-1)
         obs = obs + change * dynamics.scale[:-1] + dynamics.mean[:-1]
         reward = (mean[:, -1] * dynamics.scale[-1] + dynamics.mean[-1]) * self.learned.dense
-        return obs, reward, apart
+        return obs, reward, disagreement
 
     def _policy_rollouts(self, start: Tensor) -> Tensor:
         """(policy_plans, H, A): what the pretrained policy would do, with some noise."""
-        obs = start.expand(self._policy_plans, -1)
+        obs = start.expand(self._settings.policy_plans, -1)
         actions = []
-        for _ in range(self._horizon):
-            mode = torch.tanh(mlp(self.agent.actor, self.agent.normaliser(obs)).chunk(2, -1)[0])
-            shake = torch.randn(mode.shape, generator=self._generator).to(self._device)
-            shake[0] = 0.0
-            action = (mode + 0.2 * shake).clamp(-1.0, 1.0)
+        for _ in range(self._settings.horizon):
+            mode = self.agent.mode(obs)
+            noise = torch.randn(mode.shape, generator=self._generator).to(self._device)
+            noise[0] = 0.0
+            action = (mode + 0.2 * noise).clamp(-1.0, 1.0)
             actions.append(action)
             obs, _, _ = self._step(obs, action)
         return torch.stack(actions, 1)
@@ -149,11 +150,9 @@ class Model:
 class PriorModel:
     """The ensemble as it comes out of the prior."""
 
-    def __init__(
-        self, prior: Prior, device: torch.device, hidden: tuple[int, ...], steps: int, seed: int
-    ) -> None:
-        self.steps, self._rng = steps, np.random.default_rng(seed)
-        self.dynamics = Dynamics(prior, torch.Generator().manual_seed(seed), device, hidden=tuple(hidden))
+    def __init__(self, settings: Settings, seed: int, prior: Prior, device: torch.device) -> None:
+        self.steps, self._rng = settings.model_steps, np.random.default_rng(seed)
+        self.dynamics = Dynamics(prior, torch.Generator().manual_seed(seed), device, hidden=settings.hidden)
         self._rows = tuple(
             torch.tensor(rows, device=device)
             for rows in (prior.obs, prior.action, prior.reward, prior.next_obs)
@@ -237,18 +236,27 @@ def mppi_weights(returns: Tensor, temperature: float) -> Tensor:
     return torch.softmax((returns - returns.max()) / (temperature * spread), 0)
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    for key in ("horizon", "plans", "iterations", "model_steps"):
-        if settings[key] < 1:
-            return f"{key} must be 1 or more, not {settings[key]}"
-    if settings["policy_plans"] < 1:
-        return f"policy_plans must be 1 or more, not {settings['policy_plans']}"
-    if settings["temperature"] <= 0 or settings["noise"] <= 0 or settings["correction_std"] <= 0:
-        return "temperature, noise and correction_std must be more than 0"
-    if not 0 < settings["forgetting"] <= 1 or not 0 <= settings["keep_noise"] <= 1:
-        return "forgetting must be more than 0 and at most 1, and keep_noise between 0 and 1"
-    return None
+def parts(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[PriorModel]]:
+    """The agent whose policy and value plans begin and end with, and the model of the prior."""
+    seed = plan.seeds.model if settings.seed is None else settings.seed
+    device = plan.device
+    model = Artefact(
+        name="dynamics",
+        build=lambda prior: PriorModel(settings, seed, prior, device),
+        about={"steps": settings.model_steps, "hidden": list(settings.hidden), "seed": seed},
+        needs=(plan.prior,),
+        steps=settings.model_steps,
+        ms_per_step=3.5,
+    )
+    return plan.agent(), model
 
 
-make = Model
+def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
+    """All that is learned before the life."""
+    return list(parts(settings, plan))
+
+
+def make(settings: Settings, setup: Setup) -> Model:
+    """From what was learned."""
+    agent, model = parts(settings, setup.plan)
+    return Model(settings, setup.agent(agent), setup.get(model), setup.generator)

@@ -7,16 +7,20 @@ raises a signal with probability α at most, whatever the distribution (Vovk et 
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from slrl.adapters.latent import learned_latents
+from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.plugins import at_least, share, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition, Value
 
@@ -36,45 +40,55 @@ class Track:
     steps: int = 0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter.monitor]`` table of a switch."""
+
+    false_alarms: float = 0.05  # α: of a trajectory like the prior's, per signal
+    held_out: float = 0.4  # share of the prior's episodes that set the thresholds
+    window: int = 200  # W: steps, of the stall
+    smoothing: float = 0.95  # of the moving averages
+    steps: int = 3000
+    seed: int | None = None  # that of the pretraining if unset
+
+    def __post_init__(self) -> None:
+        share(self, "false_alarms", "held_out", "smoothing")
+        at_least(self, 1, "steps")
+        at_least(self, 2, "window")
+        at_least(self, 0, "seed")
+
+
 class Monitor:
     """Learned from a prior and the value V of an agent that was pretrained on it.
 
-    With ``latents`` the model of the world is told z: the true one of each row while it learns, the one inferred from what came
-    before in held-out trajectories and in the life. Nothing is said of residuals before ``WARM_UP`` steps have told z anything.
+    With ``latents`` the model of the world is told z: the true one of each row while it learns, the one inferred from
+    what came before in held-out trajectories and in the life. Nothing is said of residuals before ``WARM_UP`` steps
+    have told z anything.
     """
 
     def __init__(
         self,
+        settings: Settings,
         prior: Prior,
         value: Value,
         device: torch.device,
         latents: Extrinsics | None = None,
-        false_alarms: float = 0.05,
-        held_out: float = 0.4,
-        window: int = 200,
-        smoothing: float = 0.95,
-        steps: int = 3000,
-        seed: int | None = None,
     ) -> None:
-        seed = seed or 0
-        self._prior, self._value, self._device, self.steps = prior, value, device, steps
-        self.window, self._keep, self._alpha, self._rng = (
-            window,
-            smoothing,
-            false_alarms,
-            np.random.default_rng(seed),
-        )
+        seed = settings.seed or 0
+        self._prior, self._value, self._device, self.steps = prior, value, device, settings.steps
+        self.window, self._keep, self._alpha = settings.window, settings.smoothing, settings.false_alarms
+        self._rng = np.random.default_rng(seed)
         self.dynamics = Dynamics(
             prior,
             torch.Generator().manual_seed(seed),
             device,
+            latent_size=0 if latents is None else latents.size,
             members=3,
             hidden=(64, 64),
-            latent_size=0 if latents is None else latents.size,
         )
         self._latents = latents
         order = self._rng.permutation(prior.episodes)
-        self.held_out = np.sort(order[: round(held_out * prior.episodes)])
+        self.held_out = np.sort(order[: round(settings.held_out * prior.episodes)])
         self._learned_from = np.flatnonzero(~np.isin(prior.episode, self.held_out))
         known = self._rng.choice(
             self._learned_from, min(KNOWN_STATES, len(self._learned_from)), replace=False
@@ -84,9 +98,8 @@ class Monitor:
         self.known = (prior.obs[np.sort(known)] - self.middle) / self.scale
         self._known_squares = (self.known**2).sum(1)
         self.thresholds = torch.full((len(SIGNALS),), NEVER, dtype=torch.float64)
-        self.usual_gain = torch.zeros(
-            (), dtype=torch.float64
-        )  # of V over W / 2 steps, on held-out trajectories: the 20 % quantile, or a tenth of V's deviation
+        # Of V over W / 2 steps, on held-out trajectories: the 20 % quantile, or a tenth of V's deviation.
+        self.usual_gain = torch.zeros((), dtype=torch.float64)
         self.track = Track()
 
     # -- watching ----------------------------------------------------------------------------------------------
@@ -119,12 +132,12 @@ class Monitor:
             for x in (obs, action, next_obs, reward)
         )
         errors = self.dynamics.errors(o, a, r, n, latent)[..., :-1]
-        residual, apart = errors.mean(0).square().mean(-1), errors.std(0, unbiased=False).mean(-1)
+        residual, disagreement = errors.mean(0).square().mean(-1), errors.std(0, unbiased=False).mean(-1)
         columns = [
             self._value.v(n),
             torch.from_numpy(self.distance(next_obs)),
             residual.clamp(max=LARGEST),
-            apart,
+            disagreement,
         ]
         return np.stack([column.cpu().numpy() for column in columns], 1).astype(np.float64)
 
@@ -142,14 +155,14 @@ class Monitor:
         early = self._latents is not None and track.steps <= WARM_UP
         if early:  # what was strange before z knew anything is not remembered
             track.smooth[2:] = raw[2:]
-        value, distance, residual, apart = track.smooth
+        value, distance, residual, disagreement = track.smooth
         track.values.append(float(value))
         stall, falling = -math.inf, False
         if len(track.values) > self.window:
             gain = track.values[-1] - track.values[-1 - self.window]
             stall, falling = -gain, gain < 0
             del track.values[0]
-        model = (-math.inf, -math.inf) if early else (residual, apart)
+        model = (-math.inf, -math.inf) if early else (residual, disagreement)
         return np.array([stall, -value if falling else -math.inf, distance, *model])
 
     # -- learning ----------------------------------------------------------------------------------------------
@@ -240,3 +253,25 @@ def threshold(largest: Sequence[float] | NDArray[np.float64], alpha: float) -> f
     if rank > len(values) or not np.isfinite(values[rank - 1]):
         return NEVER
     return float(values[rank - 1])
+
+
+def artefact(
+    settings: Settings, seed: int, prior: Artefact[Prior], agent: Artefact[Any], latents: Artefact[Any] | None
+) -> Artefact[Monitor]:
+    """The monitor of an agent's value and, where there are any, of a model that is told latents."""
+    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+
+    def build(prior: Prior, agent: Any, *latents: Any) -> Monitor:
+        device = agent.agent.device
+        known = learned_latents(latents[0]) if latents else None
+        return Monitor(settings, prior, agent.agent.frozen_value(), device, known)
+
+    return Artefact(
+        name="monitor",
+        build=build,
+        about=table(settings),
+        needs=(prior, agent) if latents is None else (prior, agent, latents),
+        steps=settings.steps,
+        ms_per_step=2.0,
+        processor=latents is not None,
+    )

@@ -7,22 +7,27 @@ gives no answer, its last plan goes on, then the pretrained values choose, then 
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from slrl.adapters import Pretrainer
+from slrl.adapters.planner import chat
 from slrl.adapters.planner.chat import Chat
-from slrl.adapters.planner.choice import Named, Question, Step, Try, by_bandit, by_values, failing
-from slrl.adapters.select import Behaviours, behaviours
-from slrl.adapters.skills import trained
+from slrl.adapters.planner.choice import Attempt, NamedSkill, Question, Step, by_bandit, by_values, failing
+from slrl.adapters.select import Behaviours, artefacts_of, behaviours_of
+from slrl.adapters.setup import Plan, Setup
 from slrl.errors import BadInput
+from slrl.learning import joint_critics
+from slrl.learning import skills as learned_skills
 from slrl.learning.agents.sac import Sac
-from slrl.learning.skills import REACH
+from slrl.learning.cache import Artefact
+from slrl.learning.joint_critics import behaviours
+from slrl.learning.skills import REACH, SkillModel
 from slrl.learning.state import nest, of_rng, of_text, part, set_rng, text_of
+from slrl.plugins import AdapterPlugin, at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Image, Metrics, State, Transition
 
@@ -33,7 +38,7 @@ SHOWN_ENTRIES = 12  # of an observation that has no named entries
 class Skills(Protocol):
     """What a planner can choose among."""
 
-    named: list[Named]
+    named: list[NamedSkill]
 
     def values(self, obs: F32) -> F32 | None:
         """(K,): what each is worth here, in deviations; None where none knows the state."""
@@ -43,74 +48,61 @@ class Skills(Protocol):
 
     def observe(self, skill: int, transition: Transition) -> Metrics: ...
 
+    def learn(self, skill: int) -> Metrics: ...
+
     def state_dict(self) -> State: ...
 
     def load_state_dict(self, state: State) -> None: ...
 
 
-class Plan:
+@dataclass(frozen=True, kw_only=True)
+class Settings(joint_critics.Settings):
+    """The ``[adapter]`` table."""
+
+    inner: AdapterPlugin  # where behaviours are offered: who acts and learns for each
+    skills: learned_skills.Settings = field(
+        default_factory=learned_skills.Settings
+    )  # where codes are offered
+    among: Literal["auto", "behaviours", "codes"] = "auto"  # auto: behaviours, if the prior has several
+    codes: int = 8  # how many latent skills are offered
+    names: tuple[str, ...] = ()  # of the skills, in their order; () for those of the priors, or numbers
+    meanings: tuple[str, ...] = ()  # of each, for the planner; () for what it did in the prior
+    entries: dict[str, Any] = field(default_factory=dict)  # of the observation, told by name: {"x (m)": 0}
+    durations: tuple[int, ...] = (20, 50, 100)  # steps that a skill may be held for
+    memory: int = 20  # skills in the history that a planner gets
+    least_progress: float = 0.05  # a skill that gains less twice is failing, until something gains as much
+    temperature: float = 1.0  # of the softmax over values, where no planner answers
+    exploration: float = 1.0  # of the bandit, where values do not help
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        fine = bool(self.durations) and min(self.durations) >= 1
+        require(fine, "durations must list one or more numbers of steps, each 1 or more")
+        at_least(self, 2, "codes", "memory")
+        fine = self.temperature > 0 and self.exploration >= 0
+        require(fine, "temperature must be more than 0, exploration 0 or more")
+
+    def offers_behaviours(self, prior: Prior) -> bool:
+        """Whether the planner chooses among behaviours, or else among codes of latent skills."""
+        several = joint_critics.behaviour_count(prior) > 1
+        return self.among == "behaviours" or (self.among == "auto" and several)
+
+
+class Planner:
     """Holds a skill for as long as was planned, notes how far it got, and lets the planner choose again."""
 
     def __init__(
-        self,
-        agent: Sac,
-        prior: Prior,
-        pretrainer: Pretrainer,
-        life_steps: int,
-        rng: np.random.Generator,
-        generator: torch.Generator,
-        device: torch.device,
-        skills: dict[str, Any],
-        inner: dict[str, Any],
-        planner: dict[str, Any] | None = None,
-        among: Literal["auto", "behaviours", "codes"] = "auto",
-        codes: int = 8,
-        names: tuple[str, ...] = (),
-        meanings: tuple[str, ...] = (),
-        entries: dict[str, Any] | None = None,
-        durations: tuple[int, ...] = (20, 50, 100),
-        memory: int = 20,
-        least_progress: float = 0.05,
-        temperature: float = 1.0,
-        exploration: float = 1.0,
-        classification_weight: float = 0.1,
-        regularisation_steps: int = 3000,
-        batch_size: int = 128,
-        abstain_quantile: float = 0.05,
+        self, settings: Settings, setup: Setup, agent: Sac, skills: Skills, entries: dict[str, int]
     ) -> None:
-        self.chat = Chat(**(planner or {}))
+        self.chat = Chat(setup.planner or chat.Settings())
         self.chat.check()
-        self._entries = _entries(entries or {}, prior)
-        self.skills: Skills
-        if among == "behaviours" or (
-            among == "auto" and prior.behaviour is not None and len(np.unique(prior.behaviour)) > 1
-        ):
-            who = Behaviours(
-                prior,
-                pretrainer,
-                life_steps,
-                rng,
-                generator,
-                device,
-                inner,
-                classification_weight,
-                regularisation_steps,
-                batch_size,
-                abstain_quantile,
-            )
-            self.skills = OfBehaviours(prior, who, names, meanings, self._entries)
-        else:
-            self.skills = OfCodes(prior, pretrainer, device, skills, codes, names, meanings, self._entries)
+        self._settings, self._entries, self.skills = settings, entries, skills
+        prior = setup.prior
         self._watch_value(agent, prior)
-        self._life_steps, self._durations, self._memory = life_steps, tuple(sorted(durations)), memory
-        self._least, self._temperature, self._exploration, self._rng = (
-            least_progress,
-            temperature,
-            exploration,
-            rng,
-        )
+        self._life_steps, self._rng = setup.life_steps, setup.rng
+        self._durations = tuple(sorted(settings.durations))
         self._view: Callable[[], Image] | None = None
-        self.history: list[Try] = []
+        self.history: list[Attempt] = []
         self.rest: list[Step] = []  # of the last plan
         self.log: list[dict[str, Any]] = []  # every choice, with all that was exchanged for it
         self.now, self.chosen_by = Step(0, 0), 0
@@ -150,12 +142,16 @@ class Plan:
         metrics = self.skills.observe(self.now.skill, transition)
         self.lived, self.left, self.earned = self.lived + 1, self.left - 1, self.earned + transition.reward
         if self.left == 0:
-            self.history = [*self.history, self._done(transition.next_obs)][-self._memory :]
+            self.history = [*self.history, self._done(transition.next_obs)][-self._settings.memory :]
         own: dict[str, float] = {"skill": self.now.skill, "chosen_by": self.chosen_by}
         own |= {"calls": self.chat.calls, "unanswered": self.chat.unanswered}
         if self.history:
             own["skill_progress"] = self.history[-1].progress
         return {**metrics, **{f"adapter/{key}": float(value) for key, value in own.items()}}
+
+    def learn(self) -> Metrics:
+        """The behaviour that acted learns."""
+        return self.skills.learn(self.now.skill)
 
     def _choose(self, obs: F32) -> None:
         question = self._question(obs)
@@ -186,9 +182,9 @@ class Plan:
         if self.rest and self.rest[0].skill not in question.failing:
             return self.rest.pop(0), CHOOSERS.index("plan")
         self.rest = []
-        if (step := by_values(question, self._temperature, self._rng)) is not None:
+        if (step := by_values(question, self._settings.temperature, self._rng)) is not None:
             return step, CHOOSERS.index("values")
-        return by_bandit(question, self._exploration), CHOOSERS.index("bandit")
+        return by_bandit(question, self._settings.exploration), CHOOSERS.index("bandit")
 
     def _question(self, obs: F32) -> Question:
         return Question(
@@ -197,7 +193,7 @@ class Plan:
             skills=self.skills.named,
             durations=self._durations,
             history=self.history,
-            failing=failing(self.history, self._least),
+            failing=failing(self.history, self._settings.least_progress),
             values=self.skills.values(obs),
             obs=obs,
             state=self._in_words(obs),
@@ -215,12 +211,12 @@ class Plan:
     def _v(self, obs: F32) -> float:
         return float(self._value.v(torch.from_numpy(obs).to(self._device).unsqueeze(0))[0])
 
-    def _done(self, obs: F32) -> Try:
+    def _done(self, obs: F32) -> Attempt:
         gained = (self._v(obs) - self._v(self.began)) / self._spread + self.earned / (
             self.now.steps * self._usual_reward
         )
         moved = tuple(float(obs[i] - self.began[i]) for i in self._entries.values())
-        return Try(self.lived - self.now.steps, self.now.skill, self.now.steps, gained, moved)
+        return Attempt(self.lived - self.now.steps, self.now.skill, self.now.steps, gained, moved)
 
     def _look(self) -> list[Image]:
         """Pictures of the last choice and of now, as far as there are any and somebody wants them."""
@@ -266,7 +262,7 @@ class Plan:
         set_rng(self._rng, part(state, "rows"))
         mine = part(state, "plan")
         own = json.loads(text_of(mine["own"]))
-        self.history = [Try(**{**item, "moved": tuple(item["moved"])}) for item in own["history"]]
+        self.history = [Attempt(**{**item, "moved": tuple(item["moved"])}) for item in own["history"]]
         self.rest, self.log, self.now = [Step(**step) for step in own["rest"]], own["log"], Step(**own["now"])
         self.chosen_by, self.lived, self.left, self.earned = (
             own[key] for key in ("chosen_by", "lived", "left", "earned")
@@ -280,12 +276,7 @@ class OfBehaviours:
     """The behaviours of a prior, each with its own agent."""
 
     def __init__(
-        self,
-        prior: Prior,
-        who: Behaviours,
-        names: tuple[str, ...],
-        meanings: tuple[str, ...],
-        entries: Mapping[str, int],
+        self, settings: "Settings", prior: Prior, who: Behaviours, entries: Mapping[str, int]
     ) -> None:
         self._who = who
         parts = behaviours(prior)
@@ -296,7 +287,7 @@ class OfBehaviours:
         about = [
             _meaning(part.obs[part.starts], part.next_obs[part.ends], entries, "an episode") for part in parts
         ]
-        self.named = _named(usual, about, names, meanings, f"prior {prior.name} has {len(parts)} behaviours")
+        self.named = _named(settings, usual, about, f"prior {prior.name} has {len(parts)} behaviours")
 
     def values(self, obs: F32) -> F32 | None:
         found, unknown = self._who.values(obs)
@@ -308,6 +299,10 @@ class OfBehaviours:
 
     def observe(self, skill: int, transition: Transition) -> Metrics:
         return self._who.inner[skill].observe(transition)
+
+    def learn(self, skill: int) -> Metrics:
+        """The behaviour that acted learns."""
+        return self._who.inner[skill].learn()
 
     def state_dict(self) -> State:
         return self._who.state_dict()
@@ -321,29 +316,25 @@ class OfCodes:
 
     def __init__(
         self,
-        prior: Prior,
-        pretrainer: Pretrainer,
-        device: torch.device,
-        skills: dict[str, Any],
-        codes: int,
-        names: tuple[str, ...],
-        meanings: tuple[str, ...],
+        settings: "Settings",
+        model: SkillModel,
+        high: Prior,
+        agent: Sac,
+        seed: int,
         entries: Mapping[str, int],
     ) -> None:
         from scipy.cluster.vq import kmeans2
 
-        self.model, high = trained(prior, pretrainer, device, skills)
-        self._agent, self._device = pretrainer.agent(high), device
-        _, cluster = kmeans2(
-            _effects(high, entries), codes, minit="++", rng=np.random.default_rng(pretrainer.seeds.planner)
-        )
+        self.model, self._agent, self._device = model, agent, model.device
+        codes = settings.codes
+        _, cluster = kmeans2(_effects(high, entries), codes, minit="++", rng=np.random.default_rng(seed))
         order = [
             int(code)
             for code in np.argsort(-np.bincount(cluster, minlength=codes), kind="stable")
             if (cluster == code).any()
         ]
         centres = np.stack([high.action[cluster == code].mean(0) for code in order])
-        self.codes = torch.tensor(centres, dtype=torch.float32, device=device)  # (K, Z) in [-1, 1]
+        self.codes = torch.tensor(centres, dtype=torch.float32, device=self._device)  # (K, Z) in [-1, 1]
         about = [
             _meaning(
                 high.obs[cluster == code],
@@ -354,7 +345,7 @@ class OfCodes:
             for code in order
         ]
         usual = [f"skill {i}" for i in range(len(order))]
-        self.named = _named(usual, about, names, meanings, f"there are {len(order)} codes")
+        self.named = _named(settings, usual, about, f"there are {len(order)} codes")
 
     @torch.no_grad()
     def values(self, obs: F32) -> F32 | None:
@@ -372,6 +363,10 @@ class OfCodes:
     def observe(self, skill: int, transition: Transition) -> Metrics:
         return {}
 
+    def learn(self, skill: int) -> Metrics:
+        """Nothing learns."""
+        return {}
+
     def state_dict(self) -> State:
         return nest(model=self.model.state_dict())
 
@@ -387,16 +382,17 @@ def _effects(high: Prior, entries: Mapping[str, int]) -> np.ndarray:
     return chosen.astype(np.float64)
 
 
-def _named(
-    usual: list[str], about: list[str], names: tuple[str, ...], meanings: tuple[str, ...], there_are: str
-) -> list[Named]:
+def _named(settings: "Settings", usual: list[str], about: list[str], there_are: str) -> list[NamedSkill]:
     """Names and meanings as given, and for what was not given the usual ones."""
+    names, meanings = settings.names, settings.meanings
     for what, given in (("names", names), ("meanings", meanings)):
         if given and len(given) != len(usual):
             raise BadInput(f"adapter.{what} lists {len(given)}, but {there_are}; give as many, or none.")
     if len({name.casefold() for name in names}) < len(names):
         raise BadInput("adapter.names must all be different: a planner chooses by them.")
-    return [Named(name, meaning) for name, meaning in zip(names or usual, meanings or about, strict=True)]
+    return [
+        NamedSkill(name, meaning) for name, meaning in zip(names or usual, meanings or about, strict=True)
+    ]
 
 
 def _meaning(before: F32, after: F32, entries: Mapping[str, int], time: str) -> str:
@@ -420,18 +416,38 @@ def _entries(table: Mapping[str, Any], prior: Prior) -> dict[str, int]:
     return dict(table)
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    if not settings["durations"] or min(settings["durations"]) < 1:
-        return "durations must list one or more numbers of steps, each 1 or more"
-    for key, least in (("codes", 2), ("memory", 2), ("batch_size", 1)):
-        if settings[key] < least:
-            return f"{key} must be {least} or more, not {settings[key]}"
-    if settings["temperature"] <= 0 or settings["exploration"] < 0 or settings["regularisation_steps"] < 0:
-        return "temperature must be more than 0, exploration and regularisation_steps 0 or more"
-    if not 0 <= settings["classification_weight"] <= 1 or not 0 <= settings["abstain_quantile"] <= 1:
-        return "classification_weight and abstain_quantile must be between 0 and 1"
-    return None
+ASKS_PLANNER = True
 
 
-make = Plan
+def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
+    """All that is learned before the life."""
+    if settings.offers_behaviours(plan.root):
+        return [plan.agent(), *artefacts_of(settings, settings.inner, plan)]
+    return [plan.agent(), *_codes(settings, plan)]
+
+
+def _codes(settings: Settings, plan: Plan) -> tuple[Artefact[SkillModel], Artefact[Prior], Artefact[Any]]:
+    """The skills of which codes are clusters, the prior in skills, and the agent that values them."""
+    model = learned_skills.artefact(settings.skills, plan.prior, plan.seeds.skills, plan.device)
+    high = learned_skills.prior_in_skills(model)
+    return model, high, plan.agents.on(high)
+
+
+def make(settings: Settings, setup: Setup) -> Planner:
+    """From what was learned.
+
+    Raises:
+        BadInput: for names or entries that do not fit the prior, or a server that does not answer.
+    """
+    plan, prior = setup.plan, setup.prior
+    entries = _entries(settings.entries, prior)
+    offered: Skills
+    if settings.offers_behaviours(plan.root):
+        who = behaviours_of(settings, settings.inner, setup)
+        offered = OfBehaviours(settings, prior, who, entries)
+    else:
+        model, high, agent = _codes(settings, plan)
+        offered = OfCodes(
+            settings, setup.get(model), setup.get(high), setup.agent(agent), plan.seeds.planner, entries
+        )
+    return Planner(settings, setup, setup.agent(), offered, entries)

@@ -1,89 +1,89 @@
 """Off-policy adaptation: learn from prior and life together, rewarded by guidance."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
 
-from slrl import injection as plugins
+from slrl.adapters.setup import Setup
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.state import nest, of_rng, part, set_rng
-from slrl.priors import Prior
+from slrl.plugins import GuidancePlugin, at_least, require
 from slrl.types import F32, Guidance, Metrics, State, Transition
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter]`` table."""
+
+    guidance: GuidancePlugin
+    batch_size: int = 256
+    prior_fraction: Literal["proportional"] | float = "proportional"  # of a batch; or as many as there are
+    updates_per_step: int = 1
+    update_every_steps: int = 1
+    warm_up_steps: int = 1000  # steps of the life before the agent learns
+    biased_td_every: int = 0  # one step in so many has a TD target without bootstrap; 0: none
+    guidance_batch_size: int = 256  # rows of prior and of life each
+    guidance_updates_per_step: int = 1
+    buffer_life_rows: int = 1_000_000  # the oldest are overwritten beyond that
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "batch_size", "guidance_batch_size", "update_every_steps", "buffer_life_rows")
+        at_least(self, 0, "updates_per_step", "guidance_updates_per_step", "warm_up_steps", "biased_td_every")
+        fraction = self.prior_fraction
+        fine = fraction == "proportional" or 0 <= float(fraction) <= 1
+        require(fine, f"prior_fraction must be 'proportional' or between 0 and 1, not {fraction}")
+
+
 class Replay:
-    """After every step: one row more, then the guidance learns, then the agent, with rewards from the present guidance."""
+    """After every step: one row more, then the guidance learns, then the agent, with rewards of the present guidance."""
 
     def __init__(
-        self,
-        agent: Sac,
-        prior: Prior,
-        life_steps: int,
-        rng: np.random.Generator,
-        generator: torch.Generator,
-        device: torch.device,
-        guidance: dict[str, Any],
-        batch_size: int = 256,
-        prior_fraction: Literal["proportional"] | float = "proportional",
-        updates_per_step: int = 1,
-        update_every_steps: int = 1,
-        warm_up_steps: int = 1000,
-        biased_td_every: int = 0,
-        guidance_batch_size: int = 256,
-        guidance_updates_per_step: int = 1,
-        buffer_life_rows: int = 1_000_000,
+        self, settings: Settings, agent: Sac, guidance: Guidance, buffer: Buffer, rng: np.random.Generator
     ) -> None:
-        self.agent, self._rng = agent, rng
-        self.buffer = Buffer(prior, min(life_steps, buffer_life_rows), rng, device)
-        name, settings = plugins.split(guidance, "[guidance]")
-        self.guidance: Guidance = plugins.make(
-            "slrl.learning.guidance",
-            name,
+        self._settings, self.agent, self.guidance, self.buffer, self._rng = (
             settings,
-            where="[guidance]",
-            prior=prior,
-            agent=agent,
-            rng=rng,
-            generator=generator,
-            device=device,
+            agent,
+            guidance,
+            buffer,
+            rng,
         )
-        self._prior_fraction = None if prior_fraction == "proportional" else float(prior_fraction)
-        self._batch_size, self._guidance_batch_size = batch_size, guidance_batch_size
-        self._updates, self._every, self._warm_up = updates_per_step, update_every_steps, warm_up_steps
-        self._biased_td_every, self._guidance_updates = biased_td_every, guidance_updates_per_step
-
+        fraction = settings.prior_fraction
+        self._prior_fraction = None if fraction == "proportional" else float(fraction)
         self.learning = (
             True  # a switch turns it off: then the policy's mode acts, and the buffer goes on filling
         )
+        self._due = False  # whether the step that was observed last is one to learn after
 
     def act(self, obs: F32) -> F32:
         return self.agent.act(obs, sample=self.learning)
 
     def observe(self, transition: Transition) -> Metrics:
-        buffer = self.buffer
-        cut = self._biased_td_every > 0 and buffer.lived % self._biased_td_every == 0
+        """One row more."""
+        buffer, every = self.buffer, self._settings.biased_td_every
+        cut = every > 0 and buffer.lived % every == 0
         buffer.append(transition, bootstrap=not (transition.terminated or cut))
-        if buffer.lived % self._every or not self.learning:
+        self._due = self.learning and buffer.lived % self._settings.update_every_steps == 0
+        return {}
+
+    def learn(self) -> Metrics:
+        """The guidance, then the agent; nothing while ``learning`` is off, or in between ``update_every_steps``."""
+        if not self._due:
             return {}
-        metrics: Metrics = {}
-        for _ in range(self._guidance_updates):
-            prior, life = (
-                buffer.sample(self._guidance_batch_size, 1.0),
-                buffer.sample(self._guidance_batch_size, 0.0),
-            )
+        self._due = False
+        settings, buffer, metrics = self._settings, self.buffer, Metrics()
+        size = settings.guidance_batch_size
+        for _ in range(settings.guidance_updates_per_step):
+            prior, life = buffer.sample(size, 1.0), buffer.sample(size, 0.0)
             metrics |= self.guidance.update(prior, life, buffer.newest())
-        if buffer.lived >= self._warm_up:
-            for update in range(
-                1, self._updates + 1
-            ):  # the policy once per step, on the last batch, as in RLPD
-                batch = buffer.sample(self._batch_size, self._prior_fraction)
+        if buffer.lived >= settings.warm_up_steps:
+            updates = settings.updates_per_step
+            for update in range(1, updates + 1):  # the policy once per step, on the last batch, as in RLPD
+                batch = buffer.sample(settings.batch_size, self._prior_fraction)
                 reward = self.guidance.reward(batch)
-                metrics |= self.agent.update(
-                    batch._replace(reward=reward), improve_policy=update == self._updates
-                )
+                batch = batch._replace(reward=reward)
+                metrics |= self.agent.update(batch, improve_policy=update == updates)
                 metrics["guidance/reward"] = reward.mean()
         return metrics
 
@@ -101,18 +101,12 @@ class Replay:
         set_rng(self._rng, part(state, "rows"))
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    fraction = settings["prior_fraction"]
-    for key in ("batch_size", "guidance_batch_size", "update_every_steps", "buffer_life_rows"):
-        if settings[key] < 1:
-            return f"{key} must be 1 or more, not {settings[key]}"
-    for key in ("updates_per_step", "guidance_updates_per_step", "warm_up_steps", "biased_td_every"):
-        if settings[key] < 0:
-            return f"{key} must be 0 or more, not {settings[key]}"
-    if fraction != "proportional" and not 0 <= fraction <= 1:
-        return f"prior_fraction must be 'proportional' or between 0 and 1, not {fraction}"
-    return None
-
-
-make = Replay
+def make(settings: Settings, setup: Setup) -> Replay:
+    """The method's agent with a new guidance and an empty life behind the prior's rows."""
+    agent, prior = setup.agent(), setup.prior
+    rows = min(setup.life_steps, settings.buffer_life_rows)
+    buffer = Buffer(prior, rows, setup.rng, setup.device)
+    guidance = settings.guidance.make(
+        prior=prior, agent=agent, rng=setup.rng, generator=setup.generator, device=setup.device
+    )
+    return Replay(settings, agent, guidance, buffer, setup.rng)

@@ -4,55 +4,39 @@ A skill is held for H steps. For the inner adapter, ``replay`` with its guidance
 it was drawn to the state in which the next one is, rewarded with the sum of its rewards.
 """
 
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from slrl import injection as plugins
-from slrl.adapters import Pretrainer, computed
-from slrl.errors import BadInput
+from slrl.adapters.setup import Plan, Setup
+from slrl.learning import skills
+from slrl.learning.cache import Artefact
 from slrl.learning.skills import REACH, SkillModel
-from slrl.learning.state import fingerprint, nest, part
+from slrl.learning.skills import Settings as SkillSettings
+from slrl.learning.state import nest, part
+from slrl.plugins import AdapterPlugin
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, State, Transition
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter]`` table."""
+
+    inner: AdapterPlugin  # what chooses among skills, and learns
+    skills: SkillSettings = field(default_factory=SkillSettings)
 
 
 class Skills:
     """Draws a skill where the last one ended, and acts by it until it has been held for H steps or the life is over."""
 
-    def __init__(
-        self,
-        prior: Prior,
-        pretrainer: Pretrainer,
-        life_steps: int,
-        rng: np.random.Generator,
-        generator: torch.Generator,
-        device: torch.device,
-        skills: dict[str, Any],
-        inner: dict[str, Any],
-    ) -> None:
-        self.model, high = trained(prior, pretrainer, device, skills)
-        agent = pretrainer.agent(high)
-        name, settings = plugins.split(inner, "[adapter.inner]")
-        self.inner: Adapter = plugins.make(
-            "slrl.adapters",
-            name,
-            settings,
-            where="[adapter.inner]",
-            agent=agent,
-            prior=high,
-            rng=rng,
-            generator=generator,
-            life_steps=life_steps // self.model.horizon + 1,
-            device=device,
-            pretrainer=pretrainer,
-        )
-        o, z = prior.obs.shape[1], self.model.size
-        self._device = device
-        self.began, self.skill = np.zeros(o, np.float32), np.zeros(z, np.float32)
+    def __init__(self, model: SkillModel, obs_dim: int, inner: Adapter) -> None:
+        self.model, self.inner, self._device = model, inner, model.device
+        self.began, self.skill = np.zeros(obs_dim, np.float32), np.zeros(model.size, np.float32)
         self.held, self.earned = 0, 0.0
+        self._due = False  # whether a skill ended with the step that was observed last
 
     @torch.inference_mode()
     def act(self, obs: F32) -> F32:
@@ -70,8 +54,15 @@ class Skills:
         if self.held < self.model.horizon and not over:
             return {}
         self.held = 0
-        whole = transition._replace(obs=self.began, action=self.skill, reward=self.earned)
-        return self.inner.observe(whole)
+        self._due = True
+        return self.inner.observe(transition._replace(obs=self.began, action=self.skill, reward=self.earned))
+
+    def learn(self) -> Metrics:
+        """The inner adapter learns where a skill has ended."""
+        if not self._due:
+            return {}
+        self._due = False
+        return self.inner.learn()
 
     def state_dict(self) -> State:
         own = {
@@ -90,32 +81,22 @@ class Skills:
         self.held, self.earned = int(own["held"]), float(own["earned"])
 
 
-def trained(
-    prior: Prior, pretrainer: Pretrainer, device: torch.device, settings: dict[str, Any]
-) -> tuple[SkillModel, Prior]:
-    """The skills of a prior, learned or loaded, and the prior in skills."""
-    settings = {"seed": pretrainer.seeds.skills} | settings
-    model = SkillModel(prior, device, **settings)
-    longest = int((prior.ends - prior.starts).max()) + 1
-    if longest < model.horizon:
-        raise BadInput(
-            f"prior {prior.name} has no episode of {model.horizon} steps, the length of a skill: its longest has "
-            f"{longest}; choose a shorter skills.horizon."
-        )
-    pretrainer.once(model, "skills", prior.sha256, settings)
-    encoded = computed(
-        pretrainer, "encoded", model.encoded, prior.sha256, settings, fingerprint(model.weights())
-    )
-    return model, model.as_prior(encoded)
+def parts(settings: Settings, plan: Plan) -> tuple[Artefact[SkillModel], Artefact[Prior], Artefact[Any]]:
+    """The skills, the prior in skills, and the agent that learned to choose among them."""
+    model = skills.artefact(settings.skills, plan.prior, plan.seeds.skills, plan.device)
+    high = skills.prior_in_skills(model)
+    return model, high, plan.agents.on(high)
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    skills = plugins.complete(SkillModel, settings["skills"], where="[adapter.skills]")
-    for key in ("size", "horizon", "steps", "batch_size", "hidden"):
-        if skills[key] < 1:
-            return f"skills.{key} must be 1 or more, not {skills[key]}"
-    return None
+def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
+    """All that is learned before the life."""
+    model, high, agent = parts(settings, plan)
+    return [model, agent, *plan.inner(high, agent).of_adapter(settings.inner)]
 
 
-make = Skills
+def make(settings: Settings, setup: Setup) -> Skills:
+    """From what was learned. A step of the inner adapter is a whole skill."""
+    model, high, agent = parts(settings, setup.plan)
+    found: SkillModel = setup.get(model)
+    inner = setup.inner(settings.inner, high, agent, setup.life_steps // found.horizon + 1)
+    return Skills(found, setup.prior.obs.shape[1], inner)

@@ -4,22 +4,26 @@ The low level (an adapter in action space, as ``rma_qwale``) acts until the moni
 way that a latent does not mend; then the high level (``skills``) acts; when that has not helped, the low level's weights learn.
 """
 
+import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
-from slrl import adapters
-from slrl.adapters import Pretrainer
+from slrl.adapters import latent, monitor
 from slrl.adapters.latent import Latent
+from slrl.adapters.method import Method
 from slrl.adapters.monitor import NEVER, SIGNALS, Monitor
+from slrl.adapters.monitor import Settings as MonitorSettings
 from slrl.adapters.replay import Replay
+from slrl.adapters.setup import Plan, Setup
 from slrl.errors import BadInput
-from slrl.learning.agents.sac import Sac
-from slrl.learning.state import fingerprint, nest, part
-from slrl.priors import Prior
+from slrl.learning.cache import Artefact
+from slrl.learning.state import nest, part
+from slrl.plugins import at_least
 from slrl.types import F32, Adapter, Image, Metrics, Recorder, State, Transition, Watcher
 
 NOMINAL, LATENT, SKILL, WEIGHTS = range(4)
@@ -37,6 +41,26 @@ STEPS = (
 STALL, VALUE_DROP, UNFAMILIARITY, RESIDUAL, DISAGREEMENT = range(5)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter]`` table."""
+
+    low: Method  # acts in the modes nominal, latent and weights
+    high: Method  # acts in the mode skill
+    monitor: MonitorSettings = field(default_factory=MonitorSettings)
+    residual_steps: int = 5
+    clear_steps: int = 20
+    latent_steps: int = 100
+    unmended_steps: int = 100
+    stall_steps: int = 50
+    settled_steps: int = 100
+    hold_steps: int = 10
+    patience_steps: int = 4000
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, *STEPS)
+
+
 class Switch:
     """Four modes with hysteresis; every change is reported with the signals that caused it.
 
@@ -50,66 +74,20 @@ class Switch:
     * skill → weights: no better value than ever before for ``patience_steps``. Weights learn for the rest of the life.
     """
 
-    def __init__(
-        self,
-        agent: Sac,
-        prior: Prior,
-        pretrainer: Pretrainer,
-        life_steps: int,
-        rng: np.random.Generator,
-        device: torch.device,
-        low: dict[str, Any],
-        high: dict[str, Any],
-        monitor: dict[str, Any],
-        residual_steps: int = 5,
-        clear_steps: int = 20,
-        latent_steps: int = 100,
-        unmended_steps: int = 100,
-        stall_steps: int = 50,
-        settled_steps: int = 100,
-        hold_steps: int = 10,
-        patience_steps: int = 4000,
-    ) -> None:
-        seeds = np.random.SeedSequence(int(rng.integers(2**63))).spawn(2)
-        self.low = _level(low, pretrainer, pretrainer.seeds.low, prior, life_steps, seeds[0], device)
-        self.latent = self.low if isinstance(self.low, Latent) else None
-        extrinsics = None if self.latent is None else self.latent.extrinsics
-        monitor = {"seed": pretrainer.seeds.monitor} | monitor
-        self.monitor = Monitor(prior, agent.frozen_value(), device, latents=extrinsics, **monitor)
-        of_latent = None if extrinsics is None else fingerprint([*extrinsics.phi, *extrinsics.mu])
-        pretrainer.once(
-            self.monitor,
-            "monitor",
-            prior.sha256,
-            monitor,
-            fingerprint([*agent.actor, *agent.critic]),
-            of_latent,
-        )
-        self.high: Adapter | None = None
-        missing = (
-            [f"the signals {', '.join(self.monitor.unsupported())}"] if self.monitor.unsupported() else []
-        )
-        try:
-            self.high = _level(high, pretrainer, pretrainer.seeds.high, prior, life_steps, seeds[1], device)
-        except BadInput as error:
-            missing.append(f"its high level ({error})")
-        learner = self.latent.inner if self.latent is not None else self.low
+    modes = MODES
+
+    def __init__(self, settings: Settings, low: Adapter, high: Adapter | None, watched: Monitor) -> None:
+        self._settings, self.low, self.high, self.monitor = settings, low, high, watched
+        self.latent = low if isinstance(low, Latent) else None
+        learner = self.latent.inner if self.latent is not None else low
         self.learner = learner if isinstance(learner, Replay) else None
         if self.learner is not None:
             self.learner.learning = False
-        if missing:
-            print(f"slrl: the switch does without {'; and without '.join(missing)}", file=sys.stderr)
-        self._residual_steps, self._clear_steps, self._latent_steps = (
-            residual_steps,
-            clear_steps,
-            latent_steps,
-        )
-        self._stall_steps, self._settled_steps, self._hold = stall_steps, settled_steps, hold_steps
-        self._unmended_steps, self._patience = unmended_steps, patience_steps
         self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first time is none
         self.rows = np.zeros(5, np.int64)  # for how many steps in a row each signal has been raised
         self.clear = np.zeros(5, np.int64)  # or has not
         self.best, self.since_best = -np.inf, 0
+        self._observed: list[Adapter] = []  # the levels that took in the last step
 
     def watch(self, view: Callable[[], Image] | None) -> None:
         """Let the levels look that want to."""
@@ -129,11 +107,14 @@ class Switch:
         return self._acting().act(obs)
 
     def observe(self, transition: Transition) -> Metrics:
-        told = None if self.latent is None else self.latent.z  # what the step was taken under
-        metrics = dict(self._acting().observe(transition))
+        latent = None if self.latent is None else self.latent.z  # what the step was taken under
+        acting = self._acting()
+        metrics = dict(acting.observe(transition))
+        self._observed = [acting]
         if self.mode == SKILL:
             metrics = {**metrics, **self.low.observe(transition)}  # its history goes on, its weights do not
-        signals = self.monitor.update(transition, told)
+            self._observed.append(self.low)
+        signals = self.monitor.update(transition, latent)
         raised = self.monitor.raised(signals)
         self.rows, self.clear = np.where(raised, self.rows + 1, 0), np.where(raised, 0, self.clear + 1)
         self.since += 1
@@ -152,9 +133,16 @@ class Switch:
             metrics["adapter/changed"] = float(sum(2**i for i in np.flatnonzero(raised)))
         return metrics
 
+    def learn(self) -> Metrics:
+        """The levels that observed the last step, each by what it was when it did."""
+        metrics: Metrics = {}
+        for level in self._observed:
+            metrics = {**metrics, **level.learn()}
+        return metrics
+
     def next_mode(self, raised: np.ndarray) -> int:
         """The mode after a step whose signals are these."""
-        stuck = self.rows[STALL] >= self._stall_steps
+        stuck = self.rows[STALL] >= self._settings.stall_steps
         lost = bool(raised[STALL] and raised[UNFAMILIARITY])
         dropping = bool(raised[VALUE_DROP] and raised[UNFAMILIARITY])
         above = SKILL if self.high is not None else WEIGHTS if self.learner is not None else self.mode
@@ -162,30 +150,32 @@ class Switch:
             if stuck or lost:
                 return above
             return (
-                LATENT if self.latent is not None and self.rows[RESIDUAL] >= self._residual_steps else NOMINAL
+                LATENT
+                if self.latent is not None and self.rows[RESIDUAL] >= self._settings.residual_steps
+                else NOMINAL
             )
         if self.mode == LATENT:
-            if self.clear[RESIDUAL] >= self._clear_steps:
+            if self.clear[RESIDUAL] >= self._settings.clear_steps:
                 return NOMINAL
-            patience = self._unmended_steps // 2 ** max(
+            patience = self._settings.unmended_steps // 2 ** max(
                 self.relapses + 1, 0
             )  # less each time that it has not helped before
             unmended = self.since >= patience and bool(raised[RESIDUAL]) and not self.monitor.gaining()
-            worse = self.since >= self._latent_steps and bool(raised[STALL] or dropping)
+            worse = self.since >= self._settings.latent_steps and bool(raised[STALL] or dropping)
             return above if worse or unmended else LATENT
-        if self.mode == SKILL and self.since % self._hold == 0:
-            settled = self._settled_steps * 2 ** max(self.relapses, 0)
+        if self.mode == SKILL and self.since % self._settings.hold_steps == 0:
+            settled = self._settings.settled_steps * 2 ** max(self.relapses, 0)
             familiar = self.since >= settled and self.clear[UNFAMILIARITY] >= settled
             # Where values lead into a wall they rise again and again: only better than ever before is past it.
-            if familiar and self.monitor.gaining() and self.since_best < self._hold:
+            if familiar and self.monitor.gaining() and self.since_best < self._settings.hold_steps:
                 return NOMINAL
-            if self.since_best >= self._patience and self.learner is not None:
+            if self.since_best >= self._settings.patience_steps and self.learner is not None:
                 return WEIGHTS
         return self.mode
 
     def _enter(self, before: int) -> None:
         self.relapses += self.mode == SKILL
-        self.since, self.since_best = 0, self._hold  # not better than ever, but not long ago
+        self.since, self.since_best = 0, self._settings.hold_steps  # not better than ever, but not long ago
         self.rows[:], self.clear[:] = 0, 0
         if self.latent is not None:
             self.latent.every = 1 if self.mode == LATENT else self.latent.usual
@@ -224,29 +214,43 @@ class Switch:
             self.learner.learning = self.mode == WEIGHTS
 
 
-def _level(
-    table: Mapping[str, Any],
-    pretrainer: Pretrainer,
-    pretraining_seed: int,
-    prior: Prior,
-    life_steps: int,
-    seed: np.random.SeedSequence,
-    device: torch.device,
-) -> Adapter:
-    """The adapter of a whole method, with its own agent and pretraining."""
-    method = adapters.parse(
-        {key: value for key, value in table.items() if key != "name"}, name=str(table["name"])
+def watched_latents(settings: Settings, plan: Plan) -> Artefact[Any] | None:
+    """The latents that the monitor's model is told: those of a low level that has them."""
+    own = settings.low.adapter.settings
+    if not isinstance(own, latent.Settings):
+        return None
+    parts = latent.parts(own, plan.level(settings.low, plan.seeds.low))
+    return parts.student or parts.latents
+
+
+def monitored(settings: Settings, plan: Plan) -> Artefact[Monitor]:
+    """The monitor of the method's own agent."""
+    return monitor.artefact(
+        settings.monitor, plan.seeds.monitor, plan.prior, plan.agent(), watched_latents(settings, plan)
     )
-    own = pretrainer.of(method.agent, method.pretrain, pretraining_seed)
-    return adapters.make(method, own, prior, life_steps=life_steps, seed=seed, device=device)
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    for key in STEPS:
-        if settings[key] < 1:
-            return f"{key} must be 1 or more, not {settings[key]}"
-    return None
+def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
+    """All that is learned before the life: the watched agent and its monitor, and what the levels need."""
+    low, high = settings.low, settings.high
+    found = plan.level(low, plan.seeds.low).of_adapter(low.adapter)
+    with contextlib.suppress(BadInput):  # the switch does without a high level that the prior does not allow
+        found += plan.level(high, plan.seeds.high).of_adapter(high.adapter)
+    return [*found, monitored(settings, plan)]
 
 
-make = Switch
+def make(settings: Settings, setup: Setup) -> Switch:
+    """From what was learned; without its high level, and saying so, where that cannot be had."""
+    sequences = np.random.SeedSequence(int(setup.rng.integers(2**63))).spawn(2)
+    seeds = setup.plan.seeds
+    low = setup.level(settings.low, seeds.low, sequences[0])
+    watched: Monitor = setup.get(monitored(settings, setup.plan))
+    missing = [f"the signals {', '.join(watched.unsupported())}"] if watched.unsupported() else []
+    high: Adapter | None = None
+    try:
+        high = setup.level(settings.high, seeds.high, sequences[1])
+    except BadInput as error:
+        missing.append(f"its high level ({error})")
+    if missing:
+        print(f"slrl: the switch does without {'; and without '.join(missing)}", file=sys.stderr)
+    return Switch(settings, low, high, watched)

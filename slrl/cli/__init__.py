@@ -98,9 +98,16 @@ def _add_adapt(words: Any) -> None:
         type=int,
         help="threads of torch (default: 1, which is fastest for small networks)",
     )
+    _add_jobs(adapt)
     adapt.add_argument("--quiet", action="store_true", help="no progress bars")
     adapt.add_argument("--json", action="store_true", help="print the result as one JSON line")
     adapt.set_defaults(run=commands.adapt)
+
+
+def _add_jobs(parser: argparse.ArgumentParser) -> None:
+    cores = os.cpu_count() or 1
+    text = "parts of the method that are learned at a time before the life (default: one per core)"
+    parser.add_argument("--jobs", metavar="N", type=int, default=cores, help=text)
 
 
 def _add_list(words: Any) -> None:
@@ -143,6 +150,7 @@ def _add_pretrain(words: Any) -> None:
     )
     pretrain.add_argument("--device", metavar="D", default="cpu", help="cpu or cuda (default: cpu)")
     pretrain.add_argument("--threads", metavar="N", type=int, default=1, help="threads of torch (default: 1)")
+    _add_jobs(pretrain)
     pretrain.add_argument("--quiet", action="store_true", help="no progress bar")
     pretrain.set_defaults(run=commands.pretrain)
 

@@ -13,7 +13,7 @@ from slrl.errors import BadInput
 from slrl.files import DEFAULT_ADAPTER
 
 if TYPE_CHECKING:
-    from slrl.lives.run import Settings
+    from slrl.lives.settings import LifeSettings
 
 
 def adapt(arguments: argparse.Namespace) -> None:
@@ -25,7 +25,7 @@ def adapt(arguments: argparse.Namespace) -> None:
     signal.signal(
         signal.SIGTERM, signal.default_int_handler
     )  # a scheduler's polite end is an interruption too
-    result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet)
+    result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet, jobs=arguments.jobs)
     if arguments.json:
         print(result.json())
     else:
@@ -43,7 +43,7 @@ def adapt(arguments: argparse.Namespace) -> None:
         )
 
 
-def _life_settings(arguments: argparse.Namespace) -> "Settings":
+def _life_settings(arguments: argparse.Namespace) -> "LifeSettings":
     given = ("scenario", "prior", "adapter", "seed", "life_steps", "set", "device", "threads")
     clash = [f"--{key.replace('_', '-')}" for key in given if getattr(arguments, key) not in (None, [])]
     if arguments.settings and clash:
@@ -56,15 +56,15 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
         files.read("adapters", adapter)
     _show_waiting(arguments.quiet)
     from slrl import adapters, scenarios
-    from slrl.lives.run import Settings
+    from slrl.lives.settings import LifeSettings
 
     if arguments.settings:
-        return Settings.read(Path(arguments.settings))
+        return LifeSettings.read(Path(arguments.settings))
     scenario = scenarios.load(arguments.scenario)
-    return Settings(
+    return LifeSettings(
         scenario=scenario,
         method=adapters.load(adapter, overrides, suggested=scenario.overrides()),
-        prior=" + ".join(_absolute(prior) for prior in arguments.prior or [scenario.prior]),
+        prior=tuple(_absolute(prior) for prior in arguments.prior or [scenario.prior]),
         seed=0 if arguments.seed is None else arguments.seed,
         life_steps=scenario.life_steps if arguments.life_steps is None else arguments.life_steps,
         device=arguments.device or "cpu",
@@ -252,8 +252,8 @@ def pretrain(arguments: argparse.Namespace) -> None:
     """Learn from a prior, for later lives."""
     overrides = [parse_setting(text) for text in arguments.set]
     _show_waiting(arguments.quiet)
-    from slrl import adapters, scenarios
-    from slrl.lives.run import load_adapter, torch_device
+    from slrl import adapters, envs, scenarios
+    from slrl.lives.run import learn, learning_plan, torch_device
     from slrl.recording.recipes import load_prior
 
     scenario = scenarios.load(arguments.scenario)
@@ -261,8 +261,14 @@ def pretrain(arguments: argparse.Namespace) -> None:
     if method.pretrain is None:
         raise BadInput(f"adapter {method.name!r} does not pretrain: its file has no [pretrain].")
     _set_threads(arguments.threads)
-    prior = load_prior(" + ".join(arguments.prior or [scenario.prior]), quiet=arguments.quiet)
-    load_adapter(method, prior, scenario, device=torch_device(arguments.device), quiet=arguments.quiet)
+    device = torch_device(arguments.device)
+    prior = load_prior(tuple(arguments.prior or [scenario.prior]), quiet=arguments.quiet)
+    env = envs.make(scenario)
+    plan = learning_plan(method, scenario, env, prior, seed=0, device=device)
+    env.close()
+    learned = learn(method, plan, quiet=arguments.quiet, jobs=arguments.jobs)
+    if learned.failures:
+        raise BadInput(next(iter(learned.failures.values())))
     print(
         f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache"
     )

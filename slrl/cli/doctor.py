@@ -6,7 +6,8 @@ import torch
 
 from slrl import priors
 from slrl.files import cache_folder
-from slrl.lives.results import git_revision, instructions, versions
+from slrl.learning.cache import instructions
+from slrl.lives.results import git_revision, versions
 
 
 def report() -> str:

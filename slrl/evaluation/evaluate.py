@@ -11,13 +11,13 @@ from typing import Any
 import tomli_w
 from tqdm import tqdm
 
-from slrl import injection as plugins
+from slrl import plugins
 from slrl.errors import BadInput
 from slrl.evaluation.engines import Ended, Engine, folder_of
 from slrl.evaluation.suites import Suite
 from slrl.files import made_folder
 from slrl.lives.results import ERROR
-from slrl.lives.run import Settings
+from slrl.lives.settings import LifeSettings
 from slrl.recording.recipes import load_prior
 
 
@@ -56,7 +56,7 @@ def evaluate(
     """
     if jobs < 1:
         raise BadInput(f"jobs must be 1 or more, not {jobs}.")
-    run: Engine = plugins.find("slrl.evaluation.engines", engine).run
+    run: Engine = plugins.factory(plugins.ENGINES, engine)
     runs = runs.absolute()
     made_folder(runs)
     priors = {
@@ -92,7 +92,7 @@ def _show(bar: "tqdm[Any]", report: Report) -> None:
     bar.set_postfix({"success": report.outcomes["success"], **others})
 
 
-def _there(runs: Path, life: Settings, sha256: str) -> Ended | None:
+def _there(runs: Path, life: LifeSettings, sha256: str) -> Ended | None:
     """How this very life ended, if it was lived, or crashed, and its folder is whole."""
     folder = folder_of(runs, life)
     try:

@@ -5,10 +5,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slrl import adapters, files, scenarios
-from slrl import injection as plugins
+from slrl import adapters, files, plugins, scenarios
 from slrl.errors import BadInput
-from slrl.lives.run import Settings
+from slrl.lives.settings import LifeSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class Suite:
 
     name: str
     summary: str
-    lives: tuple[Settings, ...]
+    lives: tuple[LifeSettings, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +45,11 @@ def load(name: str) -> Suite:
         BadInput: for anything in it that cannot be lived, before anything is lived.
     """
     where = f"suite {name!r}"
-    file = _File(**plugins.bind(_File, files.read("suites", name), where=where))
+    file = plugins.bind(_File, files.read("suites", name), where=where)
     lives = [
         life
         for table in file.lives
-        for life in _lives(Block(**plugins.bind(Block, table, where=f"[[lives]] of {where}")), where)
+        for life in _lives(plugins.bind(Block, table, where=f"[[lives]] of {where}"), where)
     ]
     if not lives:
         raise BadInput(f"{where} has no lives.")
@@ -66,7 +65,7 @@ def load(name: str) -> Suite:
     return Suite(name=Path(name).stem, summary=file.summary, lives=tuple(lives))
 
 
-def _lives(block: Block, where: str) -> list[Settings]:
+def _lives(block: Block, where: str) -> list[LifeSettings]:
     if isinstance(block.scenarios, str) and block.scenarios != "all":
         raise BadInput(f"'scenarios' of {where} must be a list, or \"all\", not {block.scenarios!r}.")
     named = files.names("scenarios") if isinstance(block.scenarios, str) else block.scenarios
@@ -81,10 +80,10 @@ def _lives(block: Block, where: str) -> list[Settings]:
             )
             method = replace(method, name=f"{method.name}-{block.label}") if block.label else method
             found += [
-                Settings(
+                LifeSettings(
                     scenario=scenario,
                     method=method,
-                    prior=block.prior or scenario.prior,
+                    prior=(block.prior or scenario.prior,),
                     seed=seed,
                     life_steps=min(scenario.life_steps, block.life_steps or scenario.life_steps),
                 )

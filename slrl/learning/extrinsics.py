@@ -6,17 +6,22 @@ together: z is whatever in the past helps to predict the next step.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from slrl.errors import BadInput
+from slrl.learning.cache import Artefact, Table
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.networks import Adam, mlp, mlp_params
 from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.plugins import at_least, positive, require, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State
 
@@ -46,38 +51,57 @@ class Windows:
         return self.features[index.clamp(min=0)], there
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter.extrinsics]`` table."""
+
+    size: int = 8  # of z
+    history: int = 50  # steps
+    source: Literal["auto", "env_params", "history"] = "auto"  # what z is made of while it is learned
+    steps: int = 6000  # gradient steps of either phase
+    batch_size: int = 256
+    lr: float = 1e-3
+    hidden: tuple[int, ...] = (128, 128)  # of the dynamics
+    shrink: float = 1e-3  # weight of |z|²
+    seed: int | None = None  # that of the pretraining if unset
+
+    def __post_init__(self) -> None:
+        require(self.history >= 10, f"history must be 10 steps or more, not {self.history}")
+        at_least(self, 1, "size", "steps", "batch_size")
+        at_least(self, 0, "shrink", "seed")
+        positive(self, "lr")
+
+
 class Extrinsics:
     """μ, f and φ, learned from the prior.
 
     Shapes: B rows, k steps of history, F features of a step, E physical parameters, Z latent.
     """
 
-    def __init__(
-        self,
-        prior: Prior,
-        device: torch.device,
-        size: int = 8,
-        history: int = 50,
-        source: Literal["auto", "env_params", "history"] = "auto",
-        steps: int = 6000,
-        batch_size: int = 256,
-        lr: float = 1e-3,
-        hidden: tuple[int, ...] = (128, 128),
-        shrink: float = 1e-3,
-        seed: int | None = None,
-    ) -> None:
-        self.prior, self.device, self.size, self.history = prior, device, size, max(history, SHORTEST)
-        self.shown, self.batch_size, self._shrink = history, batch_size, shrink
-        self.generator, self.rng = torch.Generator().manual_seed(seed or 0), np.random.default_rng(seed or 0)
-        self.privileged = prior.env_params is not None if source == "auto" else source == "env_params"
-        self.phase_steps = (steps, steps) if self.privileged else (2 * steps, 0)
+    def __init__(self, settings: Settings, prior: Prior, device: torch.device) -> None:
+        if settings.source == "env_params" and prior.env_params is None:
+            raise BadInput(
+                f"prior {prior.name} did not record its physical parameters (env_params), which source = 'env_params' "
+                "needs; take source = 'history'."
+            )
+        self.prior, self.device, self.size, self.history = (
+            prior,
+            device,
+            settings.size,
+            max(settings.history, SHORTEST),
+        )
+        self.shown, self.batch_size, self._shrink = settings.history, settings.batch_size, settings.shrink
+        self.generator = torch.Generator().manual_seed(settings.seed or 0)
+        self.rng = np.random.default_rng(settings.seed or 0)
+        self.privileged = knows_params(settings, prior)
+        self.phase_steps = (settings.steps, settings.steps) if self.privileged else (2 * settings.steps, 0)
         self.steps = sum(self.phase_steps)
         self.dynamics = Dynamics(
-            prior, self.generator, device, latent_size=size, members=2, hidden=hidden, lr=lr
+            prior, self.generator, device, self.size, members=2, hidden=settings.hidden, lr=settings.lr
         )
         features = 2 * prior.obs.shape[1] + prior.action.shape[1]
         self.phi = self._phi(features)
-        self._phi_optimiser = Adam(self.phi, lr)
+        self._phi_optimiser = Adam(self.phi, settings.lr)
         params = (
             prior.env_params
             if self.privileged and prior.env_params is not None
@@ -88,16 +112,21 @@ class Extrinsics:
             self.params.mean(0),
             self.params.std(0, unbiased=False).clamp(min=1e-6),
         )
-        self.mu = mlp_params((self.params.shape[1], 64, size), self.generator, device)
-        self.mu_linear = mlp_params(
-            (self.params.shape[1], size), self.generator, device
-        )  # as in the dynamics: what adds up
-        self._mu_optimiser = Adam([*self.mu, *self.mu_linear], lr)
-        self._rows = tuple(
-            torch.tensor(rows, device=device)
-            for rows in (prior.obs, prior.action, prior.reward, prior.next_obs)
-        )
-        self.windows = self.windows_of(prior.obs, prior.action, prior.next_obs, prior.episode)
+        self.mu = mlp_params((self.params.shape[1], 64, self.size), self.generator, device)
+        # A linear path beside the layers, as in the dynamics: what adds up goes on adding up beyond the prior's range.
+        self.mu_linear = mlp_params((self.params.shape[1], self.size), self.generator, device)
+        self._mu_optimiser = Adam([*self.mu, *self.mu_linear], settings.lr)
+        rows = (prior.obs, prior.action, prior.reward, prior.next_obs)
+        self._rows = tuple(torch.tensor(values, device=device) for values in rows)
+        self.windows = self.windows_of(prior.obs, prior.action, prior.next_obs, prior.starts[prior.episode])
+
+    def with_own_phi(self, rng: np.random.Generator) -> "Extrinsics":
+        """The same, but for a φ of its own that may learn on, drawing from ``rng``."""
+        other = copy(self)
+        other.phi = [p.detach().clone().requires_grad_() for p in self.phi]
+        other._phi_optimiser = self._phi_optimiser.on(other.phi)
+        other.rng = rng
+        return other
 
     def _phi(self, features: int) -> list[Tensor]:
         """Embedding of a step, three convolutions, and the way out."""
@@ -122,13 +151,10 @@ class Extrinsics:
         change = (next_obs - obs - self.dynamics.mean[:-1]) / self.dynamics.scale[:-1]
         return torch.cat([self.dynamics.normaliser(obs), action, change.clamp(-10.0, 10.0)], -1)
 
-    def windows_of(self, obs: F32, action: F32, next_obs: F32, episode: np.ndarray) -> Windows:
-        """Steps in a row as :class:`Windows`."""
-        begins = np.flatnonzero(np.diff(episode, prepend=episode[0] - 1))
-        counts = np.diff([*begins, len(episode)])
+    def windows_of(self, obs: F32, action: F32, next_obs: F32, first: NDArray[np.int64]) -> Windows:
+        """N steps in a row as :class:`Windows`; ``first`` (N,) is the first row of each one's episode."""
         rows = [torch.tensor(values, device=self.device) for values in (obs, action, next_obs)]
-        first = torch.tensor(np.repeat(begins, counts), device=self.device)
-        return Windows(features=self.features(*rows), first=first)
+        return Windows(features=self.features(*rows), first=torch.tensor(first, device=self.device))
 
     def embed(self, features: Tensor, there: Tensor) -> Tensor:
         """(B, k, F), (B, k) -> (B, 32, k): each step on its own, zero where there was none; channels before time."""
@@ -224,3 +250,51 @@ class Extrinsics:
     def load_state_dict(self, state: State) -> None:
         self.dynamics.load_state_dict(part(state, "model"))
         set_tensors(self._tensors(), part(state, "extrinsics"))
+
+
+def knows_params(settings: Settings, prior: Prior) -> bool:
+    """Whether z is learned from recorded physical parameters."""
+    return prior.env_params is not None if settings.source == "auto" else settings.source == "env_params"
+
+
+def artefact(
+    settings: Settings, prior: Artefact[Prior], seed: int, device: torch.device
+) -> Artefact[Extrinsics]:
+    """The latents of a prior; ``seed`` counts where the settings have none."""
+    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    return Artefact(
+        name="latents",
+        build=lambda prior: Extrinsics(settings, prior, device),
+        about=table(settings),
+        needs=(prior,),
+        steps=2 * settings.steps,
+        ms_per_step=3.0,
+        processor=True,
+    )
+
+
+def of_rows(latents: Artefact[Extrinsics]) -> Artefact[Table]:
+    """The latent of each row of the prior (N, Z)."""
+    return Artefact(
+        name="latents of the prior",
+        build=lambda found: Table(found.latents, (len(found.prior), found.size)),
+        needs=(latents,),
+        steps=1,
+        ms_per_step=500.0,
+        processor=True,
+    )
+
+
+def conditioned(prior: Artefact[Prior], latents: Artefact[Table]) -> Artefact[Prior]:
+    """The prior as an agent sees it that is told the latent of each row."""
+
+    def build(prior: Prior, latents: Table) -> Prior:
+        return told(prior, latents.tensor.cpu().numpy())
+
+    return Artefact(name="prior", build=build, needs=(prior, latents), stored=False)
+
+
+def told(prior: Prior, latents: F32) -> Prior:
+    """The prior with latents (N, Z) behind its observations."""
+    obs, next_obs = (np.concatenate([values, latents], 1) for values in (prior.obs, prior.next_obs))
+    return replace(prior, obs=obs, next_obs=next_obs, latent_size=latents.shape[1])

@@ -105,6 +105,13 @@ class Adam:
             maximize=False,
         )
 
+    def on(self, params: list[Tensor]) -> "Adam":
+        """An optimiser of other parameters with these moments."""
+        other = Adam(params, self._lr)
+        for own, given in zip(other.tensors(), self.tensors(), strict=True):
+            own.copy_(given)
+        return other
+
     def tensors(self) -> list[Tensor]:
         """Everything that must be saved to go on as if nothing had happened."""
         return [*self._mean, *self._square, self._step]

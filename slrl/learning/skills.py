@@ -6,19 +6,43 @@ skills are Gaussians over u, so that what is drawn from the prior is what the di
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
+from slrl.errors import BadInput
+from slrl.learning.cache import Artefact, Table
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
 from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior
 from slrl.types import Metrics, State
 
 REACH = 2.0  # |z| is at most this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter.skills]`` table."""
+
+    size: int = 10  # of z
+    horizon: int = 10  # steps that a skill is held
+    steps: int = 8000
+    batch_size: int = 128
+    lr: float = 1e-3
+    divergence_weight: float = (
+        5e-4  # β, of a mean over elements; paper: 5e-4 in the kitchen, 1e-2 in the maze
+    )
+    hidden: int = 128
+    seed: int | None = None  # that of the pretraining if unset
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "size", "horizon", "steps", "batch_size", "hidden")
+        at_least(self, 0, "divergence_weight", "seed")
+        positive(self, "lr")
 
 
 class SkillModel:
@@ -27,39 +51,33 @@ class SkillModel:
     Shapes: B rows, H steps of a skill, O observation, A action, Z size of a skill.
     """
 
-    def __init__(
-        self,
-        prior: Prior,
-        device: torch.device,
-        size: int = 10,
-        horizon: int = 10,
-        steps: int = 8000,
-        batch_size: int = 128,
-        lr: float = 1e-3,
-        divergence_weight: float = 5e-4,
-        hidden: int = 128,
-        seed: int | None = None,
-    ) -> None:
-        self.prior, self.device, self.size, self.horizon, self.steps = prior, device, size, horizon, steps
-        self._batch_size, self._weight = batch_size, divergence_weight
-        self._rng, generator = np.random.default_rng(seed or 0), torch.Generator().manual_seed(seed or 0)
-        self._generator = generator
+    def __init__(self, settings: Settings, prior: Prior, device: torch.device) -> None:
+        longest = int((prior.ends - prior.starts).max()) + 1
+        if longest < settings.horizon:
+            raise BadInput(
+                f"prior {prior.name} has no episode of {settings.horizon} steps, the length of a skill: its longest "
+                f"has {longest}; choose a shorter skills.horizon."
+            )
+        self.prior, self.device = prior, device
+        self.size, self.horizon, self.steps = settings.size, settings.horizon, settings.steps
+        self._batch_size, self._weight = settings.batch_size, settings.divergence_weight
+        self._rng = np.random.default_rng(settings.seed or 0)
+        self._generator = generator = torch.Generator().manual_seed(settings.seed or 0)
         self.normaliser = Normaliser(prior, device)
-        o, a = prior.obs.shape[1], prior.action.shape[1]
+        o, a, hidden = prior.obs.shape[1], prior.action.shape[1], settings.hidden
         bound = hidden**-0.5
         shapes = ((4 * hidden, a + o), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
         self.lstm = [
             ((2 * torch.rand(*s, generator=generator) - 1) * bound).to(device).requires_grad_()
             for s in shapes
         ]
-        self.head = mlp_params((hidden, 2 * size), generator, device)
-        self.decoder = mlp_params((o + size, hidden, hidden, hidden, a), generator, device)
-        self._optimiser = Adam([*self.lstm, *self.head, *self.decoder], lr)
+        self.head = mlp_params((hidden, 2 * self.size), generator, device)
+        self.decoder = mlp_params((o + self.size, hidden, hidden, hidden, a), generator, device)
+        self._optimiser = Adam([*self.lstm, *self.head, *self.decoder], settings.lr)
         self._hidden = hidden
         self._obs, self._action = (torch.tensor(rows, device=device) for rows in (prior.obs, prior.action))
-        self.length = np.minimum(
-            horizon, prior.ends[prior.episode] - np.arange(len(prior)) + 1
-        )  # (N,) steps left, at most H
+        left = prior.ends[prior.episode] - np.arange(len(prior)) + 1
+        self.length = np.minimum(self.horizon, left)  # (N,) steps left of the episode, at most H
 
     def courses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """The steps that follow each row: observations (B, H, O), actions (B, H, A), and which there are (B, H)."""
@@ -153,3 +171,36 @@ class SkillModel:
 
     def load_state_dict(self, state: State) -> None:
         set_tensors(self._tensors(), part(state, "skills"))
+
+
+def artefact(
+    settings: Settings, prior: Artefact[Prior], seed: int, device: torch.device
+) -> Artefact[SkillModel]:
+    """The skills of a prior; ``seed`` counts where the settings have none."""
+    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    return Artefact(
+        name="skills",
+        build=lambda prior: SkillModel(settings, prior, device),
+        about=table(settings),
+        needs=(prior,),
+        steps=settings.steps,
+        ms_per_step=9.0,
+        processor=True,
+    )
+
+
+def prior_in_skills(skills: Artefact[SkillModel]) -> Artefact[Prior]:
+    """The prior in skills instead of actions."""
+    encoded: Artefact[Table] = Artefact(
+        name="skills of the prior",
+        build=lambda model: Table(model.encoded, (sum(map(len, model.chains())), model.size)),
+        needs=(skills,),
+        steps=1,
+        ms_per_step=2000.0,
+        processor=True,
+    )
+
+    def build(model: SkillModel, encoded: Table) -> Prior:
+        return model.as_prior(encoded.tensor)
+
+    return Artefact(name="prior", build=build, needs=(skills, encoded), stored=False)

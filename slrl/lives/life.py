@@ -12,7 +12,7 @@ from slrl.envs import OneLife
 from slrl.envs.camera import View
 from slrl.errors import BadInput
 from slrl.learning import seeds
-from slrl.types import F32, Adapter, Image, Transition, Watcher
+from slrl.types import F32, Adapter, Image, Modal, Transition, Watcher
 
 Outcome = Literal["success", "failure", "timeout", "interrupted"]
 LOG_EVERY_STEPS = 100
@@ -31,6 +31,9 @@ class Life:
         repr=False
     )  # every 100 steps, at every change of mode and at the end
     wall_clock_s: float
+    modes: tuple[
+        str, ...
+    ] = ()  # names of the modes that the metric adapter/mode counts, of an adapter with several
 
     @property
     def steps(self) -> int:
@@ -65,7 +68,7 @@ def live(
                 transition = Transition(obs, action, float(reward), next_obs, terminated, truncated)
                 steps.append((action, transition.reward, next_obs, info["progress"]))
                 obs = next_obs
-                metrics = adapter.observe(transition)
+                metrics = {**adapter.observe(transition), **adapter.learn()}
                 if terminated or truncated:
                     outcome = "timeout" if truncated else "success" if info["success"] else "failure"
                 told = "adapter/changed" in metrics  # a change of mode has a row of its own
@@ -93,6 +96,7 @@ def live(
         progress=np.array(progress, np.float32),
         metrics=rows,
         wall_clock_s=time.perf_counter() - began,
+        modes=adapter.modes if isinstance(adapter, Modal) else (),
     )
 
 

@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 import tomli_w
-import torch
 
 from slrl.errors import BadInput
 from slrl.files import made_folder, replacing, write_text
+from slrl.learning.cache import instructions
 from slrl.lives.life import Life, Outcome
+from slrl.lives.settings import LifeSettings
 from slrl.lives.trace import draw
 from slrl.priors import Prior
-from slrl.scenarios import Scenario
 
 SCHEMA = 1
 ERROR = "error.txt"  # in the folder of a life that crashed: its settings are beside it, and no result
@@ -46,28 +46,19 @@ class Result:
     prior_sha256: str
     versions: dict[str, str]
     git_revision: str | None
+    modes: tuple[str, ...] = ()  # names of the modes in the metric adapter/mode
     folder: str | None = None
 
     @classmethod
-    def of(
-        cls,
-        life: Life,
-        *,
-        scenario: str,
-        adapter: str,
-        seed: int,
-        life_steps: int,
-        prior: Prior,
-        folder: Path | None,
-    ) -> "Result":
+    def of(cls, life: Life, settings: LifeSettings, prior: Prior, folder: Path | None) -> "Result":
         """Summarise a life."""
         return cls(
-            scenario=scenario,
-            adapter=adapter,
-            seed=seed,
+            scenario=settings.scenario.name,
+            adapter=settings.method.name,
+            seed=settings.seed,
             outcome=life.outcome,
             steps=life.steps,
-            life_steps=life_steps,
+            life_steps=settings.life_steps,
             censored=life.outcome != "success",
             wall_clock_s=round(life.wall_clock_s, 3),
             steps_per_s=round(life.steps / max(life.wall_clock_s, 1e-9), 1),
@@ -75,6 +66,7 @@ class Result:
             prior_sha256=prior.sha256,
             versions=versions(),
             git_revision=git_revision(),
+            modes=life.modes,
             folder=None if folder is None else str(folder),
         )
 
@@ -104,12 +96,6 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def instructions() -> str:
-    """Which instructions of the processor torch and oneDNN use: AVX2 if no more was allowed (``ONEDNN_MAX_CPU_ISA``)."""
-    most, has = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper(), torch.backends.cpu.get_cpu_capability()
-    return most if most == "AVX2" and has.startswith("AVX512") else has
 
 
 def git_revision() -> str | None:
@@ -163,20 +149,24 @@ def free_folder(
     return made_folder(folder)
 
 
-def write(
-    folder: Path,
-    result: Result,
+def keep(
+    settings: LifeSettings,
     life: Life,
-    settings: dict[str, Any],
-    scenario: Scenario,
     prior: Prior,
+    out: Path | None,
     more: Mapping[str, str] = MappingProxyType({}),
-) -> None:
-    """All files of a life, each whole or not at all; ``result.json`` comes last and says that the others are there.
+) -> Result:
+    """Summarise a life, and write all its files under ``out`` (nowhere if it is None), each whole or not at all.
 
-    ``more`` are those that its adapter has to keep: names and texts.
+    ``result.json`` comes last and says that the others are there. ``more`` are files that the adapter has to keep: names
+    and texts.
     """
-    write_text(folder / "settings.toml", tomli_w.dumps(settings))
+    if out is None:
+        return Result.of(life, settings, prior, None)
+    table, scenario, adapter = settings.table(prior.sha256), settings.scenario, settings.method.name
+    folder = free_folder(out, scenario.name, adapter, settings.seed, table, more)
+    result = Result.of(life, settings, prior, folder)
+    write_text(folder / "settings.toml", tomli_w.dumps(table))
     write_text(folder / "metrics.csv", _csv(life.metrics))
     for name, text in more.items():
         write_text(folder / name, text)
@@ -185,8 +175,9 @@ def write(
             temporary, obs=life.obs, action=life.action, reward=life.reward, progress=life.progress
         )
     with replacing(folder / "trace.png") as temporary:
-        draw(temporary, life, f"{result.adapter} · seed {result.seed}", scenario, prior)
+        draw(temporary, life, f"{adapter} · seed {settings.seed}", scenario, prior)
     write_text(folder / "result.json", json.dumps(asdict(result), indent=1) + "\n")
+    return result
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

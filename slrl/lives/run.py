@@ -1,7 +1,6 @@
 """Adapt: everything that one life needs, in order. What `slrl adapt` does, as a function."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,16 +8,18 @@ from typing import Any
 import torch
 
 from slrl import adapters, envs, files, scenarios
-from slrl import injection as plugins
 from slrl.adapters import Method
 from slrl.adapters.planner.chat import Chat
-from slrl.envs import camera
+from slrl.adapters.setup import Plan, artefacts, assemble
+from slrl.envs import OneLife, camera
 from slrl.envs.camera import View
 from slrl.errors import BadInput
-from slrl.learning import pretrain, seeds
+from slrl.learning import prepare, seeds
+from slrl.learning.cache import LearnedCache
 from slrl.lives import results
 from slrl.lives.life import Life, live
 from slrl.lives.results import Result
+from slrl.lives.settings import LifeSettings
 from slrl.priors import Prior, check_fit, with_unit_actions
 from slrl.recording import recipes
 from slrl.recording.recipes import load_prior
@@ -26,76 +27,10 @@ from slrl.scenarios import Scenario
 from slrl.types import Adapter, Recorder
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """A life before it is lived, fully resolved: the same settings give the same life on one machine and its versions."""
-
-    scenario: Scenario
-    method: Method
-    prior: str  # recipe, Minari id, directory or file
-    seed: int
-    life_steps: int
-    device: str = "cpu"
-    threads: int = 1  # as the command line sets them; they can change the last digits of a sum
-    prior_sha256: str | None = None  # refuse any other data
-
-    def table(self, sha256: str) -> dict[str, Any]:
-        """As ``settings.toml`` keeps it. TOML has no null, so what is unset is left out."""
-        about = {
-            "seed": self.seed,
-            "life_steps": self.life_steps,
-            "device": self.device,
-            "threads": self.threads,
-        }
-        parts = {
-            "prior": {"spec": self.prior, "sha256": sha256},
-            "scenario": self.scenario.life_table(),
-            "adapter": asdict(self.method),
-        }
-        for _, planner in adapters.planners(parts["adapter"]):
-            del planner["replay"]  # where answers come from, not a setting of the life
-        return {"schema": files.SCHEMA, **about, **_without_none(parts)}
-
-    @classmethod
-    def read(cls, path: Path) -> "Settings":
-        """From the ``settings.toml`` of a life; planners get their answers from the files beside it."""
-        table = files.checked_schema(files.read_toml(path), str(path))
-        flat = plugins.bind(_SettingsFile, table, where=str(path))
-        scenario, method, prior = flat.pop("scenario"), flat.pop("adapter"), flat.pop("prior")
-        names = [str(part.pop("name", "unnamed")) for part in (scenario, method)]
-        for file, planner in adapters.planners(method):
-            if (path.parent / file).is_file():
-                planner["replay"] = str(path.parent / file)
-        return cls(
-            scenario=scenarios.parse(scenario, name=names[0]),
-            method=adapters.parse(method, name=names[1]),
-            prior=prior.spec,
-            prior_sha256=prior.sha256,
-            **flat,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class _PriorOfSettings:
-    spec: str
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class _SettingsFile:
-    seed: int
-    life_steps: int
-    device: str
-    threads: int
-    prior: _PriorOfSettings
-    scenario: dict[str, Any]
-    adapter: dict[str, Any]
-
-
 def adapt(
     scenario: str,
     *,
-    prior: str | None = None,
+    prior: str | Sequence[str] | None = None,
     adapter: str = files.DEFAULT_ADAPTER,
     seed: int = 0,
     life_steps: int | None = None,
@@ -108,7 +43,8 @@ def adapt(
 
     Args:
         scenario: name, or path that ends in ``.toml``.
-        prior: a recipe, Minari id, Minari directory or HDF5 file; the scenario's own if None, built if it is not there.
+        prior: a recipe, Minari id, Minari directory or HDF5 file, or several of them, each of which is a behaviour;
+            the scenario's own if None, built if it is not there.
         adapter: name, or path that ends in ``.toml``.
         seed: the only seed of the life: of the world, the policy and the learning.
         life_steps: the budget in environment steps; the scenario's if None.
@@ -122,10 +58,10 @@ def adapt(
     """
     found = scenarios.load(scenario)
     method = adapters.load(adapter, overrides, suggested=found.overrides())
-    settings = Settings(
+    settings = LifeSettings(
         scenario=found,
         method=method,
-        prior=prior or found.prior,
+        prior=(found.prior,) if prior is None else (prior,) if isinstance(prior, str) else tuple(prior),
         seed=seed,
         device=device,
         life_steps=found.life_steps if life_steps is None else life_steps,
@@ -135,66 +71,37 @@ def adapt(
 
 
 def adapt_as(
-    settings: Settings, *, out: str | Path | None = "runs", quiet: bool = True
+    settings: LifeSettings, *, out: str | Path | None = "runs", quiet: bool = True, jobs: int = 1
 ) -> tuple[Result, Life]:
-    """Live the life that the settings describe."""
+    """Live the life that the settings describe; before it, ``jobs`` parts of the method may be learned at a time."""
     if settings.life_steps < 1 or settings.seed < 0:
-        raise BadInput(
-            f"life_steps must be 1 or more and seed 0 or more, not {settings.life_steps} and {settings.seed}."
-        )
-    scenario, name = settings.scenario, settings.method.name
+        given = f"{settings.life_steps} and {settings.seed}"
+        raise BadInput(f"life_steps must be 1 or more and seed 0 or more, not {given}.")
+    scenario, method = settings.scenario, settings.method
     device = torch_device(settings.device)
-    pretrain.check(settings.method.pretrain)
-    looks = _ask_planners(settings.method, scenario)
-    envs.check(scenario)
+    looks = _find_planners(method, scenario)
     env = envs.make(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
     prior = load_prior(settings.prior, quiet=quiet)
     if settings.prior_sha256 not in (None, prior.sha256):
         raise BadInput(
-            f"prior {settings.prior} is not the data of the settings: its SHA-256 is {prior.sha256}, not {settings.prior_sha256}."
+            f"prior {prior.name} is not the data of the settings: its SHA-256 is {prior.sha256}, not "
+            f"{settings.prior_sha256}."
         )
-    check_fit(prior, env.observation_space, env.unwrapped.action_space, f"scenario {scenario.name}")
     if out is not None:
         results.check_folder(Path(out))
-    adapter = load_adapter(
-        settings.method,
-        prior,
-        scenario,
-        seed=settings.seed,
-        life_steps=settings.life_steps,
-        device=device,
-        quiet=quiet,
-    )
+    adapter = _prepared(settings, env, prior, device, quiet, jobs)
     view = View(env, scenario.camera) if looks else None
     life = live(env, adapter, settings.seed, quiet=quiet, view=view)
     if view is not None:
         view.close()
     env.close()
-
-    table = settings.table(prior.sha256)
     more = adapter.files() if isinstance(adapter, Recorder) else {}
-    folder = (
-        None
-        if out is None
-        else results.free_folder(Path(out), scenario.name, name, settings.seed, table, more)
-    )
-    result = Result.of(
-        life,
-        scenario=scenario.name,
-        adapter=name,
-        seed=settings.seed,
-        life_steps=settings.life_steps,
-        prior=prior,
-        folder=folder,
-    )
-    if folder is not None:
-        results.write(folder, result, life, table, scenario, prior, more)
-    return result, life
+    return results.keep(settings, life, prior, None if out is None else Path(out), more), life
 
 
-def _ask_planners(method: Method, scenario: Scenario) -> bool:
-    """Find those who will be asked in the life, and say whether they look at the world; then it must be possible to draw it."""
-    asked = [Chat(**planner) for _, planner in adapters.planners(asdict(method))]
+def _find_planners(method: Method, scenario: Scenario) -> bool:
+    """Find those who will be asked in the life, and say whether they look at the world, which must then be drawn."""
+    asked = [Chat(planner) for _, planner in adapters.planners(method)]
     looks = any(planner.pictures for planner in asked)
     if looks:
         try:
@@ -209,6 +116,46 @@ def _ask_planners(method: Method, scenario: Scenario) -> bool:
     return looks
 
 
+def _prepared(
+    settings: LifeSettings, env: OneLife, prior: Prior, device: torch.device, quiet: bool, jobs: int
+) -> Adapter:
+    """The adapter of a life in ``env``. Before anything is learned the scenario is tried, in a world of its own."""
+    plan = learning_plan(settings.method, settings.scenario, env, prior, seed=settings.seed, device=device)
+    if prepare.missing(plan.of_adapter(settings.method.adapter)):
+        envs.check(settings.scenario)
+    learned = learn(settings.method, plan, quiet=quiet, jobs=jobs)
+    sequence = seeds.of_life(settings.seed).adapter
+    return assemble(settings.method, plan, learned, settings.life_steps, sequence)
+
+
+def learning_plan(
+    method: Method, scenario: Scenario, env: OneLife, prior: Prior, *, seed: int, device: torch.device
+) -> Plan:
+    """What a method learns from, for a life with ``seed`` in ``env``.
+
+    Raises:
+        BadInput: if the prior does not fit the scenario.
+    """
+    bounds: Any = env.unwrapped.action_space
+    check_fit(prior, env.observation_space, bounds, f"scenario {scenario.name}")
+    return Plan.of(
+        method,
+        with_unit_actions(prior, bounds.low, bounds.high),
+        life_seed=seeds.seed_of(seeds.of_life(seed).agent),
+        device=device,
+        world=recipes.world_of(prior),
+    )
+
+
+def learn(method: Method, plan: Plan, *, quiet: bool = True, jobs: int = 1) -> LearnedCache:
+    """Learn what a method needs and is not in the cache."""
+    agents = plan.agents
+    rebuild = partial(artefacts, method, plan.root, agents.life_seed, str(agents.device), plan.world)
+    jobs = jobs if agents.device.type == "cpu" else 1
+    todo = plan.of_adapter(method.adapter)
+    return LearnedCache(failures=prepare.prepare(todo, quiet=quiet, jobs=jobs, rebuild=rebuild))
+
+
 def load_adapter(
     method: str | Method,
     prior: Prior,
@@ -219,27 +166,14 @@ def load_adapter(
     device: torch.device | str = "cpu",
     quiet: bool = True,
 ) -> Adapter:
-    """An adapter ready to live in ``scenario``: its agent pretrained on ``prior`` (from the cache if that was done before)."""
+    """An adapter ready to live in ``scenario``: what it has to know is learned from ``prior``, or read from the cache."""
     method = adapters.load(method, suggested=scenario.overrides()) if isinstance(method, str) else method
     device = torch_device(device) if isinstance(device, str) else device
     env = envs.make(scenario)
-    check_fit(prior, env.observation_space, env.unwrapped.action_space, f"scenario {scenario.name}")
-    bounds: Any = env.unwrapped.action_space
+    plan = learning_plan(method, scenario, env, prior, seed=seed, device=device)
     env.close()
-    unit = with_unit_actions(prior, bounds.low, bounds.high)
-    parts = seeds.of_life(seed)
-    school = pretrain.School(
-        agent_settings=method.agent,
-        plan=method.pretrain,
-        pretraining_seed=(method.pretrain or {}).get("seed", 0),
-        seed=seeds.seed_of(parts.agent),
-        device=device,
-        quiet=quiet,
-        open_world=partial(recipes.world_of, prior),
-    )
-    return adapters.make(
-        method, school, unit, life_steps=life_steps or scenario.life_steps, seed=parts.adapter, device=device
-    )
+    learned = learn(method, plan, quiet=quiet)
+    return assemble(method, plan, learned, life_steps or scenario.life_steps, seeds.of_life(seed).adapter)
 
 
 def torch_device(name: str) -> torch.device:
@@ -251,11 +185,3 @@ def torch_device(name: str) -> torch.device:
             "device 'cuda' is not available: this machine or this build of torch has no CUDA; use cpu."
         )
     return torch.device(name)
-
-
-def _without_none(table: Any) -> Any:
-    if isinstance(table, dict):
-        return {key: _without_none(value) for key, value in table.items() if value is not None}
-    if isinstance(table, (list, tuple)):
-        return [_without_none(value) for value in table]
-    return table

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from slrl import envs
-from slrl.adapters.switch import MODES
 from slrl.lives.life import Life
 from slrl.priors import Prior
 from slrl.scenarios import Scenario
@@ -28,7 +27,7 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
     )
     left, right = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
     if modes:
-        _draw_modes(figure.add_subplot(grid[1, :]), modes, life.steps)
+        _draw_modes(figure.add_subplot(grid[1, :]), modes, life)
     kept = np.unique(np.linspace(0, life.steps, min(life.steps + 1, MOST_POINTS)).astype(int))
     if scenario.plane is not None:
         _draw_plane(figure, left, life, scenario, prior, kept)
@@ -45,8 +44,8 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
     else:
         _draw_curve(right, kept[1:], life.reward[kept[1:] - 1], "reward", "reward of each step")
     words = {
-        "success": "came home after",
-        "timeout": "was not home after",
+        "success": "succeeded after",
+        "timeout": "had not succeeded after",
         "failure": "failed after",
         "interrupted": "was interrupted after",
     }
@@ -71,16 +70,19 @@ def modes_of(metrics: Sequence[Mapping[str, float]], steps: int) -> list[tuple[i
     return [*found, (mode, began, steps)]
 
 
-def _draw_modes(axes: Any, modes: list[tuple[int, int, int]], steps: int) -> None:
+def _draw_modes(axes: Any, modes: list[tuple[int, int, int]], life: Life) -> None:
     """A band under the pictures: what kind of adaptation acted, and when."""
     for mode, first, last in modes:
-        axes.axvspan(first, last, color=MODE_COLOURS[mode], lw=0)
+        axes.axvspan(first, last, color=MODE_COLOURS[mode % len(MODE_COLOURS)], lw=0)
     shown = sorted({mode for mode, _, _ in modes})
-    handles = [axes.plot([], [], color=MODE_COLOURS[mode], lw=6, label=MODES[mode])[0] for mode in shown]
+    handles = [
+        axes.plot([], [], color=MODE_COLOURS[mode % len(MODE_COLOURS)], lw=6, label=life.modes[mode])[0]
+        for mode in shown
+    ]
     axes.legend(
         handles=handles, loc="upper center", bbox_to_anchor=(0.5, -1.2), ncols=4, fontsize=8, frameon=False
     )
-    axes.set(xlim=(0, steps), yticks=[], xlabel="")
+    axes.set(xlim=(0, life.steps), yticks=[], xlabel="")
     axes.set_ylabel("mode", rotation=0, ha="right", va="center", fontsize=8, color=QUIET)
     axes.tick_params(labelsize=7)
 

@@ -81,7 +81,7 @@ class Learner(Protocol):
         ...
 
 
-def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
+def load_prior(spec: str | os.PathLike[str] | tuple[str, ...], *, quiet: bool = False) -> Prior:
     """A prior by recipe name or path (built if it is not there yet), Minari id, Minari directory or HDF5 file.
 
     Several of them, with `` + `` in between, become one prior in which each is a behaviour.
@@ -89,6 +89,12 @@ def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
     Raises:
         BadInput: with one sentence on what is wrong with the file or the name.
     """
+    if isinstance(spec, tuple):
+        return (
+            load_prior(spec[0], quiet=quiet)
+            if len(spec) == 1
+            else load_prior(SEVERAL.join(spec), quiet=quiet)
+        )
     text = str(spec)
     if SEVERAL in text:
         return priors.join([load_prior(one, quiet=quiet) for one in text.split(SEVERAL)])
@@ -199,14 +205,40 @@ class DrawnWorld:
         self._bare.close()
 
 
-def world_of(prior: Prior) -> DrawnWorld | None:
-    """The randomised world that a prior was recorded in: of its recipe, or of the recipe that gives the same rows."""
+@dataclass(frozen=True)
+class RandomisedRecipe:
+    """A recipe whose world's parameters can be drawn (:class:`slrl.types.RandomisedSource`)."""
+
+    recipe: Recipe
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """All that the world depends on."""
+        recipe = self.recipe
+        return {
+            "env": recipe.env,
+            "settings": recipe.settings,
+            "shifts": list(recipe.shifts),
+            "randomise": recipe.randomise
+            if isinstance(recipe.randomise, dict)
+            else list(recipe.randomise or ()),
+            "episode_steps": recipe.episode_steps,
+            "seed": recipe.seed,
+        }
+
+    def open(self) -> DrawnWorld:
+        """The world, with parameters from the recipe's seed."""
+        return DrawnWorld(self.recipe)
+
+
+def world_of(prior: Prior) -> RandomisedRecipe | None:
+    """Where a prior was recorded, if its parameters can be drawn: by its recipe, or by the one that gives the same rows."""
     if prior.env_params is None:
         return None
     for name in (prior.recipe,) if prior.recipe is not None else files.names("priors"):
         recipe = read(name)[0]
         if recipe.randomise is not None and (prior.recipe is not None or recipe.sha256 == prior.sha256):
-            return DrawnWorld(recipe)
+            return RandomisedRecipe(recipe)
     return None
 
 

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from slrl.adapters.planner import prompt
 from slrl.adapters.planner.choice import Question, Step
 from slrl.adapters.planner.endpoint import Endpoint, Failure, check_variable
 from slrl.errors import BadInput
+from slrl.plugins import at_least, positive, require
 from slrl.types import Image
 
 CHECK_S = 10.0  # for the question before the life whether the server is there
@@ -36,61 +37,62 @@ class Answer:
     exchanges: tuple[dict[str, Any], ...] = ()  # request, and response or error or both, of every try
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[planner]`` table of an adapter that asks."""
+
+    url: str = ""  # of an OpenAI-compatible server, up to and with /v1; "" asks nobody
+    model: str = ""  # as the server names it; "" takes the first that it lists
+    key_variable: str = (
+        "OPENAI_API_KEY"  # the environment variable that holds the key, if the server wants one
+    )
+    task: str = "Do what the demonstrations did."  # what the robot shall do, in a sentence
+    plan_length: int = 4  # steps that a plan may have; the first is carried out before the next question
+    pictures: int = 2  # with each question: 1 is now, 2 adds the one before the last skill, 0 is text alone
+    picture_px: int = 400  # their longer side
+    tries: int = 3  # calls for one answer, at most
+    timeout_s: float = 30.0  # of one call
+    deadline_s: float = 90.0  # for all tries for one answer, with the pauses between them
+    pause_s: float = (
+        1.0  # before the second try; twice as long before each further one, or as the server asks
+    )
+    most_calls: int = 200  # in the whole life
+    structured: Literal["json_schema", "json_object", "none"] = (
+        "json_schema"  # how the answer's form is enforced
+    )
+    request: dict[str, Any] = field(
+        default_factory=dict
+    )  # further fields of each request, as the temperature
+    replay: str = ""  # a planner.jsonl of an earlier life that answers in the server's place
+
+    def __post_init__(self) -> None:
+        check_variable(self.key_variable)
+        at_least(self, 1, "plan_length", "tries", "picture_px")
+        at_least(self, 0, "most_calls", "pause_s")
+        positive(self, "timeout_s", "deadline_s")
+        require(self.pictures in (0, 1, 2), f"pictures must be 0, 1 or 2, not {self.pictures}")
+        for key in self.request:
+            ours = key in ("model", "messages", "response_format", "stream")
+            require(not ours, f"request.{key} is not for you to set: slrl reads one answer of its own form")
+
+
 class Chat:
-    """Asks for a plan, checks the answer, asks again, and gives up in time.
+    """Asks for a plan, checks the answer, asks again, and gives up in time."""
 
-    Args:
-        url: of the server, up to and with ``/v1``; without one nobody is asked.
-        model: as the server names it; without a name, the first that it lists.
-        key_variable: the environment variable that holds the key, if the server wants one.
-        task: what the robot shall do, in a sentence.
-        plan_length: steps that a plan may have; the first is carried out before the next question.
-        pictures: of the world that go with a question: 1 is now, 2 adds the one before the last skill, 0 is text alone.
-        picture_px: their longer side.
-        tries: calls for one answer, at most.
-        timeout_s: of one call.
-        deadline_s: for all tries for one answer, with the pauses between them.
-        pause_s: before the second try; twice as long before each further one, or as long as the server asks for.
-        most_calls: in the whole life.
-        structured: how the form of the answer is enforced: by a schema, as any JSON, or by asking for it.
-        request: further fields of each request, such as the temperature.
-        replay: a ``planner.jsonl`` of an earlier life that answers in the server's place.
-    """
-
-    def __init__(
-        self,
-        url: str = "",
-        model: str = "",
-        key_variable: str = "OPENAI_API_KEY",
-        task: str = "Do what the demonstrations did.",
-        plan_length: int = 4,
-        pictures: int = 2,
-        picture_px: int = 400,
-        tries: int = 3,
-        timeout_s: float = 30.0,
-        deadline_s: float = 90.0,
-        pause_s: float = 1.0,
-        most_calls: int = 200,
-        structured: Literal["json_schema", "json_object", "none"] = "json_schema",
-        request: dict[str, Any] | None = None,
-        replay: str = "",
-    ) -> None:
-        self.model, self._key_variable, self._task, self._length = model, key_variable, task, plan_length
-        self._tries, self._pause_s, self._most_calls = tries, pause_s, most_calls
-        self._structured, self._request = structured, request or {}
-        self._picture_px = picture_px
+    def __init__(self, settings: Settings) -> None:
+        self._settings, self.model = settings, settings.model
         self._line: _Server | _Record | None = None
-        if replay:
-            self._line = _Record(Path(replay))
-        elif url:
-            self._line = _Server(Endpoint(url, key_variable), timeout_s, deadline_s)
-        self._sees = pictures > 0
+        if settings.replay:
+            self._line = _Record(Path(settings.replay))
+        elif settings.url:
+            endpoint = Endpoint(settings.url, settings.key_variable)
+            self._line = _Server(endpoint, settings.timeout_s, settings.deadline_s)
+        self._sees = settings.pictures > 0
         # A record has answered already: nobody looks.
-        self.pictures = pictures if isinstance(self._line, _Server) else 0
+        self.pictures = settings.pictures if isinstance(self._line, _Server) else 0
         self.calls = self.unanswered = 0
-        self._in_a_row = self._rest = (
-            0  # choices without an answer, and those to come in which nobody is asked
-        )
+        # Choices in a row without an answer, and those to come in which nobody is asked.
+        self._in_a_row = self._rest = 0
         self._last = ""  # plan, in words
         self._told = False
 
@@ -107,7 +109,7 @@ class Chat:
         try:
             names = [str(item["id"]) for item in endpoint.get("models", CHECK_S)["data"]]
         except Failure as failure:
-            if wrong := _no_server(endpoint.url, self._key_variable, failure):
+            if wrong := _no_server(endpoint.url, self._settings.key_variable, failure):
                 raise BadInput(wrong) from None
         except (KeyError, TypeError):
             raise BadInput(
@@ -125,21 +127,21 @@ class Chat:
 
     def plan(self, question: Question, frames: Sequence[Image]) -> Answer:
         """A plan of at least one step, or an answer without one; never an error, and never later than the deadline."""
-        if self._line is None or self._resting() or self.calls >= self._most_calls:
+        if self._line is None or self._resting() or self.calls >= self._settings.most_calls:
             return Answer()
         first = messages = self._messages(question, frames)
-        self._line.begin(question, self._most_calls - self.calls)
-        for attempt in range(self._tries):
+        self._line.begin(question, self._settings.most_calls - self.calls)
+        for attempt in range(self._settings.tries):
             exchanges = self._line.exchanges
             try:
                 reply = self._line.ask({**self._body(question), "messages": messages})
-                plan, nearer, said = prompt.understood(reply, question, self._length)
+                plan, nearer, said = prompt.understood(reply, question, self._settings.plan_length)
             except _Over:
                 break
             except Failure as failure:
-                if not failure.again or attempt + 1 == self._tries:
+                if not failure.again or attempt + 1 == self._settings.tries:
                     break
-                self._line.pause(max(self._pause_s * 2**attempt, failure.after_s))
+                self._line.pause(max(self._settings.pause_s * 2**attempt, failure.after_s))
             except prompt.Unusable as problem:
                 exchanges[-1]["error"] = str(problem)
                 messages = [*first, *prompt.corrected(reply, str(problem))]
@@ -168,24 +170,29 @@ class Chat:
         return self._rest >= 0
 
     def _body(self, question: Question) -> dict[str, Any]:
-        body: dict[str, Any] = {"model": self.model, **self._request}
-        if self._structured == "json_schema":
-            schema = prompt.schema(question, self._length)
+        body: dict[str, Any] = {"model": self.model, **self._settings.request}
+        if self._settings.structured == "json_schema":
+            schema = prompt.schema(question, self._settings.plan_length)
             body["response_format"] = {
                 "type": "json_schema",
                 "json_schema": {"name": "plan", "strict": True, "schema": schema},
             }
-        elif self._structured == "json_object":
+        elif self._settings.structured == "json_object":
             body["response_format"] = {"type": "json_object"}
         return body
 
     def _messages(self, question: Question, frames: Sequence[Image]) -> list[dict[str, Any]]:
-        shown = [prompt.picture(frame, self._picture_px) for frame in frames[len(frames) - self.pictures :]]
+        shown = [
+            prompt.picture(frame, self._settings.picture_px)
+            for frame in frames[len(frames) - self.pictures :]
+        ]
         text = {"type": "text", "text": prompt.situation(question, self._last)}
         return [
             {
                 "role": "system",
-                "content": prompt.instruction(question, self._task, self._length, pictures=self._sees),
+                "content": prompt.instruction(
+                    question, self._settings.task, self._settings.plan_length, pictures=self._sees
+                ),
             },
             {"role": "user", "content": [text, *shown]},
         ]
@@ -304,24 +311,4 @@ def _no_server(url: str, key_variable: str, failure: Failure) -> str | None:
         )
     if failure.status == 404 and not re.search(r"/v\d\w*$", url):
         return f"planner.url {url} has no /models; such an address mostly ends in /v1."
-    return None
-
-
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    check_variable(settings["key_variable"])
-    for key in ("plan_length", "tries", "picture_px"):
-        if settings[key] < 1:
-            return f"{key} must be 1 or more, not {settings[key]}"
-    for key in ("most_calls", "pause_s"):
-        if settings[key] < 0:
-            return f"{key} must be 0 or more, not {settings[key]}"
-    for key in ("timeout_s", "deadline_s"):
-        if settings[key] <= 0:
-            return f"{key} must be more than 0, not {settings[key]}"
-    if settings["pictures"] not in (0, 1, 2):
-        return f"pictures must be 0, 1 or 2, not {settings['pictures']}"
-    for key in settings["request"]:
-        if key in ("model", "messages", "response_format", "stream"):
-            return f"request.{key} is not for you to set: slrl reads one answer of its own form"
     return None

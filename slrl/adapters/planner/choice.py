@@ -10,7 +10,7 @@ from slrl.types import F32
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedSkill:
     """A skill as it is told to a planner."""
 
     name: str
@@ -26,7 +26,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Try:
+class Attempt:
     """A skill that was carried out, and how far it got."""
 
     began: int  # environment steps lived before it
@@ -47,16 +47,16 @@ class Question:
 
     lived: int  # environment steps
     life_steps: int  # the budget
-    skills: Sequence[Named]
+    skills: Sequence[NamedSkill]
     durations: Sequence[int]  # steps for which a skill may be held, ascending
-    history: Sequence[Try]  # the newest last
+    history: Sequence[Attempt]  # the newest last
     failing: frozenset[int]  # skills that brought nothing twice
     values: (
         F32 | None
     )  # (K,) what the pretrained values think of each skill here, in deviations; None where none knows
     obs: F32  # (O,)
     state: str  # the same in words
-    entries: Sequence[str]  # the named entries that each Try's ``moved`` belongs to
+    entries: Sequence[str]  # the named entries that each Attempt's ``moved`` belongs to
 
     @property
     def usual(self) -> int:
@@ -64,7 +64,7 @@ class Question:
         return self.durations[len(self.durations) // 2]
 
 
-def failing(history: Sequence[Try], least: float) -> frozenset[int]:
+def failing(history: Sequence[Attempt], least: float) -> frozenset[int]:
     """Skills that gained less than ``least`` twice since anything last gained as much: what helps elsewhere may help again."""
     failures: dict[int, int] = {}
     for item in history:

@@ -18,7 +18,8 @@ import torch
 from slrl.errors import BadInput
 from slrl.files import made_folder, write_text
 from slrl.lives.results import ERROR
-from slrl.lives.run import Settings, adapt_as
+from slrl.lives.run import adapt_as
+from slrl.lives.settings import LifeSettings
 from slrl.recording.recipes import load_prior
 
 
@@ -34,16 +35,16 @@ class Engine(Protocol):
     """A place to live."""
 
     def __call__(
-        self, todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
-    ) -> Iterator[tuple[Settings, Ended]]: ...
+        self, todo: Sequence[LifeSettings], runs: Path, jobs: int, options: Mapping[str, Any]
+    ) -> Iterator[tuple[LifeSettings, Ended]]: ...
 
 
-def folder_of(runs: Path, life: Settings) -> Path:
+def folder_of(runs: Path, life: LifeSettings) -> Path:
     """Where a life of a suite is kept."""
     return runs / life.scenario.name / life.method.name / f"seed-{life.seed}"
 
 
-def live(life: Settings, runs: Path) -> Ended:
+def live(life: LifeSettings, runs: Path) -> Ended:
     """One life, kept in its folder whatever becomes of it; what it prints is in ``log.txt``."""
     torch.set_num_threads(life.threads)
     with _said() as said:
@@ -88,7 +89,7 @@ class _said(contextlib.AbstractContextManager["_said"]):
         return self._text
 
 
-def record_error(runs: Path, life: Settings, text: str) -> Ended:
+def record_error(runs: Path, life: LifeSettings, text: str) -> Ended:
     """``error.txt`` in the life's folder, with the settings that led to it."""
     sentence = text.rstrip().rpartition("\n")[2]
     try:

@@ -17,7 +17,7 @@ from typing import Any
 
 from slrl.errors import BadInput
 from slrl.evaluation.engines import Ended, live, record_error
-from slrl.lives.run import Settings
+from slrl.lives.settings import LifeSettings
 
 PRELOADED = (
     "matplotlib.figure",
@@ -27,8 +27,8 @@ PRELOADED = (
 
 
 def run(
-    todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
-) -> Iterator[tuple[Settings, Ended]]:
+    todo: Sequence[LifeSettings], runs: Path, jobs: int, options: Mapping[str, Any]
+) -> Iterator[tuple[LifeSettings, Ended]]:
     """Each life and how it ended, as they end.
 
     Raises:
@@ -37,7 +37,7 @@ def run(
     if options:
         raise BadInput(f"the engine local has no options, and not {next(iter(options))!r}.")
     context = _context()
-    waiting, running = list(reversed(todo)), dict[Connection, tuple[Settings, BaseProcess]]()
+    waiting, running = list(reversed(todo)), dict[Connection, tuple[LifeSettings, BaseProcess]]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -74,7 +74,7 @@ def _context() -> BaseContext:
     return context
 
 
-def _live(pipe: Connection, life: Settings, runs: Path) -> None:
+def _live(pipe: Connection, life: LifeSettings, runs: Path) -> None:
     """One life, in a process of its own."""
     signal.signal(
         signal.SIGINT, signal.SIG_IGN

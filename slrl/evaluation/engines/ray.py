@@ -15,7 +15,7 @@ from typing import Any
 
 from slrl.errors import BadInput, unknown
 from slrl.evaluation.engines import Ended, live, record_error
-from slrl.lives.run import Settings
+from slrl.lives.settings import LifeSettings
 
 DEFAULTS = {"address": "auto", "memory_gb": 2.0, "tries": 4}
 KNOCK_S = 5.0
@@ -23,8 +23,8 @@ CARRIED = ("SLRL_CACHE", "MINARI_DATASETS_PATH", "MUJOCO_GL")  # from here to wh
 
 
 def run(
-    todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
-) -> Iterator[tuple[Settings, Ended]]:
+    todo: Sequence[LifeSettings], runs: Path, jobs: int, options: Mapping[str, Any]
+) -> Iterator[tuple[LifeSettings, Ended]]:
     """Each life and how it ended, as they end. Ctrl-C cancels those that are left.
 
     Raises:
@@ -60,7 +60,7 @@ def run(
         {key: os.environ[key] for key in CARRIED if key in os.environ},
         [path for path in sys.path if path],
     )
-    waiting, running = list(reversed(todo)), dict[Any, Settings]()
+    waiting, running = list(reversed(todo)), dict[Any, LifeSettings]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -109,7 +109,7 @@ def _checked(options: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def _live(life: Settings, runs: Path, environment: dict[str, str], path: list[str]) -> Ended:
+def _live(life: LifeSettings, runs: Path, environment: dict[str, str], path: list[str]) -> Ended:
     """One life, in a worker of the cluster; worlds of the user's are found where they were here."""
     os.environ.update(environment)
     sys.path += [place for place in path if place not in sys.path]

@@ -12,7 +12,7 @@ from typing import Any
 from slrl.errors import BadInput
 from slrl.evaluation.engines import Ended, live, record_error
 from slrl.files import made_folder
-from slrl.lives.run import Settings
+from slrl.lives.settings import LifeSettings
 
 DEFAULTS = {"timeout_min": 24 * 60, "cpus_per_task": 1, "mem_gb": 4, "name": "slrl"}
 TRIES = 2  # of a life whose job died: of a lost node, or one that was killed
@@ -20,8 +20,8 @@ LOOK_EVERY_S = 1.0
 
 
 def run(
-    todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
-) -> Iterator[tuple[Settings, Ended]]:
+    todo: Sequence[LifeSettings], runs: Path, jobs: int, options: Mapping[str, Any]
+) -> Iterator[tuple[LifeSettings, Ended]]:
     """Each life and how it ended, as they end. Ctrl-C cancels the jobs that are left.
 
     Raises:
@@ -42,7 +42,7 @@ def run(
         raise BadInput(
             f"submitit cannot use the cluster {cluster!r} with these options: {str(error).splitlines()[0]}"
         ) from None
-    waiting, tries = [(life, 1) for life in reversed(todo)], dict[Any, tuple[Settings, int]]()
+    waiting, tries = [(life, 1) for life in reversed(todo)], dict[Any, tuple[LifeSettings, int]]()
     try:
         while waiting or tries:
             room = jobs - len(tries) if cluster == "local" else len(waiting)  # SLURM counts by itself

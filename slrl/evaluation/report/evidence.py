@@ -12,7 +12,7 @@ from slrl.evaluation import stats, store, verdict
 from slrl.evaluation.stats import Interval, Profile
 from slrl.evaluation.store import Row
 from slrl.evaluation.verdict import Contest, Standing
-from slrl.lives.run import Settings
+from slrl.lives.settings import LifeSettings
 from slrl.scenarios import Scenario
 
 
@@ -127,7 +127,7 @@ def _in_order(told: list[Standing]) -> list[str]:
 def _scenario(runs: Path, row: Row) -> Scenario | None:
     """The scenario of a life; with what is told about it, if it is one that ships."""
     try:
-        lived = Settings.read(runs / row.folder / "settings.toml").scenario
+        lived = LifeSettings.read(runs / row.folder / "settings.toml").scenario
     except BadInput:
         return None  # also settings of a world that nobody has here: the lives count all the same
     if lived.name in files.names("scenarios"):

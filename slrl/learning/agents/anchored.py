@@ -5,9 +5,7 @@ squashed by the same tanh, so that the divergence is that of the Gaussians, exac
 ``target_divergence``.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,19 +13,32 @@ from torch import Tensor
 from slrl.learning.agents import sac
 from slrl.learning.agents.sac import Sac
 from slrl.learning.networks import mlp
+from slrl.plugins import require
+from slrl.priors import Prior
 
 LARGEST = 100.0  # nats, as in the paper's code: where the anchor is narrow, a step aside costs thousands
 
 
-@dataclass(eq=False, kw_only=True)
-class Anchored(Sac):
-    """The anchor is the policy as it stands when :meth:`anchor_here` is called; before that the policy is held to N(0, 1)."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(sac.Settings):
+    """The ``[agent]`` table of an adapter."""
 
     target_divergence: float = 1.0  # nats
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.entropy_goal = -self.target_divergence
+        goal = self.target_divergence
+        require(goal > 0, f"target_divergence must be more than 0 nats, not {goal}")
+
+
+class Anchored(Sac):
+    """The anchor is the policy as it was at :meth:`anchor_here`; before that the policy is held to N(0, 1)."""
+
+    def __init__(
+        self, settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device
+    ) -> None:
+        super().__init__(settings, prior, generator, device)
+        self.entropy_goal = -settings.target_divergence
         self.anchor = [p.detach().clone() for p in self.actor]
         self.anchor[-2].zero_(), self.anchor[-1].zero_()
 
@@ -57,11 +68,6 @@ def divergence(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std:
     return (other_log_std - log_std + 0.5 * (ratio + apart) - 0.5).sum(-1)
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    if settings["target_divergence"] <= 0:
-        return f"target_divergence must be more than 0 nats, not {settings['target_divergence']}"
-    return sac.check(settings)
-
-
-make = Anchored
+def make(settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device) -> Anchored:
+    """A new agent with random weights, held to N(0, 1)."""
+    return Anchored(settings, prior, generator, device)

@@ -1,35 +1,28 @@
 """Soft actor-critic (Haarnoja et al., 2018) with an ensemble of critics (REDQ: Chen et al., 2021; RLPD: Ball et al., 2023)."""
 
 import math
-from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
+from slrl.plugins import positive, require
 from slrl.priors import Prior
 from slrl.types import F32, Batch, Metrics, State
 
 
-@dataclass(eq=False, kw_only=True)
-class Sac:
-    """A tanh-Gaussian policy π, K critics Q_k with slow targets Q̄_k, and a learned temperature α."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[agent]`` table of an adapter."""
 
-    prior: Prior  # its observations fit the normaliser, its shapes the networks
-    generator: torch.Generator  # all of the agent's randomness
-    device: torch.device
     hidden: tuple[int, ...] = (256, 256)
     critics: int = 2  # K
-    target_subset: int | None = (
-        None  # targets take the smallest of this many critics, drawn anew each update; all if unset
-    )
-    actor_subset: Literal["min", "mean"] = (
-        "min"  # what the policy climbs: SAC the smallest, RLPD the mean of the critics
-    )
+    target_subset: int | None = None  # targets take the smallest of so many critics, drawn anew; all if unset
+    actor_subset: Literal["min", "mean"] = "min"  # what the policy climbs: SAC the smallest, RLPD the mean
     layer_norm: bool = False  # in the critics (RLPD)
     discount: float = 0.99  # γ per step
     polyak: float = 0.005  # τ: how far the targets move towards the critics per update
@@ -44,31 +37,51 @@ class Sac:
     compile: bool = False  # torch.compile the losses: about a minute once, then kept on disk
 
     def __post_init__(self) -> None:
-        obs_dim, self.action_dim = self.prior.obs.shape[1], self.prior.action.shape[1]
-        self.normaliser = Normaliser(self.prior, self.device)
-        self.actor = mlp_params((obs_dim, *self.hidden, 2 * self.action_dim), self.generator, self.device)
-        self.critic = mlp_params(
-            (obs_dim + self.action_dim, *self.hidden, 1),
-            self.generator,
-            self.device,
-            heads=self.critics,
-            layer_norm=self.layer_norm,
+        layers = bool(self.hidden) and min(self.hidden) >= 1 and self.critics >= 1
+        require(layers, "hidden must list layers of 1 or more units, and critics must be 1 or more")
+        subset = self.target_subset
+        within = subset is None or 1 <= subset <= self.critics
+        require(within, f"target_subset must be between 1 and critics ({self.critics}), not {subset}")
+        fractions = 0 <= self.discount < 1 and 0 < self.polyak <= 1
+        require(
+            fractions, "discount must be at least 0 and less than 1, and polyak more than 0 and at most 1"
         )
+        positive(self, "actor_lr", "critic_lr", "temperature_lr", "initial_temperature")
+
+
+class Sac:
+    """A tanh-Gaussian policy π, K critics Q_k with slow targets Q̄_k, and a learned temperature α."""
+
+    def __init__(
+        self, settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device
+    ) -> None:
+        """``prior`` fits the normaliser and gives the shapes; ``generator`` is all of the agent's randomness."""
+        self.settings, self.prior, self.generator, self.device = settings, prior, generator, device
+        self.critics, self.discount, self.reward_scale = (
+            settings.critics,
+            settings.discount,
+            settings.reward_scale,
+        )
+        obs_dim, self.action_dim = prior.obs.shape[1], prior.action.shape[1]
+        self.normaliser = Normaliser(prior, device)
+        self.actor = mlp_params((obs_dim, *settings.hidden, 2 * self.action_dim), generator, device)
+        sizes = (obs_dim + self.action_dim, *settings.hidden, 1)
+        self.critic = mlp_params(sizes, generator, device, heads=self.critics, layer_norm=settings.layer_norm)
         self.target = [p.detach().clone() for p in self.critic]
-        self.log_temperature = torch.tensor([math.log(self.initial_temperature)], device=self.device)
-        self._critic_values = [
-            p.detach() for p in self.critic
-        ]  # same memory, no gradient: the actor's loss needs none there
-        self.entropy_goal = -float(self.action_dim) if self.target_entropy is None else self.target_entropy
+        self.log_temperature = torch.tensor([math.log(settings.initial_temperature)], device=device)
+        # The same memory without a gradient: the actor's loss needs none there.
+        self._critic_values = [p.detach() for p in self.critic]
+        goal = settings.target_entropy
+        self.entropy_goal = -float(self.action_dim) if goal is None else goal
         self.reset_optimisers()
-        wrap = torch.compile if self.compile else (lambda function: function)
+        wrap = torch.compile if settings.compile else (lambda function: function)
         self._critic_loss_fn, self._actor_loss_fn = wrap(self.critic_loss), wrap(self.actor_loss)
 
     def reset_optimisers(self) -> None:
         """Forget the moments of all optimisers, as when a new objective begins."""
-        self.actor_optimiser = Adam(self.actor, self.actor_lr)
-        self.critic_optimiser = Adam(self.critic, self.critic_lr)
-        self.temperature_optimiser = Adam([self.log_temperature], self.temperature_lr)
+        self.actor_optimiser = Adam(self.actor, self.settings.actor_lr)
+        self.critic_optimiser = Adam(self.critic, self.settings.critic_lr)
+        self.temperature_optimiser = Adam([self.log_temperature], self.settings.temperature_lr)
 
     # -- policy ------------------------------------------------------------------------------------------------
 
@@ -97,7 +110,11 @@ class Sac:
 
     def q(self, params: list[Tensor], obs: Tensor, action: Tensor) -> Tensor:
         """(K, B) of normalised observations and actions."""
-        return ensemble(params, torch.cat([obs, action], -1), layer_norm=self.layer_norm).float()
+        return ensemble(params, torch.cat([obs, action], -1), layer_norm=self.settings.layer_norm).float()
+
+    def mode(self, obs: Tensor) -> Tensor:
+        """The most likely action (B, A) in observations (B, O), as the agent gets them from the world."""
+        return torch.tanh(self.policy(self.normaliser(obs))[0])
 
     @torch.inference_mode()
     def act(self, obs: F32, *, sample: bool = True) -> F32:
@@ -159,7 +176,7 @@ class Sac:
             next_action, next_log_prob = self.sample(next_obs, noise)
             next_q = self.q(self.target, next_obs, next_action)
             next_v = (next_q if heads is None else next_q[heads]).amin(0)
-            if self.backup_entropy:
+            if self.settings.backup_entropy:
                 next_v = next_v - self.log_temperature.exp() * next_log_prob
             target = reward + self.discount * bootstrap * next_v
         q = self.q(self.critic, obs, action)
@@ -169,24 +186,24 @@ class Sac:
         """mean (α log π(a|s) - Q(s, a)), with a drawn from π(·|s); and log π."""
         action, log_prob = self.sample(obs, noise)
         q = self.q(self._critic_values, obs, action)
-        q = q.mean(0) if self.actor_subset == "mean" else q.amin(0)
+        q = q.mean(0) if self.settings.actor_subset == "mean" else q.amin(0)
         return (self.log_temperature.exp() * log_prob - q).mean(), log_prob
 
     def move_targets(self) -> None:
         """Q̄ ← Q̄ + τ (Q - Q̄)."""
-        torch._foreach_lerp_(self.target, self._critic_values, self.polyak)
+        torch._foreach_lerp_(self.target, self._critic_values, self.settings.polyak)
 
     def heads(self) -> Tensor | None:
         """Which critics the next target takes the smallest of; None for all."""
-        if self.target_subset is None or self.target_subset >= self.critics:
+        if self.settings.target_subset is None or self.settings.target_subset >= self.critics:
             return None
         return torch.randperm(self.critics, generator=self.generator, device=self.generator.device)[
-            : self.target_subset
+            : self.settings.target_subset
         ].to(self.device)
 
     def autocast(self) -> AbstractContextManager[None]:
         """Matrix products in bfloat16 where the settings say so; losses and distributions stay float32."""
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
     # -- for the life ------------------------------------------------------------------------------------------
 
@@ -231,7 +248,7 @@ class FrozenValue:
     """Critics and policy of a moment, by value."""
 
     def __init__(self, agent: Sac) -> None:
-        self._normaliser, self._layer_norm = agent.normaliser, agent.layer_norm
+        self._normaliser, self._layer_norm = agent.normaliser, agent.settings.layer_norm
         self._actor, self._critic = (
             [p.detach().clone() for p in params] for params in (agent.actor, agent.critic)
         )
@@ -253,21 +270,6 @@ class FrozenValue:
         return [*self._actor, *self._critic]
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    if not settings["hidden"] or min(settings["hidden"]) < 1 or settings["critics"] < 1:
-        return "hidden must list layers of 1 or more units, and critics must be 1 or more"
-    if (
-        settings.get("target_subset") is not None
-        and not 1 <= settings["target_subset"] <= settings["critics"]
-    ):
-        return f"target_subset must be between 1 and critics ({settings['critics']}), not {settings['target_subset']}"
-    if not 0 <= settings["discount"] < 1 or not 0 < settings["polyak"] <= 1:
-        return "discount must be at least 0 and less than 1, and polyak more than 0 and at most 1"
-    for key in ("actor_lr", "critic_lr", "temperature_lr", "initial_temperature"):
-        if settings[key] <= 0:
-            return f"{key} must be more than 0, not {settings[key]}"
-    return None
-
-
-make = Sac
+def make(settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device) -> Sac:
+    """A new agent with random weights."""
+    return Sac(settings, prior, generator, device)

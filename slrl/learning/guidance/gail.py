@@ -13,11 +13,12 @@ from torch.nn import functional as F
 
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
 from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.plugins import at_least, positive, require
 from slrl.priors import Prior
 from slrl.types import Agent, Batch, Metrics, State
 
 
-class Weigh(Protocol):
+class RowWeights(Protocol):
     """Gives each prior row of a batch its weight in the discriminator's loss."""
 
     def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]: ...
@@ -27,16 +28,10 @@ class Weigh(Protocol):
         ...
 
 
-@dataclass(eq=False, kw_only=True)
-class Gail:
-    """One discriminator. Every prior row has weight 1 in its loss, unless ``weigh`` says otherwise."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter.guidance]`` table."""
 
-    prior: Prior
-    agent: Agent
-    rng: np.random.Generator
-    generator: torch.Generator
-    device: torch.device
-    weigh: Weigh | None = None
     on: Literal["state", "state_action"] = "state"
     hidden: tuple[int, ...] = (128,)
     lr: float = 3e-4
@@ -45,18 +40,36 @@ class Gail:
     scale: float = 1.0  # weight of the discriminator's reward
     offset: float = 0.0  # subtracted from it at every step, so that a life goes on at a price
     task_reward: float = 0.0  # weight of the environment's reward
-    half_life_updates: int = 0  # the discriminator's reward fades to half after this many updates; 0 keeps it
+    half_life_updates: int = 0  # the discriminator's reward fades to half after so many updates; 0 keeps it
     absorbing: bool = False  # whether arriving in a terminal state earns its reward for ever, or once
 
     def __post_init__(self) -> None:
-        self._normaliser = Normaliser(self.prior, self.device)
-        self._own = (
-            self.prior.obs.shape[1] - self.prior.latent_size
-        )  # a latent would give the life away at a glance
-        inputs = self._own + (self.prior.action.shape[1] if self.on == "state_action" else 0)
-        self.params = mlp_params((inputs, *self.hidden, 1), self.generator, self.device)
-        self._optimiser = Adam(self.params, self.lr)
-        self.strength = torch.ones((), device=self.device)  # of the discriminator's reward, as it fades
+        require(bool(self.hidden) and min(self.hidden) >= 1, "hidden must list layers of 1 or more units")
+        positive(self, "lr", "reward_max")
+        at_least(self, 0, "mixup", "half_life_updates")
+
+
+class Gail:
+    """One discriminator. Every prior row has weight 1 in its loss, unless ``weigh`` says otherwise."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        prior: Prior,
+        agent: Agent,
+        rng: np.random.Generator,
+        generator: torch.Generator,
+        device: torch.device,
+        weigh: RowWeights | None = None,
+    ) -> None:
+        self.settings, self.agent, self.rng, self.device, self.weigh = settings, agent, rng, device, weigh
+        self._normaliser = Normaliser(prior, device)
+        # A latent at the end of an observation would tell the life from the prior at a glance: it is left out.
+        self._own = prior.obs.shape[1] - prior.latent_size
+        inputs = self._own + (prior.action.shape[1] if settings.on == "state_action" else 0)
+        self.params = mlp_params((inputs, *settings.hidden, 1), generator, device)
+        self._optimiser = Adam(self.params, settings.lr)
+        self.strength = torch.ones((), device=device)  # of the discriminator's reward, as it fades
 
     def logit(self, batch: Batch) -> Tensor:
         """f (B,): of the state that was arrived in, or of the state and the action taken in it."""
@@ -67,26 +80,29 @@ class Gail:
         x = torch.cat([self._inputs(prior), self._inputs(life)])
         label = torch.cat([torch.ones_like(prior.reward), torch.zeros_like(life.reward)])
         weight = torch.cat([weight, torch.ones_like(life.reward)])
-        if self.mixup:
-            share = torch.from_numpy(self.rng.beta(self.mixup, self.mixup, len(label)).astype(np.float32)).to(
-                self.device
-            )
+        if self.settings.mixup:
+            share = torch.from_numpy(
+                self.rng.beta(self.settings.mixup, self.settings.mixup, len(label)).astype(np.float32)
+            ).to(self.device)
             order = torch.from_numpy(self.rng.permutation(len(label))).to(self.device)
             x, label, weight = mix(x, share, order), mix(label, share, order), mix(weight, share, order)
         loss = F.binary_cross_entropy_with_logits(mlp(self.params, x)[:, 0], label, weight)
         self._optimiser.step(torch.autograd.grad(loss, self.params))
-        if self.half_life_updates:
-            self.strength *= 0.5 ** (1 / self.half_life_updates)
+        if self.settings.half_life_updates:
+            self.strength *= 0.5 ** (1 / self.settings.half_life_updates)
         return {"guidance/loss": loss.detach(), "guidance/strength": self.strength.clone(), **metrics}
 
     @torch.no_grad()
     def reward(self, batch: Batch) -> Tensor:
         """strength · scale · (-log(1 - D) - offset) + task_reward · r, with -log(1 - D) = softplus(f) at most ``reward_max``."""
-        familiar = F.softplus(self.logit(batch)).clamp(max=self.reward_max)
-        reward = self.strength * self.scale * (familiar - self.offset) + self.task_reward * batch.reward
+        familiar = F.softplus(self.logit(batch)).clamp(max=self.settings.reward_max)
+        reward = (
+            self.strength * self.settings.scale * (familiar - self.settings.offset)
+            + self.settings.task_reward * batch.reward
+        )
         return (
             torch.where(batch.terminated > 0, reward / (1 - self.agent.discount), reward)
-            if self.absorbing
+            if self.settings.absorbing
             else reward
         )
 
@@ -105,7 +121,7 @@ class Gail:
         ]
 
     def _inputs(self, batch: Batch) -> Tensor:
-        if self.on == "state":
+        if self.settings.on == "state":
             return self._normaliser(batch.next_obs)[:, : self._own]
         return torch.cat([self._normaliser(batch.obs)[:, : self._own], batch.action], -1)
 
@@ -115,4 +131,13 @@ def mix(values: Tensor, share: Tensor, order: Tensor) -> Tensor:
     return torch.lerp(values[order], values, share.unsqueeze(-1) if values.dim() == 2 else share)
 
 
-make = Gail
+def make(
+    settings: Settings,
+    prior: Prior,
+    agent: Agent,
+    rng: np.random.Generator,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Gail:
+    """A new discriminator."""
+    return Gail(settings, prior, agent, rng, generator, device)

@@ -1,8 +1,16 @@
 """No guidance: the agent learns from the task's reward alone."""
 
+from dataclasses import dataclass
+from typing import Any
+
 from torch import Tensor
 
 from slrl.types import Batch, Metrics, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter.guidance]`` table: there is nothing to set."""
 
 
 class NoGuidance:
@@ -21,4 +29,6 @@ class NoGuidance:
         pass
 
 
-make = NoGuidance
+def make(settings: Settings, **surroundings: Any) -> NoGuidance:
+    """The task's reward, whatever there is to learn another one from."""
+    return NoGuidance()

@@ -5,33 +5,40 @@ agent of the life's beginning gives it, scaled to [0, 1] over the whole prior, a
 the body is now. Life rows weigh 1.
 """
 
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from slrl.learning.guidance import gail
 from slrl.learning.guidance.gail import Gail
+from slrl.plugins import positive, share
 from slrl.priors import Prior
 from slrl.types import F32, Agent, Batch, Metrics, Value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(gail.Settings):
+    """The ``[adapter.guidance]`` table."""
+
+    weight_temperature: float = 1.0  # η
+    baseline: float | None = None  # a constant b; unset, it is the frozen agent's value of the newest state
+    baseline_ema: float = 0.0  # how much of the last baseline is kept
+    clip_baseline: bool = False  # to [0, 1]
+    normalise_weights: bool = False  # to a mean of 1 in every batch
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        positive(self, "weight_temperature")
+        share(self, "baseline_ema")
 
 
 class QWeights:
     """The weights of the prior rows, from critics that were frozen at the beginning of the life."""
 
-    def __init__(
-        self,
-        value: Value,
-        prior: Prior,
-        device: torch.device,
-        temperature: float,
-        baseline: float | None,
-        baseline_ema: float,
-        clip_baseline: bool,
-        normalise: bool,
-    ) -> None:
-        self._value, self._temperature, self._fixed = value, temperature, baseline
-        self._ema, self._clip, self._normalise = baseline_ema, clip_baseline, normalise
+    def __init__(self, settings: Settings, value: Value, prior: Prior, device: torch.device) -> None:
+        self._settings, self._value = settings, value
         chunks = [slice(i, i + 8192) for i in range(0, len(prior), 8192)]
         q = torch.cat([value.q(_copy(prior.obs[c], device), _copy(prior.action[c], device)) for c in chunks])
         self._low, self._range = q.min(), (q.max() - q.min()).clamp(min=1e-8)
@@ -40,19 +47,21 @@ class QWeights:
 
     def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]:
         b = self._where_now(newest)
-        weight = q_weight(self.prior_value[prior.row], b, self._temperature)
-        if self._normalise:
+        weight = q_weight(self.prior_value[prior.row], b, self._settings.weight_temperature)
+        if self._settings.normalise_weights:
             weight = weight / weight.mean()
         return weight, {"guidance/baseline": b, "guidance/weight": weight.mean()}
 
     def _where_now(self, newest: Tensor) -> Tensor:
-        if self._fixed is not None:
-            return torch.full((), self._fixed, device=newest.device)
+        if self._settings.baseline is not None:
+            return torch.full((), self._settings.baseline, device=newest.device)
         now = (self._value.v(newest.unsqueeze(0))[0] - self._low) / self._range
-        if self._clip:
+        if self._settings.clip_baseline:
             now = now.clamp(0.0, 1.0)
         self.baseline.copy_(
-            torch.where(self.baseline.isnan(), now, torch.lerp(now, self.baseline, self._ema))
+            torch.where(
+                self.baseline.isnan(), now, torch.lerp(now, self.baseline, self._settings.baseline_ema)
+            )
         )
         return self.baseline.clone()
 
@@ -76,47 +85,13 @@ def q_weight(value: Tensor, baseline: Tensor, temperature: float) -> Tensor:
 
 
 def make(
+    settings: Settings,
     prior: Prior,
     agent: Agent,
     rng: np.random.Generator,
     generator: torch.Generator,
     device: torch.device,
-    on: Literal["state", "state_action"] = "state",
-    hidden: tuple[int, ...] = (128,),
-    lr: float = 3e-4,
-    mixup: float = 1.0,
-    reward_max: float = 23.03,
-    scale: float = 1.0,
-    offset: float = 0.0,
-    task_reward: float = 0.0,
-    half_life_updates: int = 0,
-    absorbing: bool = False,
-    weight_temperature: float = 1.0,
-    baseline: float | None = None,
-    baseline_ema: float = 0.0,
-    clip_baseline: bool = False,
-    normalise_weights: bool = False,
 ) -> Gail:
     """GAIL with the weights of ``agent``'s critics as they are now, at the beginning of the life."""
-    value = agent.frozen_value()
-    weigh = QWeights(
-        value, prior, device, weight_temperature, baseline, baseline_ema, clip_baseline, normalise_weights
-    )
-    return Gail(
-        prior=prior,
-        agent=agent,
-        rng=rng,
-        generator=generator,
-        device=device,
-        weigh=weigh,
-        on=on,
-        hidden=hidden,
-        lr=lr,
-        mixup=mixup,
-        reward_max=reward_max,
-        scale=scale,
-        offset=offset,
-        task_reward=task_reward,
-        half_life_updates=half_life_updates,
-        absorbing=absorbing,
-    )
+    weigh = QWeights(settings, agent.frozen_value(), prior, device)
+    return Gail(settings, prior, agent, rng, generator, device, weigh)

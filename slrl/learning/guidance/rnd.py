@@ -1,42 +1,49 @@
 """Random network distillation (Burda et al., 2019): a bonus for states unlike those seen before, added to the task's reward."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
 from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.plugins import at_least, positive, require, share
 from slrl.priors import Prior
 from slrl.types import Batch, Metrics, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter.guidance]`` table."""
+
+    hidden: tuple[int, ...] = (64,)
+    features: int = 32  # outputs of the two networks
+    lr: float = 1e-4
+    scale: float = 1.0  # of the bonus
+    bonus_max: float = 1000.0
+    std_decay: float = 0.99  # of the running standard deviation
+    task_reward: float = 1.0  # weight of the environment's reward
+
+    def __post_init__(self) -> None:
+        require(bool(self.hidden) and min(self.hidden) >= 1, "hidden must list layers of 1 or more units")
+        at_least(self, 1, "features")
+        positive(self, "lr", "bonus_max")
+        share(self, "std_decay")
 
 
 class Rnd:
     """Novelty e(s) = mean (T(s) - P(s))², divided by its running standard deviation and clipped."""
 
     def __init__(
-        self,
-        prior: Prior,
-        generator: torch.Generator,
-        device: torch.device,
-        hidden: tuple[int, ...] = (64,),
-        features: int = 32,
-        lr: float = 1e-4,
-        scale: float = 1.0,
-        bonus_max: float = 1000.0,
-        std_decay: float = 0.99,
-        task_reward: float = 1.0,
+        self, settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device
     ) -> None:
-        self._normaliser = Normaliser(prior, device)
+        self._settings, self._normaliser = settings, Normaliser(prior, device)
         self._own = prior.obs.shape[1] - prior.latent_size
-        sizes = (self._own, *hidden, features)
+        sizes = (self._own, *settings.hidden, settings.features)
         self._target = [p.detach() for p in mlp_params(sizes, generator, device)]
         self.params = mlp_params(sizes, generator, device)
-        self._optimiser = Adam(self.params, lr)
-        self._scale, self._bonus_max, self._decay, self._task_reward = (
-            scale,
-            bonus_max,
-            std_decay,
-            task_reward,
-        )
+        self._optimiser = Adam(self.params, settings.lr)
         self.std = torch.ones((), device=device)
 
     def error(self, obs: Tensor) -> Tensor:
@@ -48,13 +55,15 @@ class Rnd:
         error = self.error(torch.cat([prior.next_obs, life.next_obs]))
         loss = error.mean()
         self._optimiser.step(torch.autograd.grad(loss, self.params))
-        self.std = running_std(self.std, error.detach(), self._decay)
+        self.std = running_std(self.std, error.detach(), self._settings.std_decay)
         return {"guidance/loss": loss.detach(), "guidance/std": self.std}
 
     @torch.no_grad()
     def reward(self, batch: Batch) -> Tensor:
-        bonus = self._scale * (self.error(batch.next_obs) / self.std).clamp(0.0, self._bonus_max)
-        return bonus + self._task_reward * batch.reward
+        bonus = self._settings.scale * (self.error(batch.next_obs) / self.std).clamp(
+            0.0, self._settings.bonus_max
+        )
+        return bonus + self._settings.task_reward * batch.reward
 
     def state_dict(self) -> State:
         return nest(rnd=of_tensors(self._tensors()))
@@ -71,4 +80,8 @@ def running_std(std: Tensor, error: Tensor, decay: float) -> Tensor:
     return torch.lerp(error.std().clamp(min=1e-3), std, decay)
 
 
-make = Rnd
+def make(
+    settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device, **surroundings: Any
+) -> Rnd:
+    """Two networks, one of which learns; the agent and its random rows are not needed."""
+    return Rnd(settings, prior, generator, device)

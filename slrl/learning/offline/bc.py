@@ -1,9 +1,17 @@
 """Behaviour cloning: the policy imitates the prior's actions. It teaches the critics nothing."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 
 from slrl.learning.agents.sac import Sac
 from slrl.types import Batch, Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[pretrain.objective]`` table: there is nothing to set."""
 
 
 class BehaviourCloning:
@@ -20,4 +28,6 @@ class BehaviourCloning:
         return {"pretrain/actor_loss": loss.detach()}
 
 
-make = BehaviourCloning
+def make(settings: Settings, agent: Sac, **more: Any) -> BehaviourCloning:
+    """Cloning draws nothing and needs no latents."""
+    return BehaviourCloning(agent)

@@ -1,19 +1,34 @@
 """Calibrated Q-learning (Nakamoto et al., 2023): conservative critics, but never below what the prior really returned."""
 
 import math
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from slrl.learning.agents.sac import Sac
+from slrl.plugins import at_least
 from slrl.types import Batch, Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[pretrain.objective]`` table."""
+
+    conservative_weight: float = 5.0
+    sampled_actions: int = 10  # per state, of each of the three sources
+
+    def __post_init__(self) -> None:
+        at_least(self, 0, "conservative_weight")
+        at_least(self, 1, "sampled_actions")
 
 
 class CalQl:
     """SAC on the prior plus the calibrated conservative term; policy and temperature learn as in SAC."""
 
-    def __init__(self, agent: Sac, conservative_weight: float = 5.0, sampled_actions: int = 10) -> None:
-        self._agent, self._weight, self._n = agent, conservative_weight, sampled_actions
+    def __init__(self, settings: Settings, agent: Sac) -> None:
+        self._agent, self._weight, self._n = agent, settings.conservative_weight, settings.sampled_actions
         returns = agent.reward_scale * agent.prior.returns_to_go(agent.discount)
         self._returns = torch.as_tensor(returns, device=agent.device)
 
@@ -71,4 +86,6 @@ def calibrated_gap(q: Tensor, log_p: Tensor, q_data: Tensor, returns: Tensor) ->
     return (total - q_data).mean(1).sum()
 
 
-make = CalQl
+def make(settings: Settings, agent: Sac, **more: Any) -> CalQl:
+    """It draws from the agent's generator and needs no latents."""
+    return CalQl(settings, agent)

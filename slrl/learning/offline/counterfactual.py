@@ -5,18 +5,50 @@ f(s, a', z') - f(s, a, z): what the model gets wrong about a state cancels. With
 Without other actions nothing tells the critics about the prior's gaps, and the policy walks into them.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from slrl.errors import BadInput
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.extrinsics import Extrinsics
+from slrl.learning.offline import iql
 from slrl.learning.offline.iql import Iql
+from slrl.plugins import at_least, require
 from slrl.types import Batch, Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[pretrain.objective]`` table."""
+
+    widen: float = 1.5  # how far other latents may lie from the prior's mean, in their own distances
+    keep: float = 0.25  # share of the rows that stay in their own world
+    other_actions: float = 0.5  # share of the rows that get another action
+    ends: int = 16  # rows of each batch that ended their episode
+    policy: Literal["auto", "q", "advantage"] = "auto"
+    trust: float = (
+        0.05  # share of the variance of a step that the model may leave unexplained, for auto to climb
+    )
+    expectile: float = 0.9  # of the weighing
+    advantage_temperature: float = 10.0
+    look_ahead_steps: int = 10  # of the returns that are weighed
+
+    def __post_init__(self) -> None:
+        fine = self.widen >= 0 and self.trust >= 0 and 0 <= self.keep <= 1
+        require(fine, "widen and trust must be 0 or more, and keep between 0 and 1")
+        fine = self.ends >= 0 and 0 <= self.other_actions <= 1
+        require(fine, "ends must be 0 or more, and other_actions between 0 and 1")
+        at_least(self, 1, "look_ahead_steps")
+        self.weighing()
+
+    def weighing(self) -> iql.Settings:
+        """Of the IQL that learns where the model explains too little."""
+        return iql.Settings(expectile=self.expectile, advantage_temperature=self.advantage_temperature)
 
 
 class Counterfactual:
@@ -27,32 +59,17 @@ class Counterfactual:
     ``look_ahead_steps`` steps, and only z is new.
     """
 
-    def __init__(
-        self,
-        agent: Sac,
-        rng: np.random.Generator,
-        latents: Extrinsics,
-        widen: float = 1.5,
-        keep: float = 0.25,
-        other_actions: float = 0.5,
-        ends: int = 16,
-        policy: Literal["auto", "q", "advantage"] = "auto",
-        trust: float = 0.05,
-        expectile: float = 0.9,
-        advantage_temperature: float = 10.0,
-        look_ahead_steps: int = 10,
-    ) -> None:
+    def __init__(self, settings: Settings, agent: Sac, rng: np.random.Generator, latents: Extrinsics) -> None:
         prior = latents.prior
-        self._agent, self._rng, self._extrinsics = agent, rng, latents
-        self._widen, self._keep = widen, keep
+        self._settings, self._agent, self._rng, self._extrinsics = settings, agent, rng, latents
         self._latents = latents.latents()
         self._mean = self._latents.mean(0)
-        self.climbs = latents.unexplained() <= trust if policy == "auto" else policy == "q"
-        self._iql = None if self.climbs else Iql(agent, expectile, advantage_temperature)
-        self._other_actions, self._ends = other_actions, ends
+        auto = settings.policy == "auto"
+        self.climbs = latents.unexplained() <= settings.trust if auto else settings.policy == "q"
+        self._iql = None if self.climbs else Iql(settings.weighing(), agent)
         if self._iql is not None:
             self._as_it_went = Buffer(agent.prior, 0, rng, agent.device)
-            self._as_it_went.look_ahead(look_ahead_steps, agent.prior, agent.discount)
+            self._as_it_went.look_ahead(settings.look_ahead_steps, agent.prior, agent.discount)
         rows = (agent.prior.obs, prior.action, agent.prior.next_obs)
         self._rows = tuple(torch.tensor(values, device=agent.device) for values in rows)
         self._ended = np.flatnonzero(prior.terminated)
@@ -67,7 +84,7 @@ class Counterfactual:
 
     def with_ends(self, batch: Batch) -> Batch:
         """The batch with its first rows replaced by rows that ended: where one row in a thousand does, most batches had none."""
-        count = min(self._ends, len(batch.reward)) if len(self._ended) else 0
+        count = min(self._settings.ends, len(batch.reward)) if len(self._ended) else 0
         if not count:
             return batch
         at = torch.from_numpy(self._rng.choice(self._ended, count)).to(batch.row.device)
@@ -86,10 +103,12 @@ class Counterfactual:
         o = dynamics.obs_dim
         told = batch.obs.shape[1] > o
         obs, latent, lives = batch.obs[:, :o], self._latents[batch.row], batch.terminated == 0
-        other = self._mean + self._widen * (self._latents[self._draw(len(self._latents), size)] - self._mean)
-        other = torch.where(self._chance(size, self._keep).unsqueeze(-1), latent, other)
+        other = self._mean + self._settings.widen * (
+            self._latents[self._draw(len(self._latents), size)] - self._mean
+        )
+        other = torch.where(self._chance(size, self._settings.keep).unsqueeze(-1), latent, other)
         seen = torch.cat([obs, other], -1) if told else obs
-        tried = self._chance(size, self._other_actions) & lives
+        tried = self._chance(size, self._settings.other_actions) & lives
         action = torch.where(tried.unsqueeze(-1), self._actions(seen), batch.action)
         there, there_reward = dynamics.predict(obs, action, other)
         here, here_reward = dynamics.predict(obs, batch.action, latent)
@@ -116,13 +135,14 @@ class Counterfactual:
         return torch.from_numpy(self._rng.integers(among, size=size)).to(self._latents.device)
 
 
-def check(settings: Mapping[str, Any]) -> str | None:
-    """What is wrong with the values, if anything."""
-    if settings["widen"] < 0 or settings["trust"] < 0 or not 0 <= settings["keep"] <= 1:
-        return "widen and trust must be 0 or more, and keep between 0 and 1"
-    if settings["ends"] < 0 or not 0 <= settings["other_actions"] <= 1:
-        return "ends must be 0 or more, and other_actions between 0 and 1"
-    return None
+def make(
+    settings: Settings, agent: Sac, rng: np.random.Generator, latents: Extrinsics | None
+) -> Counterfactual:
+    """For an agent of a method with latents.
 
-
-make = Counterfactual
+    Raises:
+        BadInput: for a method without.
+    """
+    if latents is None:
+        raise BadInput("the objective counterfactual needs latents; take it with the adapter 'latent'.")
+    return Counterfactual(settings, agent, rng, latents)

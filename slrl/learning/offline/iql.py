@@ -1,28 +1,39 @@
 """Implicit Q-learning (Kostrikov et al., 2021): values of the prior's own best actions, and a policy weighted by them."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from slrl.learning.agents.sac import Sac
 from slrl.learning.networks import Adam, mlp, mlp_params
+from slrl.plugins import at_least, positive, require
 from slrl.types import Batch, Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[pretrain.objective]`` table."""
+
+    expectile: float = 0.7  # ξ
+    advantage_temperature: float = 3.0  # β
+    max_weight: float = 100.0  # of a row in the policy's loss
+
+    def __post_init__(self) -> None:
+        require(0 < self.expectile < 1, f"expectile must be between 0 and 1, not {self.expectile}")
+        at_least(self, 0, "advantage_temperature")
+        positive(self, "max_weight")
 
 
 class Iql:
     """Update order V, π, Q, targets, as in the paper's code."""
 
-    def __init__(
-        self,
-        agent: Sac,
-        expectile: float = 0.7,
-        advantage_temperature: float = 3.0,
-        max_weight: float = 100.0,
-    ) -> None:
-        self._agent, self._expectile = agent, expectile
-        self._beta, self._max_weight = advantage_temperature, max_weight
-        sizes = (agent.prior.obs.shape[1], *agent.hidden, 1)
+    def __init__(self, settings: Settings, agent: Sac) -> None:
+        self._agent, self._settings = agent, settings
+        sizes = (agent.prior.obs.shape[1], *agent.settings.hidden, 1)
         self.value = mlp_params(sizes, agent.generator, agent.device)
-        self._value_optimiser = Adam(self.value, agent.critic_lr)
+        self._value_optimiser = Adam(self.value, agent.settings.critic_lr)
 
     def update(self, batch: Batch) -> Metrics:
         agent = self._agent
@@ -31,10 +42,12 @@ class Iql:
             with torch.no_grad():
                 q = agent.q(agent.target, obs, batch.action).amin(0)
             value = mlp(self.value, obs)[:, 0].float()
-            value_loss = expectile_loss(q - value, self._expectile)
+            value_loss = expectile_loss(q - value, self._settings.expectile)
             self._value_optimiser.step(torch.autograd.grad(value_loss, self.value))
 
-            weight = advantage_weight(q - value.detach(), self._beta, self._max_weight)
+            weight = advantage_weight(
+                q - value.detach(), self._settings.advantage_temperature, self._settings.max_weight
+            )
             actor_loss = -(weight * agent.log_prob(obs, batch.action)).mean()
             agent.actor_optimiser.step(torch.autograd.grad(actor_loss, agent.actor))
 
@@ -64,4 +77,6 @@ def advantage_weight(advantage: Tensor, beta: float, largest: float) -> Tensor:
     return (beta * advantage).exp().clamp(max=largest)
 
 
-make = Iql
+def make(settings: Settings, agent: Sac, **more: Any) -> Iql:
+    """It draws nothing and needs no latents."""
+    return Iql(settings, agent)

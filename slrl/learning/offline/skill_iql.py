@@ -1,22 +1,37 @@
 """Values of the prior's skills by implicit Q-learning, and for a policy the skill prior: what the prior takes in each state."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 
 from slrl.errors import BadInput
 from slrl.learning.agents.anchored import Anchored
+from slrl.learning.offline import iql
 from slrl.learning.offline.iql import Iql
+from slrl.plugins import require
 from slrl.types import Batch, Metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[pretrain.objective]`` table."""
+
+    expectile: float = 0.9  # ξ
+
+    def __post_init__(self) -> None:
+        require(0 < self.expectile < 1, f"expectile must be between 0 and 1, not {self.expectile}")
 
 
 class SkillIql(Iql):
     """IQL whose policy imitates all actions alike (advantage temperature 0): log p(z|s), and no advantage."""
 
-    def __init__(self, agent: Anchored, expectile: float = 0.9) -> None:
+    def __init__(self, settings: Settings, agent: Anchored) -> None:
         if not isinstance(agent, Anchored):
             raise BadInput(
                 "the objective skill_iql needs the agent 'anchored', which is held to the skill prior."
             )
-        super().__init__(agent, expectile, advantage_temperature=0.0)
+        super().__init__(iql.Settings(expectile=settings.expectile, advantage_temperature=0.0), agent)
         self._anchored = agent
 
     def update(self, batch: Batch) -> Metrics:
@@ -26,4 +41,6 @@ class SkillIql(Iql):
         return metrics
 
 
-make = SkillIql
+def make(settings: Settings, agent: Anchored, **more: Any) -> SkillIql:
+    """It draws nothing and needs no latents."""
+    return SkillIql(settings, agent)

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 
-from slrl import injection as plugins
 from slrl.learning.buffer import Buffer
+from slrl.plugins import AgentPlugin
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, Transition
 
@@ -82,16 +82,9 @@ class SacReplay:
             action_space=Box(-1, 1, shape, np.float32),
         )
         device, seed = torch.device("cpu"), int(self._rng.integers(2**31))
-        name, settings = plugins.split({"name": "sac", **self._settings}, "[behaviour.sac]")
-        self._agent = plugins.make(
-            "slrl.learning.agents",
-            name,
-            settings,
-            where="[behaviour.sac]",
-            prior=first,
-            generator=torch.Generator().manual_seed(seed),
-            device=device,
-        )
+        table = {"name": "sac", **self._settings}
+        generator = torch.Generator().manual_seed(seed)
+        self._agent = AgentPlugin.parse(table, "[behaviour.sac]").make(first, generator, device)
         self._buffer = Buffer(
             first, self._buffer_rows, np.random.default_rng(int(self._rng.integers(2**31))), device
         )

@@ -1,0 +1,190 @@
+"""Methods: which adapter, with what agent, pretrained how. Reads adapters/*.toml."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from slrl import files, plugins
+from slrl.adapters.planner import chat
+from slrl.errors import BadInput
+from slrl.learning.pretrain import Settings as PretrainSettings
+from slrl.plugins import ADAPTERS, AdapterPlugin, AgentPlugin
+
+LEVELS = ("low", "high")  # settings of an adapter that are methods themselves
+RENAMED = {"told": "condition_policy"}  # settings in files of earlier versions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """An adapter's TOML file: the parts of a method and their settings."""
+
+    name: str
+    summary: str
+    adapter: AdapterPlugin
+    agent: AgentPlugin
+    pretrain: PretrainSettings | None = None  # what happens before the life; nothing if absent
+    planner: chat.Settings | None = None  # who is asked, of an adapter that asks
+    literature: str = ""
+
+    def __post_init__(self) -> None:
+        """An adapter that asks has a planner, if only one with default settings, who is nobody at all."""
+        asks = bool(getattr(plugins.find(ADAPTERS, self.adapter.name), "ASKS_PLANNER", False))
+        if self.planner is not None:
+            plugins.require(asks, "it asks no planner; leave out [planner]")
+        elif asks:
+            object.__setattr__(self, "planner", chat.Settings())
+
+    def table(self) -> dict[str, Any]:
+        """As TOML holds it, complete."""
+        return plugins.table(self)
+
+
+def load(
+    name: str, overrides: Sequence[tuple[str, Any]] = (), *, suggested: Sequence[tuple[str, Any]] = ()
+) -> Method:
+    """Read ``adapters/<name>.toml``, or a file if ``name`` ends in ``.toml``.
+
+    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those that a
+    scenario has ``suggested``: they count where the adapter has such a table, and are left out where it has not.
+
+    Raises:
+        BadInput: one sentence on the first thing in it that does not work.
+    """
+    method = parse(_table(name, suggested, overrides), name=_short(name))
+    if method.pretrain is None:
+        return method
+    return replace(method, pretrain=replace(method.pretrain, seed=method.pretrain.seed or 0))
+
+
+def parse(table: Mapping[str, Any], *, name: str) -> Method:
+    """Check a table as read from TOML, down to the settings of each part, and complete it with the defaults."""
+    return plugins.bind(Method, _migrated({"name": name, **table}), where=f"adapter {name!r}")
+
+
+def planners(method: Method, file: str = "planner.jsonl") -> Iterator[tuple[str, chat.Settings]]:
+    """Who is asked by a method and by its levels, and the files in which a life keeps their exchanges."""
+    if method.planner is not None:
+        yield file, method.planner
+    for level in LEVELS:
+        if isinstance(inside := getattr(method.adapter.settings, level, None), Method):
+            yield from planners(inside, f"{level}-{file}")
+
+
+def _short(name: str) -> str:
+    return Path(name).stem if name.endswith(".toml") else name
+
+
+def _table(
+    name: str, suggested: Sequence[tuple[str, Any]], overrides: Sequence[tuple[str, Any]]
+) -> dict[str, Any]:
+    """A method's table with everything in it that its file names: other methods, and the values that replace its own."""
+    table = _whole(name)
+    _load_levels(table, suggested)
+    for key, value in suggested:
+        if _has_table(table, key):
+            _override(table, key, value)
+    for key, value in overrides:
+        _override(table, key, value)
+        _load_levels(table, suggested)
+    return table
+
+
+def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]]) -> None:
+    """Levels that are named become the whole methods of those names."""
+    adapter = table.get("adapter")
+    if not isinstance(adapter, dict):
+        return
+    for level in LEVELS:
+        if isinstance(name := adapter.get(level), str):
+            adapter[level] = {"name": _short(name), **_table(name, suggested, ())}
+        elif isinstance(name, dict):
+            name.setdefault("name", level)
+    if isinstance(inner := adapter.get("inner"), str):
+        adapter["inner"] = _whole(inner).get("adapter", {})
+
+
+# -- files that are like others ----------------------------------------------------------------------------------------
+
+
+def _whole(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The table of a file, with what it takes over from the file that it is ``like``."""
+    if name in above:
+        raise BadInput(f"adapter {name!r} is like itself: {' is like '.join([*above, name])}.")
+    table = files.read("adapters", name)
+    like = table.pop("like", None)
+    if like is not None:
+        if not isinstance(like, str):
+            raise BadInput(
+                f"'like' of adapter {_short(name)!r} must be the name of another one, not {like!r}."
+            )
+        table = _merged(_whole(like, (*above, name)), table)
+    without = [key for key, value in table.items() if value is False]
+    table = {key: value for key, value in table.items() if key not in without}
+    _take_over(table, (), (*above, name))
+    return table
+
+
+def _merged(other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """``other`` with what is different in ``own``. A table that names another part begins anew."""
+    found = dict(other)
+    for key, value in own.items():
+        there = found.get(key)
+        if (
+            not (isinstance(value, dict) and isinstance(there, dict))
+            or "like" in value
+            or value.get("name", there.get("name")) != there.get("name")
+        ):
+            found[key] = value
+        else:
+            found[key] = _merged(there, value)
+    return found
+
+
+def _take_over(table: dict[str, Any], path: tuple[str, ...], above: tuple[str, ...]) -> None:
+    """Tables inside that are ``like`` the same table of another method; an inner adapter is like the adapter."""
+    for key, value in table.items():
+        if not isinstance(value, dict):
+            continue
+        here = path if key == "inner" else () if key in LEVELS else (*path, key)
+        if isinstance(like := value.pop("like", None), str):
+            other: Any = _whole(like, above)
+            for step in here:
+                other = other.get(step, {}) if isinstance(other, dict) else {}
+            table[key] = value = {
+                **_merged(other, {k: v for k, v in value.items() if k != "name"}),
+                **_name(value),
+            }
+        _take_over(value, here, above)
+
+
+def _name(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": table["name"]} if "name" in table else {}
+
+
+# -- single settings ---------------------------------------------------------------------------------------------------
+
+
+def _has_table(table: Mapping[str, Any], key: str) -> bool:
+    *path, _ = key.split(".")
+    for part in path:
+        if not isinstance(table.get(part), dict):
+            return False
+        table = table[part]
+    return True
+
+
+def _override(table: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    for part in path:
+        if not isinstance(table.setdefault(part, {}), dict):
+            raise BadInput(f"--set {key}: {part!r} is a value, not a table.")
+        table = table[part]
+    table[last] = value
+
+
+def _migrated(value: Any) -> Any:
+    """Settings under their present names, wherever they stand in the table of a method."""
+    if not isinstance(value, dict):
+        return value
+    return {RENAMED.get(key, key): _migrated(inside) for key, inside in value.items()}

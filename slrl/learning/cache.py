@@ -1,0 +1,350 @@
+"""What is learned before a life: once, kept in a file, checked when it is read, and learned anew where that fails.
+
+An :class:`Artefact` names something that can be learned and all that it depends on; its key is a hash of that. The
+:class:`LearnedCache` learns it, or reads it from ``<name>-<key>.safetensors``. The file says in its header what it is,
+what it was learned from, and the hash of its own content.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from slrl.errors import BadInput
+from slrl.files import alone as file_lock
+from slrl.files import cache_folder
+from slrl.files import replacing as atomic_write
+from slrl.types import Metrics, State
+
+FORMAT = 1  # of the files
+DEFAULT_LIMIT_MB = 4096.0
+T = TypeVar("T")
+Progress = Callable[["Artefact[Any]", int, Metrics], None]  # called with the steps made so far
+
+
+class Learnable(Protocol):
+    """Something that is learned before the life."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps :meth:`learn` takes."""
+        ...
+
+    def learn(self) -> Iterator[Metrics]:
+        """Learn for ``steps`` steps, and tell after each how it goes."""
+        ...
+
+    def state_dict(self) -> State:
+        """All that was learned."""
+        ...
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over what was learned, in place."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Artefact(Generic[T]):
+    """Something that can be made before the life, and all that it depends on.
+
+    Two artefacts with the same key are the same thing, learned or not. Those that are not ``stored`` are computed
+    whenever they are needed: a prior, or a prior as somebody else sees it.
+    """
+
+    name: str  # for people, and the beginning of the file's name
+    build: Callable[..., T]  # of the values of ``needs``, in order; a Learnable if it is stored
+    about: Mapping[str, Any] = field(default_factory=dict)  # settings, seeds, hashes: whatever JSON can hold
+    needs: tuple["Artefact[Any]", ...] = ()
+    version: int = 1  # of the code that learns it, raised when the same settings begin to give another result
+    steps: int = 0  # that it takes to learn
+    ms_per_step: float = 1.0  # about; only for the time that is left
+    processor: bool = (
+        False  # whether the result depends on the processor's instructions (oneDNN: LSTM, convolutions)
+    )
+    stored: bool = True
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of all that it depends on."""
+        about = {
+            "name": self.name,
+            "version": [FORMAT, self.version],
+            "torch": torch.__version__,
+            "about": dict(self.about),
+            "needs": [need.key for need in self.needs],
+            "instructions": instructions() if self.processor else None,
+        }
+        return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+    def everything(self) -> "list[Artefact[Any]]":
+        """This one and all that it needs, each once, what is needed first."""
+        found: dict[str, Artefact[Any]] = {}
+        for need in self.needs:
+            found |= {artefact.key: artefact for artefact in need.everything()}
+        return list((found | {self.key: self}).values())
+
+    def stored_needs(self) -> "list[Artefact[Any]]":
+        """The files that its own depends on: those of its needs, and behind needs that have none, those of theirs."""
+        found: list[Artefact[Any]] = []
+        for need in self.needs:
+            found += [need] if need.stored else need.stored_needs()
+        return found
+
+    @property
+    def file(self) -> Path:
+        """Where the cache keeps it."""
+        return learned_folder() / f"{self.name.replace(' ', '_')}-{self.key[:32]}.safetensors"
+
+
+@dataclass
+class LearnedCache:
+    """The learned artefacts of one life. Each is one object, whoever asks for it."""
+
+    failures: dict[str, str] = field(
+        default_factory=dict
+    )  # key: why it could not be learned, and is not tried again
+    progress: Progress = lambda artefact, step, metrics: None
+    _values: dict[str, Any] = field(default_factory=dict)
+
+    def get(self, artefact: Artefact[T]) -> T:
+        """The artefact's value: computed, read, or learned and kept.
+
+        Raises:
+            BadInput: if learning diverged.
+        """
+        if artefact.key not in self._values:
+            self._values[artefact.key] = self._stored(artefact) if artefact.stored else self._built(artefact)
+        value: T = self._values[artefact.key]
+        return value
+
+    def _built(self, artefact: Artefact[T]) -> T:
+        return artefact.build(*map(self.get, artefact.needs))
+
+    def _stored(self, artefact: Artefact[Any]) -> Any:
+        value: Learnable = self._built(artefact)
+        if read(artefact, value):
+            return value
+        if artefact.key in self.failures:
+            raise BadInput(self.failures[artefact.key])
+        with file_lock(artefact.file.stem):  # lives that begin together need the same
+            if read(artefact, value):
+                return value
+            learn(artefact, value, self.progress)
+            write(artefact, value)
+        return value
+
+
+class Table:
+    """A tensor that takes long to compute, as something that is learned in one step and kept."""
+
+    steps = 1
+
+    def __init__(self, compute: Callable[[], torch.Tensor], shape: tuple[int, ...]) -> None:
+        self._compute, self.tensor = compute, torch.zeros(shape)
+
+    def learn(self) -> Iterator[Metrics]:
+        """Compute it."""
+        self.tensor = self._compute()
+        yield {}
+
+    def state_dict(self) -> State:
+        """The tensor."""
+        return {"tensor": self.tensor}
+
+    def load_state_dict(self, state: State) -> None:
+        """Take over a tensor."""
+        self.tensor = state["tensor"]
+
+
+def learn(artefact: Artefact[Any], value: Learnable, progress: Progress) -> None:
+    """All steps of it.
+
+    Raises:
+        BadInput: if a weight became infinite.
+    """
+    for step, metrics in enumerate(value.learn(), 1):
+        if step % 100 == 0 or step == artefact.steps:
+            progress(artefact, step, metrics)
+    if not all(bool(torch.isfinite(t).all()) for t in value.state_dict().values() if t.is_floating_point()):
+        raise BadInput(
+            f"pretraining diverged: weights of the {artefact.name} became infinite; choose a smaller learning rate."
+        )
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+def learned_folder() -> Path:
+    """Where learned artefacts are kept."""
+    return cache_folder("learned")
+
+
+def is_learned(artefact: Artefact[Any]) -> bool:
+    """Whether its file is whole, and was learned from what its dependencies hold now."""
+    header = _header(artefact)
+    state = None if header is None else _state(artefact.file)
+    return header is not None and state is not None and content_hash(state) == header["content"]
+
+
+def read(artefact: Artefact[Any], into: Learnable) -> bool:
+    """Take over what the artefact's file holds; False, and nothing taken over, if it is not exactly what it should be.
+
+    Refused are files that are damaged or cut short, of another key, of dependencies that have been learned anew since,
+    with other names, shapes or types of tensors than are wanted, and whose content has another hash than they say.
+    """
+    header = _header(artefact)
+    state = None if header is None else _state(artefact.file)
+    if header is None or state is None or content_hash(state) != header["content"]:
+        return False
+    if not _fits(state, into.state_dict()):
+        return False
+    into.load_state_dict(state)
+    with contextlib.suppress(OSError):  # somebody else's cache that may only be read
+        os.utime(artefact.file)  # so that what is used stays longest
+    return True
+
+
+def _state(path: Path) -> State | None:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError):
+        return None
+
+
+def _fits(state: State, wanted: State) -> bool:
+    return state.keys() == wanted.keys() and all(
+        state[key].dtype == wanted[key].dtype and state[key].shape == wanted[key].shape for key in wanted
+    )
+
+
+def write(artefact: Artefact[Any], value: Learnable) -> None:
+    """Keep it, whole or not at all.
+
+    Raises:
+        BadInput: if the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in value.state_dict().items()}
+    header = {
+        "format": FORMAT,
+        "name": artefact.name,
+        "key": artefact.key,
+        "content": content_hash(state),
+        "needs": {need.key: _content(need) for need in artefact.stored_needs()},
+    }
+    try:
+        with atomic_write(artefact.file) as temporary:
+            save_file(state, temporary, {"slrl": json.dumps(header)})
+    except OSError as error:
+        raise BadInput(
+            f"cannot keep what was learned in {artefact.file}: {error.strerror or error}."
+        ) from None
+
+
+def content_hash(state: State) -> str:
+    """SHA-256 over names, types, shapes and bytes of all tensors."""
+    total = hashlib.sha256()
+    for key in sorted(state):
+        values = np.ascontiguousarray(state[key].detach().cpu().numpy())
+        total.update(f"{key} {values.dtype} {values.shape}\n".encode())
+        total.update(values.reshape(-1).view(np.uint8).data)
+    return total.hexdigest()
+
+
+def _header(artefact: Artefact[Any]) -> dict[str, Any] | None:
+    """What the artefact's file says of itself, if that is what it should say."""
+    header = _said(artefact.file)
+    if header is None or header.get("key") != artefact.key or header.get("format") != FORMAT:
+        return None
+    wanted = {need.key: _content(need) for need in artefact.stored_needs()}
+    return header if header.get("needs") == wanted and None not in wanted.values() else None
+
+
+def _content(artefact: Artefact[Any]) -> str | None:
+    """The hash of what an artefact's file holds, as it says."""
+    header = _said(artefact.file)
+    return None if header is None else header.get("content")
+
+
+def _said(path: Path) -> dict[str, Any] | None:
+    from safetensors import SafetensorError, safe_open
+
+    if path.is_symlink() or not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            said = json.loads((file.metadata() or {}).get("slrl", "null"))
+    except (SafetensorError, OSError, ValueError):
+        return None
+    return said if isinstance(said, dict) else None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the cache."""
+
+    path: Path
+    name: str  # of the artefact
+    size_bytes: int
+    used_s: float  # when it was last learned or read, in seconds since 1970
+
+
+def entries() -> list[Entry]:
+    """All files of the cache, the one that was used longest ago first."""
+    found = []
+    for path in learned_folder().glob("*.safetensors"):
+        try:
+            about = path.stat()
+        except FileNotFoundError:  # another process has removed it
+            continue
+        name = path.stem.rpartition("-")[0].replace("_", " ")
+        found.append(Entry(path, name, about.st_size, about.st_mtime))
+    return sorted(found, key=lambda entry: (entry.used_s, entry.path))
+
+
+def limit_bytes() -> int:
+    """How large the cache may become: ``$SLRL_CACHE_LIMIT_MB``, by default 4,096 MB.
+
+    Raises:
+        BadInput: if the variable is no number of 0 or more.
+    """
+    text = os.environ.get("SLRL_CACHE_LIMIT_MB", str(DEFAULT_LIMIT_MB))
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not 0 <= limit < float("inf"):
+        raise BadInput(f"SLRL_CACHE_LIMIT_MB must be a number of megabytes, 0 or more, not {text!r}.")
+    return int(limit * 1e6)
+
+
+def trim(keep: Iterable[Path] = ()) -> list[Entry]:
+    """Remove what was used longest ago until the cache is within its limit; what a life needs now is in ``keep``."""
+    found, limit, kept = entries(), limit_bytes(), set(keep)
+    total, removed = sum(entry.size_bytes for entry in found), list[Entry]()
+    for entry in found:
+        if total <= limit:
+            break
+        if entry.path not in kept:
+            entry.path.unlink(missing_ok=True)
+            total -= entry.size_bytes
+            removed.append(entry)
+    return removed
+
+
+def instructions() -> str:
+    """Which instructions of the processor torch and oneDNN use: AVX2 if no more was allowed (``ONEDNN_MAX_CPU_ISA``)."""
+    most, has = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper(), torch.backends.cpu.get_cpu_capability()
+    return most if most == "AVX2" and has.startswith("AVX512") else has

@@ -1,0 +1,183 @@
+"""The critics of several behaviours, taught to know whose states are whose (ROAM: Chen et al., 2023).
+
+Every behaviour of a prior has its own agent, pretrained on its own rows. Together their critics learn to tell the
+behaviours apart: V_b is raised on b's own states and lowered on those of others, so that a behaviour is not confident
+where it never was.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from slrl.learning.agents.sac import Sac
+from slrl.learning.buffer import Buffer
+from slrl.learning.cache import Artefact
+from slrl.learning.pretrain import PretrainedAgent
+from slrl.learning.state import nest, part
+from slrl.plugins import at_least, share
+from slrl.priors import Prior
+from slrl.types import Metrics, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What adapters that choose among behaviours have in common."""
+
+    classification_weight: float = 0.1  # β: L = (1 - β) L_TD + β L_CE
+    regularisation_steps: int = 3000  # of the critics, before the life
+    batch_size: int = 128  # as many rows of each behaviour
+    abstain_quantile: float = (
+        0.05  # of a behaviour's values on its own rows; where all are lower, none knows the state
+    )
+
+    def __post_init__(self) -> None:
+        share(self, "classification_weight", "abstain_quantile")
+        at_least(self, 1, "batch_size")
+        at_least(self, 0, "regularisation_steps")
+
+
+class JointCritics:
+    """The critics of several agents, which learn together whose states are whose: L = (1 - β) L_TD + β L_CE."""
+
+    def __init__(self, settings: Settings, seed: int, priors: Sequence[Prior], agents: Sequence[Sac]) -> None:
+        self.agents, self._priors, self.steps = agents, priors, settings.regularisation_steps
+        self._weight = settings.classification_weight
+        self._size = max(1, settings.batch_size // len(agents))
+        device = agents[0].device
+        self._rng = np.random.default_rng(seed)
+        self._buffers = [Buffer(prior, 0, self._rng, device) for prior in priors]
+        self._generator = torch.Generator().manual_seed(seed)
+
+    def values(self, obs: Tensor) -> Tensor:
+        """V (N, B) = mean over critics of Q_i(s, π_i(s)), with gradients for the critics alone."""
+        found = []
+        for agent in self.agents:
+            with torch.no_grad():
+                action = agent.mode(obs)
+            found.append(agent.q(agent.critic, agent.normaliser(obs), action).mean(0))
+        return torch.stack(found)
+
+    def learn(self) -> Iterator[Metrics]:
+        """As many rows of every behaviour, so that the one with most data is not favoured; policies stay as they are."""
+        for _ in range(self.steps):
+            batches = [buffer.sample(self._size) for buffer in self._buffers]
+            obs = torch.cat([batch.obs for batch in batches])
+            label = torch.arange(len(batches), device=obs.device).repeat_interleave(self._size)
+            classification = F.cross_entropy(self.values(obs).T, label)
+            td = torch.stack(
+                [self._td(agent, batch) for agent, batch in zip(self.agents, batches, strict=True)]
+            ).sum()
+            loss = (1 - self._weight) * td + self._weight * classification
+            params = [p for agent in self.agents for p in agent.critic]
+            gradients = iter(torch.autograd.grad(loss, params))
+            for agent in self.agents:
+                agent.critic_optimiser.step([next(gradients) for _ in agent.critic])
+                agent.move_targets()
+            yield {"pretrain/classification": classification.detach(), "pretrain/td": td.detach()}
+        for agent in self.agents:
+            agent.reset_optimisers()  # the life has another objective
+
+    def _td(self, agent: Sac, batch: Any) -> Tensor:
+        obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
+        noise = torch.randn(len(obs), agent.action_dim, generator=self._generator).to(obs.device)
+        reward = agent.reward_scale * batch.reward
+        return agent.critic_loss(obs, batch.action, reward, next_obs, batch.bootstrap, noise, None)[0]
+
+    @torch.no_grad()
+    def on_own_rows(self, quantile: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Median, standard deviation and a low quantile (N,) of each V_b on b's own states."""
+        found = []
+        for i, prior in enumerate(self._priors):
+            at = np.linspace(0, len(prior) - 1, min(len(prior), 4096)).astype(int)
+            values = self.values(torch.tensor(prior.obs[at], device=self.agents[i].device))[i]
+            found.append(
+                torch.stack([values.median(), values.std().clamp(min=1e-6), values.quantile(quantile)])
+            )
+        middle, spread, lowest = torch.stack(found).unbind(1)
+        return middle, spread, lowest
+
+    def state_dict(self) -> State:
+        return nest(**{f"agent{i}": agent.state_dict() for i, agent in enumerate(self.agents)})
+
+    def load_state_dict(self, state: State) -> None:
+        for i, agent in enumerate(self.agents):
+            generator = agent.generator.get_state()
+            agent.load_state_dict(part(state, f"agent{i}"))
+            agent.generator.set_state(generator)  # the life's own randomness
+
+
+def behaviours(prior: Prior) -> list[Prior]:
+    """The rows of each behaviour, as priors of their own."""
+    if prior.behaviour is None:
+        return [prior]
+    found = []
+    for name in np.unique(prior.behaviour):
+        kept = prior.behaviour == name
+        rows = {
+            key: getattr(prior, key)[kept]
+            for key in ("obs", "action", "reward", "next_obs", "terminated", "truncated")
+        }
+        episode = np.unique(prior.episode[kept], return_inverse=True)[1].astype(np.int32)
+        params = None if prior.env_params is None else prior.env_params[kept]
+        found.append(
+            replace(
+                prior,
+                **rows,
+                episode=episode,
+                env_params=params,
+                behaviour=None,
+                name=f"{prior.name}, behaviour {name}",
+            )
+        )
+    return found
+
+
+def behaviour_count(prior: Prior) -> int:
+    """How many behaviours a prior has."""
+    return 1 if prior.behaviour is None else len(np.unique(prior.behaviour))
+
+
+def one_behaviour(prior: Artefact[Prior], number: int) -> Artefact[Prior]:
+    """The rows of one behaviour of a prior."""
+    return Artefact(
+        name="prior",
+        build=lambda prior: behaviours(prior)[number],
+        about={"behaviour": number},
+        needs=(prior,),
+        stored=False,
+    )
+
+
+def artefact(
+    settings: Settings,
+    seed: int,
+    priors: Sequence[Artefact[Prior]],
+    agents: Sequence[Artefact[PretrainedAgent]],
+) -> Artefact[JointCritics]:
+    """The agents of behaviours with critics that know whose states are whose."""
+    count = len(priors)
+    about = {
+        "classification_weight": settings.classification_weight,
+        "regularisation_steps": settings.regularisation_steps,
+        "batch_size": settings.batch_size,
+        "seed": seed,
+    }
+
+    def build(*values: Any) -> JointCritics:
+        return JointCritics(
+            settings, seed, values[:count], [pretrained.agent for pretrained in values[count:]]
+        )
+
+    return Artefact(
+        name="joint critics",
+        build=build,
+        about=about,
+        needs=(*priors, *agents),
+        steps=settings.regularisation_steps,
+        ms_per_step=2.0,
+    )

@@ -1,0 +1,210 @@
+"""Learning before the life: all artefacts of a method, in order, and side by side in processes where there are cores."""
+
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from slrl.errors import BadInput
+from slrl.learning.cache import Artefact, LearnedCache, is_learned, limit_bytes, trim
+from slrl.types import Metrics
+
+WORTH_A_PROCESS_S = 15.0  # of learning: a process takes three seconds to begin
+
+Rebuild = Callable[[], Sequence[Artefact[Any]]]  # of a process that begins from nothing; it can be pickled
+
+
+def missing(artefacts: Iterable[Artefact[Any]]) -> list[Artefact[Any]]:
+    """What has to be learned, each once, what is needed first. What needs something that is missing is missing too."""
+    found: dict[str, Artefact[Any]] = {}
+    for artefact in artefacts:
+        for one in artefact.everything():
+            if one.stored and (not is_learned(one) or any(need.key in found for need in one.stored_needs())):
+                found[one.key] = one
+    return list(found.values())
+
+
+def prepare(
+    artefacts: Sequence[Artefact[Any]], *, quiet: bool = True, jobs: int = 1, rebuild: Rebuild | None = None
+) -> dict[str, str]:
+    """Learn what is missing. Returns what could not be learned: its key, and one sentence.
+
+    Args:
+        artefacts: those that a life needs.
+        quiet: whether to hide the progress bar.
+        jobs: how many may be learned at a time. More than one needs ``rebuild``.
+        rebuild: gives the same artefacts in another process.
+    """
+    limit_bytes()  # a wrong limit is refused before the work
+    todo = missing(artefacts)
+    if not todo:
+        return {}
+    seconds = sum(_cost(artefact) for artefact in todo) / 1000
+    with _Bar(todo, quiet) as bar:
+        if jobs > 1 and rebuild is not None and len(todo) > 1 and seconds > WORTH_A_PROCESS_S:
+            failures = _Processes(todo, bar, jobs, rebuild).run()
+        else:
+            failures = _learn_here(todo, bar)
+    trim(keep=[one.file for artefact in artefacts for one in artefact.everything() if one.stored])
+    return failures
+
+
+def _learn_here(todo: Sequence[Artefact[Any]], bar: "_Bar") -> dict[str, str]:
+    cache = LearnedCache(progress=bar.show)
+    for artefact in todo:
+        if not any(need.key in cache.failures for need in artefact.everything()):
+            try:
+                cache.get(artefact)
+            except BadInput as error:
+                cache.failures[artefact.key] = str(error)
+        bar.finish(artefact)
+    return cache.failures
+
+
+def _cost(artefact: Artefact[Any]) -> float:
+    return artefact.steps * artefact.ms_per_step
+
+
+class _Bar:
+    """One bar for all that is learned: how far, which parts, and the time that is left for all of it."""
+
+    def __init__(self, todo: Sequence[Artefact[Any]], quiet: bool) -> None:
+        self._number = {artefact.key: number for number, artefact in enumerate(todo, 1)}
+        self._done = dict.fromkeys(self._number, 0.0)
+        self._running: dict[str, Artefact[Any]] = {}
+        shape = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
+        total = sum(map(_cost, todo))
+        self._bar = tqdm(total=total, bar_format=shape, disable=quiet, mininterval=1, smoothing=0.05)
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def show(self, artefact: Artefact[Any], step: int, metrics: Metrics) -> None:
+        """A part has made so many steps."""
+        if artefact.key not in self._running:
+            self._running[artefact.key] = artefact
+            self._say()
+        self._move(artefact, step * artefact.ms_per_step)
+        figures = {key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()}
+        self._bar.set_postfix(figures, refresh=False)
+
+    def finish(self, artefact: Artefact[Any]) -> None:
+        """A part is there, whether it was learned here or by somebody else."""
+        self._running.pop(artefact.key, None)
+        self._move(artefact, _cost(artefact))
+        self._say()
+
+    def _say(self) -> None:
+        if self._running:
+            numbers = " and ".join(str(self._number[key]) for key in self._running)
+            what = ", ".join(artefact.name for artefact in self._running.values())
+            self._bar.set_description_str(
+                f"pretraining {numbers} of {len(self._number)}: {what}", refresh=False
+            )
+
+    def _move(self, artefact: Artefact[Any], done: float) -> None:
+        self._bar.update(done - self._done[artefact.key])
+        self._done[artefact.key] = done
+
+
+@dataclass
+class _Processes:
+    """A process for each part, as many at a time as allowed; a part begins when what it needs is there."""
+
+    todo: Sequence[Artefact[Any]]
+    bar: _Bar
+    jobs: int
+    rebuild: Rebuild
+    failures: dict[str, str] = field(default_factory=dict)
+    running: dict[Connection, tuple[Artefact[Any], Any]] = field(default_factory=dict)
+
+    def run(self) -> dict[str, str]:
+        """Learn everything; on Ctrl-C the processes end too."""
+        waiting = list(self.todo)
+        try:
+            while waiting or self.running:
+                self._begin(waiting)
+                for connection in wait(list(self.running)):
+                    assert isinstance(connection, Connection)
+                    self._hear(connection)
+        finally:
+            for _, process in self.running.values():
+                process.terminate()
+                process.join()
+        return self.failures
+
+    def _begin(self, waiting: list[Artefact[Any]]) -> None:
+        undone = {artefact.key for artefact in waiting} | {
+            artefact.key for artefact, _ in self.running.values()
+        }
+        # What takes longest with all that waits for it goes first.
+        for artefact in sorted(waiting, key=lambda one: -self._behind(one)):
+            needs = {need.key for need in artefact.everything()} - {artefact.key}
+            if needs & self.failures.keys():
+                waiting.remove(artefact)
+                self.bar.finish(artefact)
+            elif len(self.running) < self.jobs and not needs & undone:
+                waiting.remove(artefact)
+                self._start(artefact)
+
+    def _behind(self, artefact: Artefact[Any]) -> float:
+        after = [one for one in self.todo if artefact.key in {need.key for need in one.everything()}]
+        return sum(map(_cost, after))
+
+    def _start(self, artefact: Artefact[Any]) -> None:
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe(duplex=False)
+        arguments = (theirs, self.rebuild, artefact.key, torch.get_num_threads())
+        process = context.Process(target=_work, args=arguments, daemon=True)
+        process.start()
+        theirs.close()
+        self.running[ours] = artefact, process
+
+    def _hear(self, connection: Connection) -> None:
+        artefact, process = self.running[connection]
+        try:
+            message = connection.recv()
+        except EOFError:
+            message = (
+                f"the process that learned the {artefact.name} ended before it was through; was it killed?"
+            )
+        if isinstance(message, tuple):
+            self.bar.show(artefact, *message)
+            return
+        if message:
+            self.failures[artefact.key] = message
+        process.join()
+        connection.close()
+        del self.running[connection]
+        self.bar.finish(artefact)
+
+
+def _work(connection: Connection, rebuild: Rebuild, key: str, threads: int) -> None:
+    """Learn one part in a process of its own: tuples tell how far it is, a text how it ended ("" if well)."""
+    torch.set_num_threads(threads)
+    said = time.monotonic()
+
+    def progress(artefact: Artefact[Any], step: int, metrics: Metrics) -> None:
+        nonlocal said
+        if artefact.key == key and (time.monotonic() - said > 0.5 or step == artefact.steps):
+            said = time.monotonic()
+            connection.send((step, {name: float(value) for name, value in metrics.items()}))
+
+    try:
+        artefact = next(one for part in rebuild() for one in part.everything() if one.key == key)
+        LearnedCache(progress=progress).get(artefact)
+        connection.send("")
+    except BadInput as error:
+        connection.send(str(error))
+    except (KeyboardInterrupt, BrokenPipeError):  # the parent ends it, or has gone
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (for the interpreter's own last words)

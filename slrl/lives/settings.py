@@ -1,0 +1,107 @@
+"""The settings of a life: everything that its steps depend on, in one record and in one file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slrl import adapters, files, plugins, scenarios
+from slrl.adapters import Method
+from slrl.adapters.method import LEVELS
+from slrl.scenarios import Scenario
+
+
+@dataclass(frozen=True, kw_only=True)
+class LifeSettings:
+    """A life before it is lived: the same settings give the same life on one machine and its versions."""
+
+    scenario: Scenario
+    method: Method
+    prior: tuple[str, ...]  # recipes, Minari ids, directories or files; each of several is a behaviour
+    seed: int
+    life_steps: int  # the budget in environment steps
+    device: str = "cpu"
+    threads: int = 1  # of torch; they can change the last digits of a sum
+    prior_sha256: str | None = None  # refuse any other data
+
+    def table(self, sha256: str) -> dict[str, Any]:
+        """As ``settings.toml`` keeps it. TOML has no null, so what is unset is left out."""
+        about = {
+            "seed": self.seed,
+            "life_steps": self.life_steps,
+            "device": self.device,
+            "threads": self.threads,
+        }
+        spec = self.prior[0] if len(self.prior) == 1 else list(self.prior)
+        parts = {
+            "prior": {"spec": spec, "sha256": sha256},
+            "scenario": _without_none(self.scenario.life_table()),
+            "adapter": self.method.table(),
+        }
+        for _, planner in _planners(parts["adapter"]):
+            del planner["replay"]  # where answers come from is no setting of the life
+        return {"schema": files.SCHEMA, **about, **parts}
+
+    @classmethod
+    def read(cls, path: Path) -> "LifeSettings":
+        """From the ``settings.toml`` of a life; planners get their answers from the files beside it.
+
+        Raises:
+            BadInput: if the file is not one, or names what is not there any more.
+        """
+        file = plugins.bind(_File, files.checked_schema(files.read_toml(path), str(path)), where=str(path))
+        names = [str(table.get("name")) for table in (file.scenario, file.adapter)]
+        scenario, method = (
+            {key: value for key, value in table.items() if key != "name"}
+            for table in (file.scenario, file.adapter)
+        )
+        for record, planner in _planners(method):
+            if (path.parent / record).is_file():
+                planner["replay"] = str(path.parent / record)
+        spec = file.prior.spec
+        return cls(
+            scenario=scenarios.parse(scenario, name=names[0]),
+            method=adapters.parse(method, name=names[1]),
+            prior=(spec,) if isinstance(spec, str) else spec,
+            prior_sha256=file.prior.sha256,
+            seed=file.seed,
+            life_steps=file.life_steps,
+            device=file.device,
+            threads=file.threads,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _PriorOfFile:
+    spec: str | tuple[str, ...]
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    seed: int
+    life_steps: int
+    device: str
+    threads: int
+    prior: _PriorOfFile
+    scenario: dict[str, Any]
+    adapter: dict[str, Any]
+
+
+def _planners(method: dict[str, Any], file: str = "planner.jsonl") -> Iterator[tuple[str, dict[str, Any]]]:
+    """The planners' tables of a method and of its levels, and the files in which a life keeps their exchanges."""
+    if isinstance(method.get("planner"), dict):
+        yield file, method["planner"]
+    adapter = method.get("adapter")
+    inside = adapter if isinstance(adapter, dict) else {}
+    for level in LEVELS:
+        if isinstance(table := inside.get(level), dict):
+            yield from _planners(table, f"{level}-{file}")
+
+
+def _without_none(table: Any) -> Any:
+    if isinstance(table, dict):
+        return {key: _without_none(value) for key, value in table.items() if value is not None}
+    if isinstance(table, (list, tuple)):
+        return [_without_none(value) for value in table]
+    return table
