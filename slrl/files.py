@@ -84,7 +84,7 @@ def made_folder(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its name when the block ends well, and disappears when it does not."""
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
@@ -95,7 +95,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
+def file_lock(name: str) -> Iterator[None]:
     """Wait until no other process is in a block of the same name, and let others wait until this one ends, or dies."""
     try:
         import fcntl
@@ -111,5 +111,5 @@ def alone(name: str) -> Iterator[None]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small text file at once."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from slrl import plugins
 from slrl.errors import BadInput
-from slrl.files import alone, cache_folder, replacing
+from slrl.files import atomic_write, cache_folder, file_lock
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.offline import Objective
@@ -87,7 +87,7 @@ class School:
         path = cache_folder("pretrained") / f"{name}-{_digest(name, *on)}.safetensors"
         if _load(what, path):
             return
-        with alone(path.stem):  # lives that begin together need the same
+        with file_lock(path.stem):  # lives that begin together need the same
             if not _load(what, path):
                 self._learn(what, name)
                 _save(what, path)
@@ -151,7 +151,7 @@ def prepare(
     if plan is not None:
         path = cache_folder("pretrained") / f"{_key(prior, plan, agent, on)}.safetensors"
         if not _load(made, path):
-            with alone(path.stem):
+            with file_lock(path.stem):
                 if not _load(made, path):
                     _learn(made, prior, plan, parts, quiet=quiet)
                     _save(made, path)
@@ -221,5 +221,5 @@ def _load(what: Sac | Trainable, path: Path) -> bool:
 def _save(what: Sac | Trainable, path: Path) -> None:
     from safetensors.torch import save_file
 
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file({key: tensor.cpu().contiguous() for key, tensor in what.state_dict().items()}, temporary)

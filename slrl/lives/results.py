@@ -18,7 +18,7 @@ import tomli_w
 import torch
 
 from slrl.errors import BadInput
-from slrl.files import made_folder, replacing, write_text
+from slrl.files import atomic_write, made_folder, write_text
 from slrl.lives.life import Life, Outcome
 from slrl.lives.trace import draw
 from slrl.priors import Prior
@@ -180,11 +180,11 @@ def write(
     write_text(folder / "metrics.csv", _csv(life.metrics))
     for name, text in more.items():
         write_text(folder / name, text)
-    with replacing(folder / "life.npz") as temporary:
+    with atomic_write(folder / "life.npz") as temporary:
         np.savez_compressed(
             temporary, obs=life.obs, action=life.action, reward=life.reward, progress=life.progress
         )
-    with replacing(folder / "trace.png") as temporary:
+    with atomic_write(folder / "trace.png") as temporary:
         draw(temporary, life, f"{result.adapter} · seed {result.seed}", scenario, prior)
     write_text(folder / "result.json", json.dumps(asdict(result), indent=1) + "\n")
 
