@@ -19,8 +19,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 # oneDNN computes torch's convolutions and LSTMs and reads this variable once, at the first of them. With
-# AVX-512 it sums in another order than with AVX2: the same data and seed would then give different latents and
-# skills on different processors, and so different lives.
+# AVX-512 it sums in another order than with AVX2: the same data and seed would then give different latents
+# and skills on different processors, and so different lives.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 __version__ = version("slrl")
