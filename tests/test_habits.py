@@ -1,4 +1,4 @@
-"""What the repository tells contributors: files that parse, a map that is complete, links that lead somewhere."""
+"""What contributors are told: files that parse, a map that is complete, links that lead somewhere."""
 
 import re
 import tomllib
