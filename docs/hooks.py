@@ -1,8 +1,8 @@
 """What MkDocs needs beside docs/: the pages at the repository's root, and links to files that are no pages.
 
 The Markdown files link each other as GitHub reads them. Here README, CONTRIBUTING and CHANGELOG become pages
-of the site, and a link to another file of the repository becomes its address at ``repo_url``. A broken link is
-left as it is, and `mkdocs build --strict` fails on it.
+of the site, and a link to another file of the repository becomes its address at ``repo_url``. A broken link
+is left as it is, and `mkdocs build --strict` fails on it.
 """
 
 import os
