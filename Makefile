@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # The simulators of the gallery. `make setup EXTRAS=dev,bench` does without them; their tests are skipped then.
-EXTRAS ?= dev,bench,mujoco,robotics,metaworld,video
+EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow check bench reference reproduce adapters gallery build clean
+.PHONY: setup demo smoke test test-slow check docs bench reference reproduce adapters gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -32,6 +32,9 @@ check: setup  ## formatting, lint, types, import contract
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup  ## the documents as a site, in site/; fails on a link that leads nowhere
+	$(BIN)/mkdocs build --strict
 
 bench: setup  ## speed of updates and lives, beside Stable-Baselines3 and a textbook SAC in the same run
 	$(BIN)/python benchmarks/speed.py
@@ -64,4 +67,4 @@ build: setup  ## the wheel, in dist/
 	$(BIN)/python -m build
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache

@@ -148,7 +148,7 @@ def settings_hash(table: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 
 
-def find(runs: Path, known: list[dict[str, Any]], settings: Settings) -> dict[str, Any] | None:
+def find(runs: Path, known: list[dict[str, Any]], settings: LifeSettings) -> dict[str, Any] | None:
     """The CSV row of a life that was lived with these settings: from its folder, or from the CSV as it was before."""
     names = {"scenario": settings.scenario.name, "adapter": settings.method.name, "seed": settings.seed}
     folder = runs / settings.scenario.name / settings.method.name / f"seed-{settings.seed}"

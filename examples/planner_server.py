@@ -1,10 +1,10 @@
-"""A planner of your own is a server that speaks the OpenAI chat protocol. This one has a map instead of a language model.
+"""A planner of your own is a server that speaks the OpenAI chat protocol. This one has a map and no model.
 
     python examples/planner_server.py &
     slrl adapt --scenario maze_blocked --adapter vlm_pc --set planner.url=http://127.0.0.1:8080/v1
 
-It reads what every planner is told, where the ball is and what each skill does, and answers with the skill that leads best to the
-next waypoint.
+It reads what every planner is told, where the ball is and what each skill does, and answers with the skill
+that leads best to the next waypoint.
 """
 
 import json
@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-ROUTE: list[
-    tuple[tuple[float, float], Callable[[float, float], bool]]
-] = [  # from where (x, y, in metres) to which waypoint
+Point = tuple[float, float]  # x, y in metres
+# Waypoints, each with the region from which it is the next one.
+ROUTE: list[tuple[Point, Callable[[float, float], bool]]] = [
     ((-3.0, 1.5), lambda x, y: y > 0.9 and -2.5 < x < 2.0),  # out of the blocked corridor
     ((-3.0, -1.5), lambda x, y: y > -1.0 and x <= -2.5),  # down
     ((3.0, -1.5), lambda x, y: y <= -1.0 and x < 2.5),  # along the lower corridor
@@ -25,9 +25,8 @@ NUMBER = r"([+-]?[\d.]+(?:e[+-]?\d+)?)"
 
 def plan(instruction: str, situation: str) -> dict[str, object]:
     """The answer to a question: its form is the one that the instruction asks for."""
-    x, y = (
-        float(value) for value in re.search(rf"State: x \(m\) {NUMBER}; y \(m\) {NUMBER}", situation).groups()
-    )
+    state = re.search(rf"State: x \(m\) {NUMBER}; y \(m\) {NUMBER}", situation)
+    x, y = (float(value) for value in state.groups())
     skills = re.findall(rf"^- (.+?): .*x \(m\) {NUMBER}, y \(m\) {NUMBER}", instruction, re.MULTILINE)
     goal = next(waypoint for waypoint, region in ROUTE if region(x, y))
     to_x, to_y = goal[0] - x, goal[1] - y

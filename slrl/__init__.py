@@ -1,5 +1,7 @@
 """slrl: single-life adaptation. A policy trained in one world is put into another, once.
 
+One life, step by step:
+
 >>> import slrl
 >>> scenario = slrl.load_scenario("windy_pointmass")
 >>> prior = slrl.load_prior(scenario.prior)
@@ -7,7 +9,8 @@
 >>> life = slrl.live(slrl.make(scenario), adapter, seed=0)
 >>> life.outcome, life.steps
 
-or, with everything kept in a folder, ``slrl.adapt("windy_pointmass", adapter="qwale", seed=0)``.
+``slrl.adapt("windy_pointmass", adapter="qwale", seed=0)`` does the same and keeps everything in a folder.
+What cannot be used raises :class:`slrl.BadInput`, a ``ValueError`` whose message says what would be right.
 """
 
 import os
@@ -15,8 +18,9 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-# torch's convolutions and LSTMs are oneDNN's, which reads this at its first one. With AVX-512 it sums in another order than with
-# AVX2, and latents and skills that are learned from the same data with the same seed become others: other lives elsewhere.
+# oneDNN computes torch's convolutions and LSTMs and reads this variable once, at the first of them. With
+# AVX-512 it sums in another order than with AVX2: the same data and seed would then give different latents
+# and skills on different processors, and so different lives.
 os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 __version__ = version("slrl")

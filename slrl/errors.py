@@ -12,7 +12,15 @@ class BadInput(ValueError):
 
 
 def unknown(kind: str, name: str, valid: Iterable[str]) -> BadInput:
-    """The error for a name that does not exist: with the nearest one that does, or else all of them."""
+    """The error for a name that does not exist; it suggests the nearest valid name, or lists them all.
+
+    It is returned and not raised, so that the caller's ``raise`` shows where the name was looked up.
+
+    Args:
+        kind: what was named, as the sentence says it, for example ``"scenario"``.
+        name: what the user wrote.
+        valid: the names that exist.
+    """
     valid = sorted(valid)
     near = get_close_matches(name, valid, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(valid) or 'none'}."

@@ -1,6 +1,7 @@
-"""Files: those that people write, found next to slrl/ in a checkout and inside it when installed; and those that slrl keeps.
+"""Files that people write (TOML), and files that slrl keeps (caches, results).
 
-Every file that is written comes to stand under its name whole or not at all.
+TOML files are found next to slrl/ in a checkout, and inside the package when it is installed. Files are
+written under a temporary name and then renamed, so that no reader ever sees half of one.
 """
 
 import os
@@ -21,19 +22,25 @@ _PACKAGE = Path(__file__).parent
 
 
 def folder(kind: Kind) -> Path:
-    """The folder that holds the files of one kind."""
+    """The folder that holds the TOML files of one kind."""
     place = _PLACES.get(kind, kind)
     shipped = _PACKAGE / "_content" / place
     return shipped if shipped.is_dir() else _PACKAGE.parent / place
 
 
 def names(kind: Kind) -> list[str]:
-    """What can be named without a path, sorted."""
+    """The names that can be given without a path, sorted: the files of one kind without ``.toml``."""
     return sorted(path.stem for path in folder(kind).glob("*.toml"))
 
 
 def read(kind: Kind, name: str) -> dict[str, Any]:
-    """Read ``<kind>/<name>.toml``, or the file itself when ``name`` ends in ``.toml``; ``schema`` is checked and removed."""
+    """Read ``<kind>/<name>.toml``, or the file itself when ``name`` ends in ``.toml``.
+
+    Returns the table without ``schema``, which is checked.
+
+    Raises:
+        BadInput: there is no such name or file, it is not TOML, or its schema is another one.
+    """
     path = Path(name).expanduser() if name.endswith(".toml") else folder(kind) / f"{name}.toml"
     if not name.endswith(".toml") and name not in names(kind):
         raise unknown(kind.removesuffix("s"), name, names(kind))
@@ -41,7 +48,7 @@ def read(kind: Kind, name: str) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Read one TOML file of the user's."""
+    """Read one TOML file; :class:`BadInput` if it is missing, a folder, not UTF-8 or not TOML."""
     if path.is_dir():
         raise BadInput(f"{path} is a directory; a .toml file is needed.")
     if not path.is_file():
@@ -55,7 +62,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def checked_schema(table: dict[str, Any], where: str) -> dict[str, Any]:
-    """Refuse files of another schema than this version reads."""
+    """The table without ``schema``; :class:`BadInput` if this version of slrl does not read that schema.
+
+    Args:
+        table: as read from TOML; it is not changed.
+        where: the file, as the error names it.
+    """
     table = dict(table)
     schema = table.pop("schema", None)
     if schema != SCHEMA:
@@ -65,15 +77,12 @@ def checked_schema(table: dict[str, Any], where: str) -> dict[str, Any]:
 
 def cache_folder(kind: str) -> Path:
     """``$SLRL_CACHE/<kind>``, by default ``~/.cache/slrl/<kind>``; everything in it can be made again."""
-    root = (
-        os.environ.get("SLRL_CACHE")
-        or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "slrl"
-    )
-    return made_folder(Path(root) / kind)
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return made_folder(Path(os.environ.get("SLRL_CACHE") or caches / "slrl") / kind)
 
 
 def made_folder(path: Path) -> Path:
-    """The folder, made if needed and certainly writable."""
+    """Make the folder if it does not exist, and return it; :class:`BadInput` if it cannot be written to."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -84,8 +93,12 @@ def made_folder(path: Path) -> Path:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its name when the block ends well, and disappears when it does not."""
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Write a file whole or not at all: write to the path that this yields.
+
+    When the block ends well that file is renamed to ``path``. When the block raises it is deleted, and what
+    was at ``path`` before stays.
+    """
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:
         yield temporary
@@ -95,13 +108,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Wait until no other process is in a block of the same name, and let others wait until this one ends, or dies."""
+def file_lock(name: str) -> Iterator[None]:
+    """Let one process at a time into blocks of this name; the others wait until it leaves the block or dies.
+
+    The lock is a file in the cache folder. On Windows there is none: processes may do the same work twice,
+    and the file of the last one stays.
+    """
     try:
         import fcntl
-    except (
-        ModuleNotFoundError
-    ):  # Windows: processes may do the same work twice, and the last one's file stays
+    except ModuleNotFoundError:  # Windows
         yield
         return
     with (cache_folder("locks") / name).open("w") as file:
@@ -110,6 +125,6 @@ def alone(name: str) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small text file at once."""
-    with replacing(path) as temporary:
+    """Write a text file (UTF-8) whole or not at all."""
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

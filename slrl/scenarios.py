@@ -13,33 +13,38 @@ from slrl.errors import BadInput
 class World:
     """An environment with its settings and the shifts laid over it, in order."""
 
-    env: str  # a Gymnasium id (with the module that registers it, as gymnasium_robotics:PointMaze_UMaze-v3), or module:Class
-    settings: dict[str, Any] = field(default_factory=dict)
-    shifts: tuple[dict[str, Any], ...] = ()
+    # A Gymnasium id, one with the module that registers it (gymnasium_robotics:PointMaze_UMaze-v3), or a
+    # class of your own (module:Class).
+    env: str
+    settings: dict[str, Any] = field(default_factory=dict)  # keyword arguments of the environment
+    shifts: tuple[dict[str, Any], ...] = ()  # each with its name and settings, as in TOML
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plane:
-    """Where in an observation the position stands that the trace draws, and what to draw around it."""
+    """What ``trace.png`` draws: where an observation holds the position, the plane's limits and the goal."""
 
-    obs: tuple[int, int]
-    x_limits: tuple[float, float]
+    obs: tuple[int, int]  # entries of the observation: x, y
+    x_limits: tuple[float, float]  # in `unit`, as are all lengths here
     y_limits: tuple[float, float]
     goal: tuple[float, float] | None = None
     goal_radius: float = 0.0
-    unit: str = "units"
+    unit: str = "units"  # what the axes are labelled with
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """Where a life takes place, with what prior, how long it may last and when it counts as done."""
+    """Where a life takes place, with what prior, how long it may last and when it counts as done.
+
+    The fields are the keys of ``scenarios/*.toml``; ``name`` is the file's.
+    """
 
     name: str
     summary: str
     source: World  # of the prior
     target: World  # of the life
-    prior: str
-    life_steps: int  # environment steps
+    prior: str  # a recipe's name, a Minari id or directory, or a file
+    life_steps: int  # the budget, in environment steps
     success_info: str = "success"  # the key of the environment's info that says so
     reward: str = "sparse"  # of the target: sparse rewards are nothing but the success test
     progress_info: str | None = None  # a number in info that tells how far it is, shown while the life runs
@@ -50,27 +55,24 @@ class Scenario:
     success_above: float | None = None  # success is a number of at least this, and not a truth
     success_below: float | None = None  # success is a number of at most this
     success_function: str | None = None  # module:function, called with the observation and the info
-    # What tells about the scenario, tests it, or has gone into the adapter when a life begins:
+    # No part of a life's settings: these describe the scenario, test it, or change the adapter's settings.
     novelty: str | None = None  # what is new, in a few words for a table
     why: str | None = None  # a paragraph: what is new, and why the prior's policy fails
     extra: str | None = None  # the extra of slrl that its world needs
     optimum: dict[str, Any] | None = None  # a behaviour that succeeds in the target in about optimum_steps
-    camera: dict[str, Any] | None = (
-        None  # for pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation
-    )
-    reward_function: str | None = (
-        None  # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,)
-    )
-    adapter_settings: dict[str, Any] | None = (
-        None  # tables of adapters/*.toml that every adapter takes over in this scenario
-    )
+    # For pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation.
+    camera: dict[str, Any] | None = None
+    # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,).
+    reward_function: str | None = None
+    # Tables of adapters/*.toml that every adapter takes over in this scenario.
+    adapter_settings: dict[str, Any] | None = None
 
     def overrides(self) -> list[tuple[str, Any]]:
         """``adapter_settings`` as dotted keys and values, for :func:`slrl.adapters.load`."""
         return list(dotted(self.adapter_settings or {}))
 
     def life_table(self) -> dict[str, Any]:
-        """Everything that a life in this scenario depends on."""
+        """Everything that a life in this scenario depends on, as it stands in ``settings.toml``."""
         return {key: value for key, value in asdict(self).items() if key not in _ABOUT}
 
 
@@ -78,19 +80,23 @@ _ABOUT = ("novelty", "why", "extra", "optimum", "camera", "reward_function", "ad
 
 
 def load(name: str) -> Scenario:
-    """Read ``scenarios/<name>.toml``, or a file if ``name`` ends in ``.toml``."""
+    """Read ``scenarios/<name>.toml``, or a file if ``name`` ends in ``.toml``.
+
+    A scenario in a file of the user's may name a file beside it as its prior.
+
+    Raises:
+        BadInput: there is no such scenario, or a key of it is unknown or has a wrong value.
+    """
     table = files.read("scenarios", name)
     if not name.endswith(".toml"):
         return parse(table, name=name)
     scenario = parse(table, name=Path(name).stem)
-    beside = (
-        Path(name).expanduser().absolute().parent / scenario.prior
-    )  # a file of the user's, next to the scenario's
+    beside = Path(name).expanduser().absolute().parent / scenario.prior
     return replace(scenario, prior=str(beside)) if beside.is_file() else scenario
 
 
 def parse(table: dict[str, Any], *, name: str) -> Scenario:
-    """Check a table as read from TOML; every error is one sentence that names the key."""
+    """The scenario of a table as read from TOML; :class:`BadInput` names the key that is wrong."""
     where = f"scenario {name!r}"
     if "name" in table:
         raise BadInput(f"{where} must not set 'name': the file's name is the name.")
@@ -111,7 +117,7 @@ def parse(table: dict[str, Any], *, name: str) -> Scenario:
 
 
 def dotted(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings in nested tables, or dotted already, as dotted keys and values."""
+    """Settings as (dotted key, value), from nested tables or from keys that are dotted already."""
     for key, value in table.items():
         if isinstance(value, dict):
             yield from dotted(value, f"{prefix}{key}.")

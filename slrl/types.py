@@ -1,6 +1,7 @@
 """The records that every part of slrl exchanges.
 
-Shapes: B batch, N dataset rows, O observation dimension, A action dimension.
+Shapes: B batch, N dataset rows, O observation dimension, A action dimension, E physical parameters.
+Arrays are float32, actions are in [-1, 1], observations and rewards are in the world's own units.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class Batch(NamedTuple):
     reward: Tensor  # (B,) for arriving in next_obs
     next_obs: Tensor  # (B, O)
     terminated: Tensor  # (B,) 1 where next_obs has no future
-    bootstrap: Tensor  # (B,) 0 where a TD target must not look past next_obs: where terminated, or cut by the adapter
+    bootstrap: Tensor  # (B,) 0 where a TD target stops at next_obs: where terminated, or cut by the adapter
     row: Tensor  # (B,) int64 row of the buffer; the prior's rows come first
 
 
@@ -55,7 +56,7 @@ class Agent(Protocol):
         ...
 
     def update(self, batch: Batch, *, improve_policy: bool = True) -> Metrics:
-        """One gradient step of the critics and, unless told otherwise, of the policy."""
+        """One gradient step of the critics and, with ``improve_policy``, of the policy; gives the losses."""
         ...
 
     def frozen_value(self) -> Value:
@@ -66,9 +67,13 @@ class Agent(Protocol):
         """Start the agent's randomness anew, for example at the beginning of a life."""
         ...
 
-    def state_dict(self) -> State: ...
+    def state_dict(self) -> State:
+        """Networks, optimisers and random streams: all that ``load_state_dict`` needs to go on."""
+        ...
 
-    def load_state_dict(self, state: State) -> None: ...
+    def load_state_dict(self, state: State) -> None:
+        """Go on from what ``state_dict`` gave, of an agent with the same settings."""
+        ...
 
 
 class Value(Protocol):
@@ -83,7 +88,7 @@ class Value(Protocol):
         ...
 
     def tensors(self) -> list[Tensor]:
-        """All that it depends on."""
+        """All weights and statistics that ``q`` and ``v`` depend on."""
         ...
 
 
@@ -95,16 +100,20 @@ class Guidance(Protocol):
         ...
 
     def reward(self, batch: Batch) -> Tensor:
-        """(B,): the reward to learn from, made anew from the present guidance and never stored."""
+        """(B,): the reward to learn from, computed from the present guidance and never stored."""
         ...
 
-    def state_dict(self) -> State: ...
+    def state_dict(self) -> State:
+        """All that ``load_state_dict`` needs to go on."""
+        ...
 
-    def load_state_dict(self, state: State) -> None: ...
+    def load_state_dict(self, state: State) -> None:
+        """Go on from what ``state_dict`` gave."""
+        ...
 
 
 class RandomisedWorld(Protocol):
-    """The source world, with other physical parameters in every episode."""
+    """The source world, with physical parameters that are drawn anew for every episode."""
 
     episode_steps: int
 
@@ -113,10 +122,12 @@ class RandomisedWorld(Protocol):
         ...
 
     def step(self, action: F32) -> tuple[F32, bool]:
-        """The next observation and whether it has no future."""
+        """The next observation (O,), and whether the episode terminated there."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Free the simulator."""
+        ...
 
 
 class RandomisedSource(Protocol):
@@ -134,19 +145,19 @@ class RandomisedSource(Protocol):
 
 @runtime_checkable
 class Watcher(Protocol):
-    """An adapter that looks at the world."""
+    """An adapter that looks at pictures of the world."""
 
     def watch(self, view: Callable[[], Image] | None) -> None:
-        """Take over the view of the world, or learn that there is none, before the life begins."""
+        """Called before the life. ``view()`` draws the world as it is then; None: it cannot be drawn."""
         ...
 
 
 @runtime_checkable
 class Recorder(Protocol):
-    """An adapter that has more to keep of a life than metrics."""
+    """An adapter that writes files of its own into the life's folder."""
 
     def files(self) -> dict[str, str]:
-        """Names and contents of text files for the life's folder."""
+        """File names and their text, for example ``planner.jsonl``."""
         ...
 
 
@@ -172,6 +183,10 @@ class Adapter(Protocol):
         """Update what learns, from what was observed; called once after each step."""
         ...
 
-    def state_dict(self) -> State: ...
+    def state_dict(self) -> State:
+        """All that the life has changed: weights, buffer rows and random streams."""
+        ...
 
-    def load_state_dict(self, state: State) -> None: ...
+    def load_state_dict(self, state: State) -> None:
+        """Go on from what ``state_dict`` gave, of an adapter with the same settings and prior."""
+        ...

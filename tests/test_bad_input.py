@@ -276,13 +276,13 @@ def test_settings_of_other_data_are_refused(
 
 
 def test_an_interrupted_write_leaves_neither_half_a_file_nor_the_old_one_damaged(tmp_path: Path) -> None:
-    from slrl.files import replacing, write_text
+    from slrl.files import atomic_write, write_text
 
     path = tmp_path / "result.json"
     write_text(path, "old")
 
     def fail() -> None:
-        with replacing(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text("half of the n")
             raise KeyboardInterrupt
 

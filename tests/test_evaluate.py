@@ -265,10 +265,10 @@ def test_who_comes_second_waits() -> None:
     order = []
 
     def second() -> None:
-        with files.alone("weights"):
+        with files.file_lock("weights"):
             order.append("second")
 
-    with files.alone("weights"):
+    with files.file_lock("weights"):
         thread = threading.Thread(target=second)
         thread.start()
         time.sleep(0.2)

@@ -21,7 +21,7 @@ import slrl
 from slrl import adapters
 from slrl.adapters.planner import prompt
 from slrl.adapters.planner.chat import Chat
-from slrl.adapters.planner.choice import NamedSkill, Question, Step, Attempt, by_bandit, by_values, failing
+from slrl.adapters.planner.choice import Attempt, NamedSkill, Question, Step, by_bandit, by_values, failing
 from slrl.adapters.planner.endpoint import Endpoint
 
 from .test_adapters import breezy_prior, hurried

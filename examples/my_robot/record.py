@@ -1,4 +1,7 @@
-"""Your robot's past in one file: a gentle hand shuts an easy drawer a hundred times. D4RL's layout: five arrays, row by row."""
+"""Your robot's past in one file: a gentle hand shuts an easy drawer a hundred times.
+
+D4RL's layout: arrays of the same length, one row per step.
+"""
 
 import h5py
 import numpy as np

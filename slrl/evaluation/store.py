@@ -21,7 +21,7 @@ import numpy as np
 from slrl import files
 from slrl.errors import BadInput
 from slrl.evaluation.stats import Lives
-from slrl.files import replacing
+from slrl.files import atomic_write
 from slrl.lives.life import Outcome
 from slrl.lives.results import ERROR, SCHEMA
 
@@ -173,7 +173,7 @@ def write_index(runs: Path, base: sqlite3.Connection) -> None:
     """Keep it as ``index.sqlite``, where the folder can be written; an archive that cannot is read all the same."""
     if not os.access(runs, os.W_OK):
         return
-    with replacing(runs / INDEX) as temporary:
+    with atomic_write(runs / INDEX) as temporary:
         file = sqlite3.connect(temporary)
         base.backup(file)
         file.close()

@@ -19,9 +19,7 @@ import numpy as np
 import torch
 
 from slrl.errors import BadInput
-from slrl.files import alone as file_lock
-from slrl.files import cache_folder
-from slrl.files import replacing as atomic_write
+from slrl.files import atomic_write, cache_folder, file_lock
 from slrl.types import Metrics, State
 
 FORMAT = 1  # of the files

@@ -10,7 +10,7 @@ from slrl import envs
 from slrl.envs import OneLife, camera
 from slrl.envs.camera import SIZE_PX, View
 from slrl.errors import BadInput
-from slrl.files import made_folder, replacing
+from slrl.files import atomic_write, made_folder
 from slrl.learning import seeds
 from slrl.lives.run import load_adapter
 from slrl.recording.recipes import load_prior
@@ -129,12 +129,12 @@ def _save_still(out: Path, pages: list[Any]) -> None:
     whole = Pillow.new("RGB", (pages[0].width, sum(page.height for page in pages)), "white")
     for row, page in enumerate(pages):
         whole.paste(page, (0, row * page.height))
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         whole.quantize(128).save(temporary, format="PNG", optimize=True)
 
 
 def _save_webp(out: Path, pages: list[Any]) -> None:
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         pages[0].save(
             temporary,
             format="WEBP",
@@ -155,7 +155,7 @@ def _save_mp4(out: Path, pages: list[Any]) -> None:
             "an .mp4 needs the package imageio-ffmpeg; install it with: pip install 'slrl[video]'."
         ) from None
     width, height = (pages[0].width // 2) * 2, (pages[0].height // 2) * 2
-    with replacing(out) as temporary:
+    with atomic_write(out) as temporary:
         writer = imageio_ffmpeg.write_frames(str(temporary), (width, height), fps=12, macro_block_size=2)
         writer.send(None)
         for page in pages:

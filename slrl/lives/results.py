@@ -17,7 +17,7 @@ import numpy as np
 import tomli_w
 
 from slrl.errors import BadInput
-from slrl.files import made_folder, replacing, write_text
+from slrl.files import atomic_write, made_folder, write_text
 from slrl.learning.cache import instructions
 from slrl.lives.life import Life, Outcome
 from slrl.lives.settings import LifeSettings
@@ -170,11 +170,11 @@ def keep(
     write_text(folder / "metrics.csv", _csv(life.metrics))
     for name, text in more.items():
         write_text(folder / name, text)
-    with replacing(folder / "life.npz") as temporary:
+    with atomic_write(folder / "life.npz") as temporary:
         np.savez_compressed(
             temporary, obs=life.obs, action=life.action, reward=life.reward, progress=life.progress
         )
-    with replacing(folder / "trace.png") as temporary:
+    with atomic_write(folder / "trace.png") as temporary:
         draw(temporary, life, f"{adapter} · seed {settings.seed}", scenario, prior)
     write_text(folder / "result.json", json.dumps(asdict(result), indent=1) + "\n")
     return result

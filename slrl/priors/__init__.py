@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from slrl import files
 from slrl.errors import BadInput, unknown
-from slrl.files import cache_folder, replacing
+from slrl.files import atomic_write, cache_folder
 from slrl.priors import formats
 from slrl.types import F32, Bools
 
@@ -320,7 +320,7 @@ def _write_flat(path: Path, rows: formats.Rows) -> None:
     from safetensors.numpy import save_file
 
     arrays = {key: np.ascontiguousarray(value) for key in _ROWS if (value := getattr(rows, key)) is not None}
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file(
             arrays,
             temporary,

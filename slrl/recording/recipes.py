@@ -19,7 +19,7 @@ from tqdm import tqdm
 from slrl import envs, files, priors
 from slrl import injection as plugins
 from slrl.errors import BadInput
-from slrl.files import made_folder, replacing, write_text
+from slrl.files import atomic_write, made_folder, write_text
 from slrl.priors import Prior, formats
 from slrl.scenarios import World
 from slrl.types import F32, Metrics, Transition
@@ -441,7 +441,7 @@ def _compress(source: Path, target: Path) -> None:
     import h5py
 
     with (
-        replacing(target) as temporary,
+        atomic_write(target) as temporary,
         h5py.File(source, "r") as old,
         h5py.File(temporary, "w", libver="latest") as new,
     ):

@@ -6,7 +6,7 @@ from pathlib import Path
 from slrl.errors import BadInput
 from slrl.evaluation.report import figure, page, tables
 from slrl.evaluation.report.evidence import Evidence, collect
-from slrl.files import made_folder, replacing
+from slrl.files import atomic_write, made_folder
 
 FORMS = ("html", "md", "csv", "png")
 
@@ -57,7 +57,7 @@ def report(
     text, problems = make[form](found)
     if out is not None:
         try:
-            with replacing(out) as temporary:
+            with atomic_write(out) as temporary:
                 figure.draw(temporary, found) if form == "png" else temporary.write_text(
                     text, encoding="utf-8"
                 )

@@ -46,14 +46,14 @@ def save(path: Path, mean: F32, scale: F32, layers: list[tuple[F32, F32]]) -> No
     """Write a policy: its normaliser and its layers (weight (in, out), bias (out,)), the last of which gives mean and log std."""
     from safetensors.numpy import save_file
 
-    from slrl.files import replacing
+    from slrl.files import atomic_write
 
     arrays = {
         f"{kind}.{i}": part
         for i, layer in enumerate(layers)
         for kind, part in zip(("weight", "bias"), layer, strict=True)
     }
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file({"mean": mean, "scale": scale, **arrays}, temporary)
 
 
