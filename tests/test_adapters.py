@@ -30,7 +30,7 @@ HURRY = {  # all that comes before the life
 def hurried(name: str) -> adapters.Method:
     """An adapter as it is, but for the length of what comes before the life."""
     whole = adapters.load(name)
-    table = {"adapter": whole.adapter, "pretrain": whole.pretrain}
+    table = whole.table()
     paths = ("", "adapter.low.", "adapter.high.")
     overrides = [
         (path + key, value) for path in paths for key, value in HURRY.items() if has(table, path + key)
@@ -71,10 +71,8 @@ def test_an_adapter_goes_on_exactly_from_its_state(name: str, tmp_path: Path) ->
         actions = [adapter.act(obs) for adapter in (one, two)]
         np.testing.assert_array_equal(*actions)
         next_obs = obs + np.array([*actions[0], 0, 0, 0, 0], np.float32)
-        metrics = [
-            adapter.observe(Transition(obs, actions[0], 0.0, next_obs, False, False))
-            for adapter in (one, two)
-        ]
+        step = Transition(obs, actions[0], 0.0, next_obs, False, False)
+        metrics = [{**adapter.observe(step), **adapter.learn()} for adapter in (one, two)]
         assert {key: float(value) for key, value in metrics[0].items()} == {
             key: float(value) for key, value in metrics[1].items()
         }

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from slrl import files
-from slrl import injection as plugins
 from slrl.errors import BadInput
+from slrl.plugins import AdapterPlugin, AgentPlugin, GuidancePlugin
 
 from .conftest import TINY_ADAPTER, rows_of, write_d4rl, write_minari, write_robomimic
 
@@ -169,14 +169,14 @@ def test_a_bad_file(refused: Callable[..., str], tmp_path: Path, case: str) -> N
         ((*WINDY, "--prior", "here/is/nothing.hdf5"), "there is no file"),
         (
             (*QWALE, "--set", "agent.hiden=[8]"),
-            "unknown setting in [agent] of 'qwale': 'hiden'; did you mean 'hidden'?",
+            "unknown setting in [agent] of adapter 'qwale': 'hiden'; did you mean 'hidden'?",
         ),
         ((*QWALE, "--set", "adapter.guidance.mixap=1"), "did you mean 'mixup'?"),
         ((*WINDY, "--set", "pretrain.objective.expectil=0.5"), "did you mean 'expectile'?"),
         ((*WINDY, "--set", "agent.hidden=64"), "must be a list of which each is a whole number, not 64."),
         (
             (*QWALE, "--set", "agent.discount=high"),
-            "'discount' in [agent] of 'qwale' must be a number, not 'high'.",
+            "'discount' in [agent] of adapter 'qwale' must be a number, not 'high'.",
         ),
         ((*WINDY, "--set", "agent.name=sacc"), "unknown agent 'sacc'; did you mean 'sac'?"),
         ((*WINDY, "--set", "agent.precision=float16"), "must be one of 'float32', 'bfloat16'"),
@@ -294,10 +294,8 @@ def test_an_interrupted_write_leaves_neither_half_a_file_nor_the_old_one_damaged
 
 def test_settings_reach_code_only_through_their_names() -> None:
     with pytest.raises(BadInput, match="unknown setting"):
-        plugins.make("slrl.learning.guidance", "none", {"mixup": True}, where="here")
+        GuidancePlugin.parse({"name": "none", "mixup": True}, "here")
     with pytest.raises(BadInput, match="needs the setting 'guidance'"):
-        plugins.resolve("slrl.adapters", {"name": "replay"}, where="here")
+        AdapterPlugin.parse({"name": "replay"}, "here")
     with pytest.raises(BadInput, match="unknown setting"):
-        plugins.resolve(
-            "slrl.learning.agents", {"name": "sac", "prior": 1}, where="here"
-        )  # a part is not a setting
+        AgentPlugin.parse({"name": "sac", "prior": 1}, "here")  # what the program gives is no setting

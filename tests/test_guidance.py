@@ -1,6 +1,7 @@
 """Guidance: equations by hand, the identities that must hold, and that each of them learns."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -53,14 +54,7 @@ def three_rows() -> Prior:
 
 
 def weights(prior: Prior, **settings: Any) -> QWeights:
-    usual = {
-        "temperature": 1.0,
-        "baseline": None,
-        "baseline_ema": 0.0,
-        "clip_baseline": False,
-        "normalise": False,
-    }
-    return QWeights(Worth(), prior, CPU, **{**usual, **settings})
+    return QWeights(q_weighted.Settings(**settings), Worth(), prior, CPU)
 
 
 def test_q_weights_by_hand() -> None:
@@ -70,9 +64,9 @@ def test_q_weights_by_hand() -> None:
     weight, metrics = weights(prior)(batch, newest)
     assert float(metrics["guidance/baseline"]) == 0.25
     assert weight.tolist() == pytest.approx([math.exp(-0.25), math.exp(0.25), math.exp(0.75)])
-    weight, _ = weights(prior, temperature=0.5)(batch, newest)
+    weight, _ = weights(prior, weight_temperature=0.5)(batch, newest)
     assert weight.tolist() == pytest.approx([math.exp(-0.5), math.exp(0.5), math.exp(1.5)])
-    weight, _ = weights(prior, normalise=True)(batch, newest)
+    weight, _ = weights(prior, normalise_weights=True)(batch, newest)
     assert weight.mean().item() == pytest.approx(1.0)
 
 
@@ -97,7 +91,10 @@ def test_with_uniform_values_the_loss_is_that_of_gail() -> None:
     rows = rows_of([30, 30])
     prior = prior_of(rows._replace(action=np.zeros_like(rows.action)))
     life = batch_of(prior_of(rows_of([60], seed=1)))
-    uniform, plain = q_weighted.make(**parts(prior), baseline=0.0), Gail(**parts(prior))
+    uniform, plain = (
+        q_weighted.make(q_weighted.Settings(baseline=0.0), **parts(prior)),
+        Gail(gail.Settings(), **parts(prior)),
+    )
     for _ in range(5):
         a, b = (
             uniform.update(batch_of(prior), life, life.obs[0]),
@@ -113,7 +110,7 @@ def test_discriminator_loss_by_hand(small_prior: Prior) -> None:
     def weigh(prior: Batch, newest: Tensor) -> tuple[Tensor, dict[str, Any]]:
         return torch.full_like(prior.reward, 3.0), {}
 
-    guidance = Gail(**parts(small_prior), weigh=weigh, mixup=0.0)
+    guidance = Gail(gail.Settings(mixup=0.0), **parts(small_prior), weigh=weigh)
     with torch.no_grad():
         for p in guidance.params:
             p.zero_()
@@ -126,27 +123,27 @@ def test_reward_by_hand(small_prior: Prior) -> None:
     """-log(1 - σ(f)): log 2 at f = 0, f itself for large f, at most the bound; r/(1 - γ) where it is absorbed."""
     batch = batch_of(small_prior)
     for logit, expected in ((0.0, math.log(2)), (10.0, 10.0000454), (50.0, 23.03)):
-        guidance = Gail(**parts(small_prior))
+        guidance = Gail(gail.Settings(), **parts(small_prior))
         with torch.no_grad():
             for p in guidance.params:
                 p.zero_()
             guidance.params[-1].fill_(logit)
         reward = guidance.reward(batch)
         assert reward.tolist() == pytest.approx([expected] * len(reward), abs=1e-5)
-        guidance.scale, guidance.offset, guidance.task_reward = 0.1, 4.0, 1.0
+        guidance.settings = gail.Settings(scale=0.1, offset=4.0, task_reward=1.0)
         combined = 0.1 * (expected - 4.0) + batch.reward
         torch.testing.assert_close(guidance.reward(batch), combined)
         guidance.strength.fill_(0.5)  # of the discriminator's reward alone
         torch.testing.assert_close(guidance.reward(batch), 0.05 * (expected - 4.0) + batch.reward)
         guidance.strength.fill_(1.0)
-        guidance.absorbing = True
+        guidance.settings = replace(guidance.settings, absorbing=True)
         torch.testing.assert_close(
             guidance.reward(batch), torch.where(batch.terminated > 0, combined / (1 - 0.9), combined)
         )
 
 
 def test_guidance_fades_to_half_after_its_half_life(small_prior: Prior) -> None:
-    guidance, batch = Gail(**parts(small_prior), half_life_updates=4), batch_of(small_prior)
+    guidance, batch = Gail(gail.Settings(half_life_updates=4), **parts(small_prior)), batch_of(small_prior)
     strengths = [float(guidance.update(batch, batch, batch.obs[0])["guidance/strength"]) for _ in range(8)]
     assert [strengths[3], strengths[7]] == pytest.approx([0.5, 0.25])
 
@@ -178,7 +175,7 @@ def test_the_discriminator_learns_to_tell_prior_from_life(on: Any) -> None:
     life = batch_of(prior_of(shifted))
     if on == "state_action":
         prior = prior_of(rows_of([400])._replace(action=np.abs(rows_of([400]).action)))
-    guidance = Gail(**parts(prior), on=on, lr=1e-2)
+    guidance = Gail(gail.Settings(on=on, lr=1e-2), **parts(prior))
     for _ in range(150):
         guidance.update(batch_of(prior), life, life.obs[0])
     known, new = guidance.reward(batch_of(prior)), guidance.reward(life)
@@ -189,7 +186,7 @@ def test_the_discriminator_learns_to_tell_prior_from_life(on: Any) -> None:
 
 def test_prior_against_prior_cannot_be_told_apart() -> None:
     prior, other = prior_of(rows_of([2000])), prior_of(rows_of([2000], seed=5))
-    guidance = Gail(**parts(prior))
+    guidance = Gail(gail.Settings(), **parts(prior))
     for _ in range(100):
         guidance.update(batch_of(prior), batch_of(other), torch.zeros(6))
     reward = guidance.reward(batch_of(prior_of(rows_of([2000], seed=6))))
@@ -203,7 +200,7 @@ def test_weighted_guidance_prefers_the_more_valuable_half() -> None:
     noise = 0.1 * rows.obs
     prior = prior_of(rows._replace(obs=2 * side + noise, next_obs=2 * side + noise, action=side))
     batch = batch_of(prior)
-    guidance = q_weighted.make(**parts(prior), lr=1e-2, baseline=0.0, mixup=0.0)
+    guidance = q_weighted.make(q_weighted.Settings(lr=1e-2, baseline=0.0, mixup=0.0), **parts(prior))
     for _ in range(300):
         guidance.update(batch, batch, batch.obs[0])
     reward = guidance.reward(batch)
@@ -215,15 +212,10 @@ def test_weighted_guidance_prefers_the_more_valuable_half() -> None:
 def test_every_parameter_of_each_guidance_changes_and_a_round_trip_is_exact(small_prior: Prior) -> None:
     life = batch_of(prior_of(rows_of([33], seed=3)))
     agent = make_sac(small_prior)
-    for make in (gail.make, q_weighted.make, rnd.make):
-        wanted = {
-            key: part
-            for key, part in parts(small_prior).items()
-            if make is not rnd.make or key in ("prior", "generator", "device")
-        }
-        if "agent" in wanted:
-            wanted["agent"] = agent
-        one, other = make(**wanted), make(**{**wanted, "generator": torch.Generator().manual_seed(7)})  # type: ignore[operator]
+    for kind in (gail, q_weighted, rnd):
+        wanted = {**parts(small_prior), "agent": agent}
+        one: Any = kind.make(kind.Settings(), **wanted)
+        other: Any = kind.make(kind.Settings(), **{**wanted, "generator": torch.Generator().manual_seed(7)})
         before = [p.detach().clone() for p in one.params]
         one.update(batch_of(small_prior), life, life.obs[0])
         assert not any(torch.equal(p, q) for p, q in zip(before, one.params, strict=True))
@@ -243,10 +235,7 @@ def test_rnd_normalisation_by_hand() -> None:
 
 def test_rnd_rewards_what_is_new() -> None:
     prior = prior_of(rows_of([500]))
-    guidance = rnd.make(
-        **{key: value for key, value in parts(prior).items() if key in ("prior", "generator", "device")},
-        lr=3e-3,
-    )
+    guidance = rnd.make(rnd.Settings(lr=3e-3), **parts(prior))
     known = batch_of(prior)
     before = guidance.error(known.next_obs).mean().item()
     for _ in range(300):
@@ -265,7 +254,7 @@ def test_rnd_rewards_what_is_new() -> None:
 
 def test_no_guidance_is_the_tasks_reward(small_prior: Prior) -> None:
     batch = batch_of(small_prior)
-    assert torch.equal(none.make().reward(batch), batch.reward)
+    assert torch.equal(none.make(none.Settings(), **parts(small_prior)).reward(batch), batch.reward)
 
 
 @pytest.mark.parametrize("baseline", [-1000.0, -24.0, 30.0, 1000.0])

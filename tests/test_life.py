@@ -172,6 +172,9 @@ class Interrupted:
     def observe(self, transition: Transition) -> dict[str, float]:
         return {}
 
+    def learn(self) -> dict[str, float]:
+        return {}
+
 
 def test_ctrl_c_ends_a_life_as_interrupted(
     monkeypatch: pytest.MonkeyPatch, tiny_adapter: str, tmp_path: Path
@@ -179,9 +182,9 @@ def test_ctrl_c_ends_a_life_as_interrupted(
     life = live(envs.make(slrl.load_scenario("windy_pointmass")), Interrupted(), 0)  # type: ignore[arg-type]
     assert (life.outcome, life.steps, life.obs.shape) == ("interrupted", 7, (8, 6))
     scenario = slrl.load_scenario("windy_pointmass")
-    monkeypatch.setattr("slrl.lives.run.load_adapter", lambda *_, **__: Interrupted())
+    monkeypatch.setattr("slrl.lives.run.assemble", lambda *_, **__: Interrupted())
     settings = LifeSettings(
-        scenario=scenario, method=adapters.load(tiny_adapter), prior="pointmass", seed=0, life_steps=100
+        scenario=scenario, method=adapters.load(tiny_adapter), prior=("pointmass",), seed=0, life_steps=100
     )
     result, _ = adapt_as(settings, out=tmp_path)
     assert (result.outcome, result.steps, result.censored) == ("interrupted", 7, True)

@@ -7,11 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from slrl import injection as plugins
+import slrl
+from slrl import adapters, plugins
 from slrl.learning import pretrain
+from slrl.learning.agents.sac import Sac
+from slrl.learning.cache import Artefact, LearnedCache
 from slrl.learning.offline import bc, cal_ql, iql
 from slrl.learning.offline.cal_ql import calibrated_gap
 from slrl.learning.offline.iql import advantage_weight, expectile_loss
+from slrl.learning.pretrain import AgentSource, PretrainedAgent
+from slrl.plugins import AgentPlugin, ObjectivePlugin
 from slrl.priors import Prior
 from slrl.types import Batch
 
@@ -33,7 +38,7 @@ def test_the_target_of_iql_by_hand() -> None:
     """V = 2 everywhere, Q = 3: y = 10 · r + γ · bootstrap · 2 and the critic's loss is Σ_k mean (3 - y)²."""
     prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))  # rewards 0, 1; the second row is terminal
     agent = make_sac(prior, discount=0.5, reward_scale=10.0, critic_lr=1e-12, actor_lr=1e-12)
-    objective = iql.make(agent)
+    objective = iql.make(iql.Settings(), agent)
     with torch.no_grad():
         for params, bias in ((objective.value, 2.0), (agent.critic, 3.0), (agent.target, 3.0)):
             for p in params:
@@ -57,7 +62,7 @@ def test_the_calibrated_gap_by_hand() -> None:
 @pytest.mark.parametrize("name", ["iql", "cal_ql", "bc"])
 def test_every_parameter_changes(small_prior: Prior, name: str) -> None:
     agent = make_sac(small_prior)
-    objective: Any = plugins.make("slrl.learning.offline", name, {}, where="test", agent=agent)
+    objective: Any = objective_of(agent, name)
     before = {key: value.clone() for key, value in agent.state_dict().items()}
     for _ in range(3):
         objective.update(batch_of(small_prior))
@@ -102,7 +107,7 @@ def test_it_learns_the_best_actions_of_a_prior_that_acts_at_random(
         hidden=(32, 32),
         polyak=0.05,
     )
-    objective: Any = plugins.make("slrl.learning.offline", name, settings, where="test", agent=agent)
+    objective: Any = objective_of(agent, name, **settings)
     everything = batch_of(prior)
     for _ in range(500):
         index = torch.from_numpy(rng.integers(3000, size=128))
@@ -117,7 +122,7 @@ def test_cloning_imitates() -> None:
     rows = rows_of([2000], obs_dim=1, action_dim=1)
     prior = prior_of(rows._replace(action=np.tanh(rows.obs)))
     agent = make_sac(prior, actor_lr=3e-3)
-    objective = bc.make(agent)
+    objective = bc.make(bc.Settings(), agent)
     for _ in range(400):
         objective.update(batch_of(prior))
     obs = np.linspace(-1, 1, 9, dtype=np.float32)[:, None]
@@ -126,47 +131,58 @@ def test_cloning_imitates() -> None:
 
 def test_calibration_needs_the_returns_of_the_prior(small_prior: Prior) -> None:
     agent = make_sac(small_prior, reward_scale=10.0, discount=0.5)
-    returns = cal_ql.make(agent)._returns
+    returns = cal_ql.make(cal_ql.Settings(), agent)._returns
     np.testing.assert_allclose(returns.numpy(), 10 * small_prior.returns_to_go(0.5))
 
 
-PLAN = {"objective": {"name": "iql"}, "steps": 10, "batch_size": 8}
-AGENT = {"name": "sac", "hidden": (8,)}
+def objective_of(agent: Sac, name: str, **settings: Any) -> Any:
+    """As a ``[pretrain.objective]`` table makes it."""
+    rng = np.random.default_rng(0)
+    return ObjectivePlugin.parse({"name": name, **settings}, "[pretrain.objective]").make(
+        agent=agent, rng=rng, latents=None
+    )
+
+
+def source(steps: int | None = 10, life_seed: int = 3, seed: int = 0) -> AgentSource:
+    """Of an agent that learns for so many steps before the life, or not at all."""
+    table = {"objective": {"name": "iql"}, "steps": steps, "batch_size": 8}
+    plan = None if steps is None else plugins.bind(pretrain.Settings, table, where="[pretrain]")
+    agent = AgentPlugin.parse({"name": "sac", "hidden": [8]}, "[agent]")
+    return AgentSource(agent=agent, pretrain=plan, seed=seed, life_seed=life_seed, device=CPU)
+
+
+def root(prior: Prior) -> Artefact[Prior]:
+    return Artefact(name="prior", build=lambda: prior, about={"sha256": prior.sha256}, stored=False)
 
 
 def test_pretraining_is_done_once_and_the_cached_agent_is_exactly_the_trained_one(
     small_prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def prepare(seed: int) -> Any:
-        return pretrain.prepare(AGENT, PLAN, small_prior, seed=seed, device=CPU, quiet=True)
-
-    trained = prepare(3)
-    monkeypatch.setattr(pretrain, "_learn", None)  # whoever trains again now fails
-    cached = prepare(3)
+    trained = LearnedCache().get(source().on(root(small_prior))).agent
+    monkeypatch.setattr(PretrainedAgent, "learn", None)  # whoever learns again now fails
+    cached = LearnedCache().get(source().on(root(small_prior))).agent
     for key, value in trained.state_dict().items():
         assert torch.equal(value, cached.state_dict()[key]), key
-    np.testing.assert_array_equal(trained.act(small_prior.obs[0]), cached.act(small_prior.obs[0]))
-    other = prepare(4)  # another life: the same weights, other randomness
-    assert torch.equal(other.actor[0], cached.actor[0])
-    assert not np.array_equal(other.act(small_prior.obs[0]), cached.act(small_prior.obs[0]))
-    with pytest.raises(TypeError):
-        pretrain.prepare(
-            AGENT, {**PLAN, "steps": 11}, small_prior, seed=3, device=CPU, quiet=True
-        )  # other settings are another agent
+    for other in (source(steps=11), source(seed=1)):  # other settings, or another pretraining: another agent
+        with pytest.raises(TypeError):
+            LearnedCache().get(other.on(root(small_prior)))
+
+
+def test_lives_begin_with_the_same_weights_and_their_own_randomness(small_prior: Prior) -> None:
+    scenario = slrl.load_scenario("windy_pointmass")
+    method = adapters.load(
+        "frozen", [("pretrain.steps", 10), ("agent.hidden", [8]), ("adapter.sample", True)]
+    )
+    one, two = (slrl.load_adapter(method, small_prior, scenario, seed=seed) for seed in (3, 4))
+    again = slrl.load_adapter(method, small_prior, scenario, seed=3)
+    assert torch.equal(one.agent.actor[0], two.agent.actor[0])  # type: ignore[attr-defined]
+    obs = small_prior.obs[0]
+    first = one.act(obs)
+    assert not np.array_equal(first, two.act(obs))
+    np.testing.assert_array_equal(first, again.act(obs))
 
 
 def test_without_pretraining_the_weights_come_from_the_lifes_seed(small_prior: Prior) -> None:
-    one, two = (pretrain.prepare(AGENT, None, small_prior, seed=seed, device=CPU) for seed in (0, 1))
+    prior = root(small_prior)
+    one, two = (LearnedCache().get(source(None, seed).on(prior)).agent for seed in (0, 1))
     assert not torch.equal(one.actor[0], two.actor[0])
-
-
-def test_a_damaged_cache_is_made_anew(
-    small_prior: Prior, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SLRL_CACHE", str(tmp_path))
-    first = pretrain.prepare(AGENT, PLAN, small_prior, seed=0, device=CPU, quiet=True)
-    (cached,) = (tmp_path / "pretrained").iterdir()
-    cached.write_bytes(cached.read_bytes()[:100])
-    again = pretrain.prepare(AGENT, PLAN, small_prior, seed=0, device=CPU, quiet=True)
-    assert torch.equal(first.actor[0], again.actor[0])
-    assert len(list((tmp_path / "pretrained").iterdir())) == 1

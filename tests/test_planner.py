@@ -20,7 +20,7 @@ from PIL import Image as Pillow
 import slrl
 from slrl import adapters
 from slrl.adapters.planner import prompt
-from slrl.adapters.planner.chat import Chat
+from slrl.adapters.planner.chat import Chat, Settings
 from slrl.adapters.planner.choice import Attempt, NamedSkill, Question, Step, by_bandit, by_values, failing
 from slrl.adapters.planner.endpoint import Endpoint
 
@@ -333,7 +333,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 def chat(server: Server, **settings: Any) -> Chat:
     hasty = {"timeout_s": 0.4, "deadline_s": 1.0, "pause_s": 0.05, "model": "one"}
-    return Chat(url=server.url, **{**hasty, **settings})
+    return Chat(Settings(url=server.url, **{**hasty, **settings}))
 
 
 def test_a_request_is_what_the_protocol_says(server: Server) -> None:
@@ -446,9 +446,9 @@ def test_the_server_is_looked_for_before_the_life(server: Server) -> None:
     with pytest.raises(slrl.BadInput, match="lists no model; name the one"):
         chat(server, model="").check()
     with pytest.raises(slrl.BadInput, match="mostly ends in /v1"):
-        Chat(url=server.url.removesuffix("/v1")).check()
+        Chat(Settings(url=server.url.removesuffix("/v1"))).check()
     with pytest.raises(slrl.BadInput, match="does not answer"):
-        Chat(url="http://127.0.0.1:9/v1").check()
+        Chat(Settings(url="http://127.0.0.1:9/v1")).check()
 
 
 def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -466,7 +466,7 @@ def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in str(caught.value)
     monkeypatch.setenv("OPENAI_API_KEY", f"{KEY}\nX-Other: 1")
     with pytest.raises(slrl.BadInput, match="characters that no HTTP header can hold") as caught:
-        Chat(url="http://127.0.0.1:9/v1").check()
+        Chat(Settings(url="http://127.0.0.1:9/v1")).check()
     assert KEY not in str(caught.value)
 
 
@@ -689,7 +689,7 @@ def test_a_switch_lets_its_levels_look_and_keeps_what_they_keep(server: Server, 
         (("planner.structured=xml",), "must be one of 'json_schema', 'json_object', 'none'"),
         (("planner.replay=nowhere.jsonl",), "planner.replay nowhere.jsonl cannot be read"),
         (("planner.request.messages=[]",), "request.messages is not for you to set"),
-        (("planner.key=abc",), "unknown setting in [planner] of 'vlm_pc': 'key'"),
+        (("planner.key=abc",), "unknown setting in [planner] of adapter 'vlm_pc': 'key'"),
         (("adapter.durations=[]",), "durations must list one or more"),
         (("adapter.among=behaviours",), "has only one behaviour to choose from"),
     ],
@@ -717,4 +717,4 @@ def test_an_adapter_that_asks_nobody_has_no_planner(command: Command) -> None:
     code, _, err = command(
         "adapt", "--scenario", "windy_pointmass", "--adapter", "qwale", "--set", "planner.url=http://a/v1"
     )
-    assert (code, err) == (2, "slrl: adapter 'qwale' asks no planner; leave out [planner] of 'qwale'.\n")
+    assert (code, err) == (2, "slrl: adapter 'qwale': it asks no planner; leave out [planner].\n")

@@ -1,6 +1,7 @@
 """Soft actor-critic: numbers worked out by hand, every parameter moves, exact round trip, and it learns."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slrl.learning.agents.sac import Sac
+from slrl.learning.agents.sac import Sac, Settings
 from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
 from slrl.priors import Prior
 from slrl.types import Batch
@@ -19,12 +20,8 @@ CPU = torch.device("cpu")
 
 
 def make_sac(prior: Prior, *, seed: int = 0, **settings: Any) -> Sac:
-    return Sac(
-        prior=prior,
-        generator=torch.Generator().manual_seed(seed),
-        device=CPU,
-        **{"hidden": (16, 16), **settings},
-    )
+    made = Settings(**{"hidden": (16, 16), **settings})
+    return Sac(made, prior, torch.Generator().manual_seed(seed), CPU)
 
 
 def batch_of(prior: Prior, **replace: Tensor) -> Batch:
@@ -61,10 +58,10 @@ def test_target_by_hand(small_prior: Prior) -> None:
     assert loss.item() == pytest.approx(expected, abs=1e-4)
     assert q.item() == 4.0
 
-    agent.backup_entropy = False  # y = 1 + 0.9 · 2 = 2.8
+    agent.settings = replace(agent.settings, backup_entropy=False)  # y = 1 + 0.9 · 2 = 2.8
     loss, _ = agent.critic_loss(obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, None)
     assert loss.item() == pytest.approx((0.2**2 + 4) / 2 + (2.2**2 + 16) / 2, abs=1e-5)
-    agent.backup_entropy = True
+    agent.settings = replace(agent.settings, backup_entropy=True)
     loss, _ = agent.critic_loss(
         obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, torch.tensor([1])
     )  # only the second head: 4

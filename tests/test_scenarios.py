@@ -267,10 +267,9 @@ def test_settings_that_a_scenario_suggests_come_before_the_users(command: Comman
     assert (
         adapters.load("frozen", suggested=tabletop.overrides()).planner is None
     )  # it asks nobody, and is not told
-    assert adapters.load("frozen", suggested=tabletop.overrides()).agent["hidden"] == (128, 128)
-    assert adapters.load("frozen", [("agent.hidden", [8])], suggested=tabletop.overrides()).agent[
-        "hidden"
-    ] == (8,)
+    assert adapters.load("frozen", suggested=tabletop.overrides()).agent.settings.hidden == (128, 128)
+    own = adapters.load("frozen", [("agent.hidden", [8])], suggested=tabletop.overrides())
+    assert own.agent.settings.hidden == (8,)
     assert (
         adapters.load("rlpd", suggested=[("pretrain.steps", 7)]).pretrain is None
     )  # it does not pretrain, and still does not

@@ -10,8 +10,11 @@ import torch
 
 import slrl
 from slrl import priors
-from slrl.adapters.select import Behaviours, Repertoire, Select, behaviours
-from slrl.learning.agents.sac import Sac
+from slrl.adapters.select import Behaviours, Select
+from slrl.learning import joint_critics
+from slrl.learning.agents.sac import Sac, Settings
+from slrl.learning.joint_critics import JointCritics, behaviours
+from slrl.plugins import AdapterPlugin
 from slrl.priors import Prior, join
 
 from .conftest import prior_of, rows_of, write_d4rl, write_minari
@@ -32,16 +35,14 @@ def at(x: float, seed: int, episodes: int = 20) -> Prior:
 
 
 def agent(prior: Prior, seed: int) -> Sac:
-    return Sac(
-        prior=prior, generator=torch.Generator().manual_seed(seed), device=CPU, hidden=(16,), critic_lr=3e-3
-    )
+    settings = Settings(hidden=(16,), critic_lr=3e-3)
+    return Sac(settings, prior, torch.Generator().manual_seed(seed), CPU)
 
 
 def test_the_classification_loss_raises_the_value_of_the_behaviour_whose_state_it_is() -> None:
     parts = [at(-3.0, 1), at(3.0, 2, episodes=5)]
-    found = Repertoire(
-        parts, [agent(prior, i) for i, prior in enumerate(parts)], weight=0.5, steps=400, batch_size=64
-    )
+    settings = joint_critics.Settings(classification_weight=0.5, regularisation_steps=400, batch_size=64)
+    found = JointCritics(settings, 0, parts, [agent(prior, i) for i, prior in enumerate(parts)])
     own = [torch.tensor(prior.obs) for prior in parts]
 
     def leads() -> list[float]:
@@ -79,16 +80,11 @@ class Still:
 
 
 def choosing(**settings: float) -> tuple[Any, Fixed]:
-    select: Any = object.__new__(Select)
     who: Any = object.__new__(Behaviours)
-    select.behaviours = who
-    who.repertoire, who.inner, who._device = Fixed(), [Still(), Still()], CPU
+    who.critics, who.inner, who._device = Fixed(), [Still(), Still()], CPU
     who.middle, who.spread, who.lowest = torch.zeros(2), torch.ones(2), torch.full((2,), -5.0)
-    given = {"temperature": 1.0, "hold": 3, "margin": 0.1} | settings
-    select._temperature, select._hold, select._margin = given["temperature"], given["hold"], given["margin"]
-    select.present, select.held, select.changes, select.abstains = -1, 0, 0, False
-    select.waited = np.zeros(2, np.int64)
-    return select, who.repertoire
+    table = {"name": "select", "inner": {"name": "frozen"}, "hold_steps": 3, **settings}
+    return Select(AdapterPlugin.parse(table, "[adapter]").settings, who), who.critics
 
 
 def live(select: Any, steps: int) -> list[int]:

@@ -10,9 +10,10 @@ import torch
 import slrl
 from slrl import adapters
 from slrl.adapters.skills import Skills
+from slrl.learning.agents import anchored
 from slrl.learning.agents.anchored import Anchored, divergence
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
-from slrl.learning.skills import SkillModel
+from slrl.learning.skills import Settings, SkillModel
 from slrl.priors import Prior
 from slrl.types import Metrics, Transition
 
@@ -22,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def test_a_course_is_what_follows_a_row_and_ends_with_its_episode(small_prior: Prior) -> None:
-    model = SkillModel(small_prior, CPU, horizon=4)
+    model = SkillModel(Settings(horizon=4), small_prior, CPU)
     assert model.length[:5].tolist() == [4, 4, 3, 2, 1]  # the first episode has five rows
     obs, action, there = model.courses(np.array([3, 5]))
     assert there.tolist() == [[True, True, False, False], [True] * 4]
@@ -31,7 +32,7 @@ def test_a_course_is_what_follows_a_row_and_ends_with_its_episode(small_prior: P
 
 
 def test_what_lies_behind_the_end_of_a_course_does_not_change_its_skill(small_prior: Prior) -> None:
-    model = SkillModel(small_prior, CPU, horizon=4)
+    model = SkillModel(Settings(horizon=4), small_prior, CPU)
     obs, action, there = model.courses(np.array([3]))
     before = model.encode(obs, action, there)
     action[0, 2:] = 9.0
@@ -43,7 +44,7 @@ def test_the_prior_in_skills_by_hand() -> None:
     """Seven steps in skills of three: chains 0-3-6, 1-4 and 2-5, of 3, 3, 1 and 3, 3 and 3, 2 steps."""
     rows = rows_of([7, 4])
     prior = prior_of(rows._replace(reward=np.arange(11, dtype=np.float32)))
-    model = SkillModel(prior, CPU, horizon=3, size=2)
+    model = SkillModel(Settings(horizon=3, size=2), prior, CPU)
     skills = model.as_prior(model.encoded())
     starts = [0, 3, 6, 1, 4, 2, 5, 7, 10, 8, 9]
     np.testing.assert_array_equal(skills.obs, prior.obs[starts])
@@ -82,10 +83,10 @@ def wanderers(episodes: int, seed: int) -> Prior:
 
 def test_a_decoder_rebuilds_held_out_actions_better_than_a_clone_without_skills() -> None:
     prior, other = wanderers(40, 1), wanderers(10, 2)
-    model = SkillModel(prior, CPU, size=4, steps=600, hidden=32)
+    model = SkillModel(Settings(size=4, steps=600, hidden=32), prior, CPU)
     for _ in model.learn():
         pass
-    held_out = SkillModel(other, CPU, size=4, hidden=32)
+    held_out = SkillModel(Settings(size=4, hidden=32), other, CPU)
     obs, action, _ = held_out.courses(np.arange(0, len(other), 10))
     with torch.no_grad():
         mean, _ = model.encode(obs, action, torch.ones(obs.shape[:2], dtype=torch.bool))
@@ -113,7 +114,7 @@ def test_divergence_of_gaussians_by_hand() -> None:
 
 
 def test_the_anchored_agent_pays_for_leaving_its_anchor(small_prior: Prior) -> None:
-    agent = Anchored(prior=small_prior, generator=torch.Generator().manual_seed(0), device=CPU, hidden=(8,))
+    agent = Anchored(anchored.Settings(hidden=(8,)), small_prior, torch.Generator().manual_seed(0), CPU)
     obs, noise = torch.tensor(small_prior.obs[:4]), torch.zeros(4, 2)
     assert agent.sample(obs, noise)[1].min().item() >= 0.0
     agent.anchor_here()
@@ -141,10 +142,8 @@ class Recorder:
 
 
 def held(prior: Prior, horizon: int) -> tuple[Skills, Recorder]:
-    adapter: Any = object.__new__(Skills)
-    adapter.model, adapter.inner = SkillModel(prior, CPU, horizon=horizon, size=3), Recorder()
-    adapter._device, adapter.held, adapter.earned = CPU, 0, 0.0
-    return adapter, adapter.inner
+    inner = Recorder()
+    return Skills(SkillModel(Settings(horizon=horizon, size=3), prior, CPU), prior.obs.shape[1], inner), inner  # type: ignore[arg-type]
 
 
 def test_boundary_states_are_where_skills_were_drawn(small_prior: Prior) -> None:
@@ -186,7 +185,9 @@ def test_what_skills_cannot_be_made_of_is_refused_in_one_sentence(small_prior: P
             small_prior,
             scenario,
         )
-    with pytest.raises(slrl.BadInput, match=r"skills.horizon must be 1 or more"):
+    with pytest.raises(
+        slrl.BadInput, match=r"\[adapter.skills\] of adapter 'skills': horizon must be 1 or more"
+    ):
         adapters.load("skills", [("adapter.skills.horizon", 0)])
 
 

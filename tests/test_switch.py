@@ -11,7 +11,7 @@ import torch
 
 import slrl
 from slrl import adapters, files
-from slrl.adapters.monitor import NEVER, SIGNALS, Monitor, threshold
+from slrl.adapters.monitor import NEVER, SIGNALS, Monitor, Settings, threshold
 from slrl.adapters.switch import LATENT, NOMINAL, SKILL, WEIGHTS, Switch
 from slrl.lives.trace import modes_of
 from slrl.priors import Prior
@@ -74,7 +74,8 @@ def walks(episodes: int, steps: int, seed: int, push: float = 0.0) -> Prior:
 
 
 def monitor(prior: Prior, **settings: float) -> Monitor:
-    found = Monitor(prior, Distance(), CPU, **{"steps": 300, "window": 40, "held_out": 0.5, **settings})  # type: ignore[arg-type]
+    usual = {"steps": 300, "window": 40, "held_out": 0.5, **settings}
+    found = Monitor(Settings(**usual), prior, Distance(), CPU)  # type: ignore[arg-type]
     for _ in found.learn():
         pass
     return found
@@ -127,7 +128,7 @@ def test_a_monitor_of_short_or_few_trajectories_says_what_it_cannot_do() -> None
 
 def test_distance_to_what_is_known_by_hand() -> None:
     prior = walks(4, 20, seed=1)
-    found = Monitor(prior, Distance(), CPU)
+    found = Monitor(Settings(), prior, Distance(), CPU)
     x = prior.obs[7] + np.array([5, 0.1, 0.3], np.float32)
     apart = np.sqrt((((found.known * found.scale + found.middle) - x) / found.scale) ** 2 @ np.ones(3))
     assert found.distance(x[None])[0] == pytest.approx(np.sort(apart)[:5].mean(), rel=1e-3)
@@ -143,12 +144,11 @@ def dictated(**settings: int) -> Any:
         "unmended_steps": 40,
         "stall_steps": 5,
         "settled_steps": 10,
-        "hold": 5,
-        "patience": 30,
+        "hold_steps": 5,
+        "patience_steps": 30,
         **settings,
     }
-    for key, value in given.items():
-        setattr(switch, f"_{key}", value)
+    switch._settings = SimpleNamespace(**given)
     switch.high, switch.latent = object(), SimpleNamespace(every=10, usual=10)
     switch.learner = SimpleNamespace(learning=False)
     switch.mode, switch.since, switch.relapses, switch.since_best, switch.best = NOMINAL, 0, -1, 0, 0.0
@@ -212,7 +212,7 @@ def test_a_residual_that_no_latent_mends_is_for_the_skills_unless_values_rise() 
 
 
 def test_a_relapse_through_the_latent_is_one_too_and_the_latent_is_given_half_as_long() -> None:
-    switch = dictated(patience=1000)
+    switch = dictated(patience_steps=1000)
     for waited, settled in ((40, 10), (20, 20), (10, 40)):
         switch.monitor.gaining = lambda: False
         live(switch, 3, "residual")
@@ -230,7 +230,7 @@ def test_a_stall_needs_no_change_of_dynamics() -> None:
 
 
 def test_skills_are_left_for_values_better_than_ever_and_later_after_each_relapse() -> None:
-    switch = dictated(patience=1000)
+    switch = dictated(patience_steps=1000)
     live(switch, 5, "stall")
     switch.since_best = 0
     assert live(switch, 20)[-1] == SKILL  # familiar, but no gain
@@ -289,18 +289,21 @@ def test_a_prior_too_short_for_skills_is_said_once(
 
 def test_any_two_adapters_can_be_its_levels_and_settings_keep_them_whole(tmp_path: Path) -> None:
     method = adapters.load("switch", [("adapter.low.agent.hidden", [8]), ("adapter.residual_steps", 7)])
-    assert method.adapter["low"]["name"] == "rma_qwale"
-    assert method.adapter["low"]["agent"]["hidden"] == (8,)
-    assert method.adapter["high"]["adapter"]["name"] == "skills"
+    assert method.adapter.settings.low.name == "rma_qwale"
+    assert method.adapter.settings.low.agent.settings.hidden == (8,)
+    assert method.adapter.settings.high.adapter.name == "skills"
     path = tmp_path / "mine.toml"
     text = (files.folder("adapters") / "switch.toml").read_text().replace('"skills"', '"qwale"')
     path.write_text(text)
-    assert adapters.load(str(path)).adapter["high"]["adapter"]["name"] == "replay"
+    assert adapters.load(str(path)).adapter.settings.high.adapter.name == "replay"
     path.write_text(text.replace('"qwale"', '"skilly"'))
     with pytest.raises(slrl.BadInput, match="did you mean 'skills'"):
         adapters.load(str(path))
     named = adapters.load("switch", [("adapter.low", "frozen"), ("adapter.low.agent.hidden", [4])])
-    assert (named.adapter["low"]["name"], named.adapter["low"]["agent"]["hidden"]) == ("frozen", (4,))
+    assert (named.adapter.settings.low.name, named.adapter.settings.low.agent.settings.hidden) == (
+        "frozen",
+        (4,),
+    )
     with pytest.raises(slrl.BadInput, match="did you mean 'frozen'"):
         adapters.load("switch", [("adapter.low", "frosen")])
     with pytest.raises(slrl.BadInput, match="stall_steps must be 1 or more"):
@@ -340,6 +343,9 @@ def test_a_change_of_mode_has_a_row_of_its_own() -> None:
             self.steps += 1
             told = {"adapter/mode": float(self.steps >= 7)}
             return {**told, "adapter/changed": 8.0} if self.steps == 7 else told
+
+        def learn(self) -> dict[str, float]:
+            return {}
 
     life = slrl.live(slrl.make(slrl.load_scenario("windy_pointmass"), life_steps=20), Changing(), seed=0)  # type: ignore[arg-type]
     assert [row["life/step"] for row in life.metrics] == [7.0, 20.0]
