@@ -130,7 +130,7 @@ def test_a_judged_world_keeps_its_info_and_lets_the_test_have_the_last_word() ->
     env = Judged(Counter(success_at=1), Success("far", below=8))
     env.reset(seed=0)
     told = [env.step(np.zeros(1))[4] for _ in range(3)]
-    assert told == [{"success": n == 2, "far": 9 - n} for n in range(3)]
+    assert told == [{"success": 9 - n <= 8, "far": 9 - n} for n in range(3)]
 
 
 # --- one life ----------------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_lifted_shifts_are_undone_and_the_world_stays_open() -> None:
 
 
 def test_after_some_are_lifted_the_outermost_that_is_left_sees_to_the_rest() -> None:
-    inner, diary, world = nested(0)
+    inner, diary, _ = nested(0)
     env = Told(inner, "z", 0, diary)
     env.reset(seed=0)
     envs.lift(env, inner)
