@@ -22,7 +22,9 @@ def lived(number: int) -> Transition:
     obs, action = np.arange(6) + 100.0 * number, np.arange(2) + 100.0 * number + 10
     next_obs = np.arange(6) + 100.0 * number + 20
     ended = number % 3 == 0
-    return Transition(*(x.astype(np.float32) for x in (obs, action)), float(number), next_obs, ended, False)  # type: ignore[arg-type]
+    return Transition(
+        obs.astype(np.float32), action.astype(np.float32), float(number), next_obs, ended, False
+    )
 
 
 def look_ahead(prior: Prior, row: int, steps: int, discount: float) -> tuple[float, int, float]:
@@ -108,8 +110,10 @@ def test_a_saved_life_is_taken_over_with_its_place_in_the_ring(small_prior: Prio
     for number in range(1, steps + 1):
         buffer.append(lived(number), bootstrap=True)
     saved = buffer.state_dict()
+    kept = saved["life"].clone()
     assert saved["life"].shape == (min(steps, 3), 6 + 2 + 1 + 6 + 1 + 1)
-    buffer.append(lived(50), bootstrap=True)  # what was saved does not change with it
+    buffer.append(lived(50), bootstrap=True)
+    assert torch.equal(saved["life"], kept)  # what was saved does not change with it
     other.load_state_dict(saved)
     assert other.newest().tolist() == (np.arange(6) + 100.0 * steps + 20).tolist()
     other.append(lived(50), bootstrap=True)

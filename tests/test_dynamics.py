@@ -55,7 +55,7 @@ def test_changes_and_rewards_are_told_in_their_own_deviations() -> None:
 
 
 def test_what_never_changes_is_told_to_the_thousandth_of_what_it_varies() -> None:
-    """Observations ±1 that stay as they are have deviation 1 (with n - 1: sqrt(4/3)); a reward that is always 0, 0.001."""
+    """Observations ±1 that stay as they are have deviation sqrt(4/3); a reward that is always 0 has 0.001."""
     rows = rows_of([4], obs_dim=1)
     obs = np.array([[1], [-1], [1], [-1]], np.float32)
     dynamics = dynamics_of(prior_of(rows._replace(obs=obs, next_obs=obs, reward=np.zeros(4, np.float32))))
@@ -77,7 +77,7 @@ def test_a_prediction_is_the_observation_and_the_change_in_units() -> None:
 
 
 def test_errors_and_loss_by_hand() -> None:
-    """In a world with mean 0 and scale (2, 1, 4), told (1, 1, 1), happened (4, -1, 8) = (2, -1, 2): errors (-1, 2, -1).
+    """Mean 0 and scale (2, 1, 4); told (1, 1, 1), happened (4, -1, 8) = (2, -1, 2): errors (-1, 2, -1).
 
     Their mean square is 2 for one row; with one that happened as told, 1; over three members, 3.
     """

@@ -32,7 +32,7 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
-# --- one adapter -------------------------------------------------------------------------------------------------------------
+# --- one adapter --------------------------------------------------------------------------------------------
 
 
 def test_known_lives_succeeded_or_used_up_their_budget() -> None:
@@ -82,7 +82,10 @@ def test_survival_and_its_area_are_those_of_a_brute_force(seed: int, cut: float)
 
 
 def test_the_band_of_survival_is_log_log_with_greenwoods_variance() -> None:
-    """Of four, one succeeds at 2: S = 3/4, variance of log(-log S) = 1/(4·3) / (log S)²; bounds S^exp(±1.96 · deviation)."""
+    """Of four, one succeeds at 2: S = 3/4; log(-log S) has variance 1/(4·3) / (log S)².
+
+    Bounds are S^exp(±1.96 · deviation).
+    """
     curve = stats.kaplan_meier(of([2, 10, 10, 10], [1, 0, 0, 0]))
     width = sp.norm.ppf(0.975) * math.sqrt(1 / 12) / abs(math.log(0.75))
     assert curve.low[0] == pytest.approx(0.75 ** math.exp(width))
@@ -106,7 +109,7 @@ def test_medians_by_hand(time: list[float], success: list[int], median: float | 
 
 
 def test_area_of_those_cut_short_at_the_same_time_as_one_came_home() -> None:
-    """At 4 one of three comes home before the one cut short leaves: S = 2/3 until 6, where the last comes home: 4 + 4/3."""
+    """At 4 one of three comes home before the one cut short leaves: S = 2/3 until 6: 4 + 4/3."""
     assert stats.restricted_mean(of([4, 4, 6], [0, 1, 1]), rng()).estimate == pytest.approx(4 + 2 * 2 / 3)
 
 
@@ -116,7 +119,7 @@ def test_who_comes_home_after_the_budget_counts_as_the_budget() -> None:
 
 
 def test_a_bootstrap_is_widened_as_students_t_is_and_that_of_one_not_at_all() -> None:
-    """n = 4: Φ(sqrt(4/3) · t(3)) of 2.5 % is Φ(-3.675) = 0.012 %; the middle 97.5 % of 0 … 1 are plain for one life."""
+    """n = 4: Φ(sqrt(4/3) · t(3)) of 2.5 % is Φ(-3.675) = 0.012 %; for one life plain."""
     even = np.linspace(0, 1, 100_001)
     tail = sp.norm.cdf(-math.sqrt(4 / 3) * sp.t.ppf(0.975, 3))
     assert tail == pytest.approx(1.19e-4, rel=0.01)
@@ -133,7 +136,7 @@ def test_an_interval_of_the_mean_is_a_bootstrap_over_lives() -> None:
     assert found.high == pytest.approx(time.mean() + half, abs=0.12 * half)
 
 
-# --- several scenarios -------------------------------------------------------------------------------------------------------
+# --- several scenarios --------------------------------------------------------------------------------------
 
 
 def test_the_interquartile_mean_drops_a_quarter_at_each_end() -> None:
@@ -152,7 +155,7 @@ def test_a_profile_counts_scores_of_at_least_so_much_and_scenarios_alike() -> No
     assert (profile.share <= profile.high + 1e-12).all()
 
 
-# --- two adapters ------------------------------------------------------------------------------------------------------------
+# --- two adapters -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -205,7 +208,7 @@ def test_a_difference_is_first_minus_second_and_over_scenarios_in_parts_of_the_w
 
 @pytest.mark.parametrize(("confidence", "power"), [(0.95, 0.8), (0.99, 0.9)])
 def test_seeds_needed_are_those_of_a_paired_test(confidence: float, power: float) -> None:
-    """Differences -1, -3 and 10 - 10, since beyond the budget is the budget; the pair that was cut short does not count."""
+    """Differences -1, -3, 10 - 10 (beyond the budget is the budget); a pair cut short does not count."""
     pair = (of([5, 4, 2, 12], [1, 1, 0, 1]), of([6, 7, 9, 10], [1, 1, 1, 0]))
     z = sp.norm.ppf((1 + confidence) / 2) + sp.norm.ppf(power)
     differences = np.array([-1.0, -3.0, 0.0])
@@ -237,7 +240,7 @@ def test_holms_adjustment_is_that_of_its_definition(seed: int) -> None:
     assert stats.holm([]) == []
 
 
-# --- verdicts ----------------------------------------------------------------------------------------------------------------
+# --- verdicts -----------------------------------------------------------------------------------------------
 
 
 def contest(low: float, high: float, adjusted: float, count: int = 5, **more: Any) -> Contest:

@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
         files.made_folder(tmp_path / "a" / "b")
 
 
-# --- whole or not at all -----------------------------------------------------------------------------------------------------
+# --- whole or not at all ------------------------------------------------------------------------------------
 
 
 def test_a_file_that_is_being_written_stands_beside_and_keeps_its_ending(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ with replacing(Path({str(path)!r})) as temporary:
     assert path.read_text() == "old"
 
 
-# --- one at a time -----------------------------------------------------------------------------------------------------------
+# --- one at a time ------------------------------------------------------------------------------------------
 
 
 def waiting(name: str) -> subprocess.Popen[str]:

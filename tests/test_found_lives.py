@@ -1,4 +1,4 @@
-"""Rows of the store by hand: what is taken for a life, what is damaged, how rows are grouped, sorted and printed."""
+"""Rows of the store by hand: what is taken for a life, what is damaged, how rows are grouped and printed."""
 
 import csv
 import io
@@ -43,7 +43,7 @@ def grouped(*rows: Row) -> tuple[dict[tuple[str, str], list[int]], list[str]]:
     return {key: [one.seed for one in kept] for key, kept in groups.items()}, left_out
 
 
-# --- what is there -----------------------------------------------------------------------------------------------------------
+# --- what is there ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_settings_are_alike_if_only_the_seed_at_their_top_differs() -> None:
     assert store._of_settings(text.replace(b"[adapter]", b"[agent]")) != alike
 
 
-# --- groups ------------------------------------------------------------------------------------------------------------------
+# --- groups -------------------------------------------------------------------------------------------------
 
 
 def test_rows_are_grouped_by_scenario_and_adapter_in_the_order_of_their_seeds() -> None:
@@ -186,7 +186,7 @@ def test_what_a_life_says_to_the_statistics(outcome: str, time: float, success: 
     assert store.lives_of([row()], 7.0).optimum == 7
 
 
-# --- tables ------------------------------------------------------------------------------------------------------------------
+# --- tables -------------------------------------------------------------------------------------------------
 
 
 def test_rows_are_selected_and_sorted_as_sql_has_it() -> None:
@@ -238,11 +238,11 @@ def test_an_index_is_written_where_it_can_be(tmp_path: Path, monkeypatch: pytest
     assert [path.name for path in tmp_path.iterdir()] == ["index.sqlite"]
 
 
-# --- standings ---------------------------------------------------------------------------------------------------------------
+# --- standings ----------------------------------------------------------------------------------------------
 
 
 def test_standings_by_hand(tmp_path: Path) -> None:
-    """Two of three known lives came home, after 200 and 400 steps; one was cut short and is only known not to have in 300.
+    """Two of three known lives came home, after 200 and 400 steps; one was cut short after 300.
 
     S = 3/4 from 200, 3/8 from 400 (of two at risk): 200 + 200 · 3/4 + 600 · 3/8 = 575.
     """

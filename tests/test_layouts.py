@@ -60,7 +60,7 @@ def told(rows: formats.Rows) -> dict[str, Any]:
     return {"next_obs": rows.next_obs[:, 0].tolist()} | {key: getattr(rows, key).tolist() for key in keys}
 
 
-# --- D4RL --------------------------------------------------------------------------------------------------------------------
+# --- D4RL ---------------------------------------------------------------------------------------------------
 
 
 def test_d4rl_a_timeout_on_a_terminal_row_is_a_termination(write: Write) -> None:
@@ -120,7 +120,7 @@ def test_observations_of_any_shape_and_kind_become_rows_of_numbers(write: Write)
     assert rows.obs.tolist() == [[0, 1, 2, 3, 1, 5], [4, 5, 6, 7, 2, 6], [8, 9, 10, 11, 3, 7]]
 
 
-# --- Minari ------------------------------------------------------------------------------------------------------------------
+# --- Minari -------------------------------------------------------------------------------------------------
 
 
 def test_minari_an_episode_that_just_stops_was_cut(write: Write) -> None:
@@ -143,7 +143,7 @@ def test_minari_infos_have_one_row_more_or_as_many_as_there_are_actions(write: W
     assert found.tolist() == [[1], [2], [4], [5]]
 
 
-# --- robomimic ---------------------------------------------------------------------------------------------------------------
+# --- robomimic ----------------------------------------------------------------------------------------------
 
 
 def test_robomimic_without_next_obs_loses_the_last_row_of_each_demo(write: Write) -> None:
@@ -187,7 +187,7 @@ def test_robomimic_names_of_demos_may_lack_the_underscore_and_are_sorted_as_numb
     assert rows.env_params is None
 
 
-# --- damages -----------------------------------------------------------------------------------------------------------------
+# --- damages ------------------------------------------------------------------------------------------------
 
 TWO_EPISODES = under("episode_0", EPISODE) | under("episode_1", EPISODE)
 TWO_DEMOS = under("data/demo_0", DEMO) | under("data/demo_1", DEMO)
@@ -209,7 +209,7 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "minari flags of another length": (
         {**TWO_EPISODES, "episode_1/truncations": [0]},
-        "the arrays of episode_1 have different lengths (actions 2, rewards 2, terminations 2, truncations 1)",
+        "of episode_1 have different lengths (actions 2, rewards 2, terminations 2, truncations 1)",
     ),
     "minari no steps": (
         under("episode_0", {key: np.zeros((0, 1)) for key in EPISODE}, observations=[[1.0]]),

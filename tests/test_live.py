@@ -1,4 +1,4 @@
-"""A life step by step in a world and with an adapter that are nothing but scripts; and what is drawn of it."""
+"""A life step by step, in a world and with an adapter that are scripts; and what is drawn of it."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,8 @@ class Script(gym.Env[Any, Any]):
     def __init__(self, end_at: int = 0, success_at: int = 0, render_mode: str | None = None) -> None:
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
         self.action_space = gym.spaces.Box(-1, 1, (1,), np.float32)
-        self.end_at, self.success_at, self.count, self.seeds = end_at, success_at, 0, []  # type: ignore[var-annotated]
+        self.end_at, self.success_at, self.count = end_at, success_at, 0
+        self.seeds: list[int | None] = []
         self.render_mode = render_mode
 
     def reset(
@@ -62,7 +63,7 @@ class Actor:
 
 
 def lived(budget: int, actor: Any = None, progress: str | None = None, **world: int) -> lives.Life:
-    return live(OneLife(Script(**world), budget, progress_info=progress), actor or Actor(), 0)  # type: ignore[arg-type]
+    return live(OneLife(Script(**world), budget, progress_info=progress), actor or Actor(), 0)
 
 
 @pytest.mark.parametrize(
@@ -170,12 +171,13 @@ def test_who_watches_is_given_a_view_where_there_is_one(mode: Any, given: bool, 
         return np.zeros((2, 2, 3), np.uint8)
 
     actor = Watching()
-    live(OneLife(Script(render_mode=mode), 1), actor, 0, view=picture if given else None)  # type: ignore[arg-type]
+    env: Any = OneLife(Script(render_mode=mode), 1)
+    live(env, actor, 0, view=picture if given else None)  # type: ignore[arg-type]
     assert (actor.view is picture) == given
     assert (actor.view is not None) == sees
 
 
-# --- the trace ---------------------------------------------------------------------------------------------------------------
+# --- the trace ----------------------------------------------------------------------------------------------
 
 LEAST = {
     "summary": "s",
@@ -269,7 +271,7 @@ def test_the_band_of_modes_is_drawn_from_step_to_step(monkeypatch: pytest.Monkey
     assert len(band.get_legend().get_texts()) == 2
 
 
-# --- pictures of both worlds -------------------------------------------------------------------------------------------------
+# --- pictures of both worlds --------------------------------------------------------------------------------
 
 
 def test_of_two_lives_the_shorter_one_stands_still_and_both_are_held_at_the_end() -> None:
@@ -312,7 +314,7 @@ def test_frames_of_a_life_are_taken_evenly_and_at_its_end(
 def test_a_page_has_both_pictures_at_the_same_height_beside_each_other(
     shape: tuple[int, int], width: int
 ) -> None:
-    """A picture twice as wide as high is 600 pixels wide at a height of 300; a narrow one stands in the middle of 260."""
+    """A picture twice as wide as high is 600 pixels wide at a height of 300; a narrow one has 260."""
     red, blue = (np.full((*shape, 3), colour, np.uint8) for colour in ((200, 0, 0), (0, 0, 200)))
     pair = ((red, "step 1"), (blue, "step 2"))
     page = render._page(SimpleNamespace(), "who", ("source", "target"), pair)  # type: ignore[arg-type]

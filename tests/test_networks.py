@@ -109,7 +109,7 @@ def test_weights_depend_on_the_seed_and_differ_between_heads() -> None:
     assert not torch.equal(same[0][0], same[0][1])
 
 
-# --- Adam --------------------------------------------------------------------------------------------------------------------
+# --- Adam ---------------------------------------------------------------------------------------------------
 
 
 def test_the_first_step_of_adam_is_the_learning_rate_against_the_sign_of_the_gradient() -> None:
@@ -162,11 +162,14 @@ def test_the_tensors_of_adam_are_all_that_it_needs_to_go_on() -> None:
     assert torch.equal(halfway[0], straight[0])
 
 
-# --- the scale of observations -----------------------------------------------------------------------------------------------
+# --- the scale of observations ------------------------------------------------------------------------------
 
 
 def test_the_normaliser_by_hand() -> None:
-    """Observations 0 and 8 have mean 4 and deviation 4: 4 -> 0, 8 -> asinh 1, -8 -> -asinh 3. A constant is divided by 0.1."""
+    """Observations 0 and 8 have mean 4 and deviation 4: 4 -> 0, 8 -> asinh 1, -8 -> -asinh 3.
+
+    A constant is divided by 0.1.
+    """
     rows = rows_of([2], obs_dim=2)
     rows.obs[:] = [[0, 7], [8, 7]]
     normaliser = Normaliser(prior_of(rows), CPU)

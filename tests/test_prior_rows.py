@@ -1,4 +1,4 @@
-"""What a prior tells of its rows: episodes, returns, ranges, the hash of its content, and whether it fits a scenario."""
+"""What a prior tells of its rows: episodes, returns, ranges, the hash of its content, its fit to a scenario."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_returns_to_go_are_sums_to_the_end_of_the_episode(discount: float) -> No
     np.testing.assert_allclose(prior.returns_to_go(discount), expected, rtol=1e-4, atol=1e-6)
 
 
-# --- joining -----------------------------------------------------------------------------------------------------------------
+# --- joining ------------------------------------------------------------------------------------------------
 
 
 def test_episodes_and_behaviours_of_joined_priors_go_on_counting() -> None:
@@ -90,7 +90,7 @@ def test_priors_with_actions_of_other_sizes_are_not_joined() -> None:
         join([one, two])
 
 
-# --- the hash ----------------------------------------------------------------------------------------------------------------
+# --- the hash -----------------------------------------------------------------------------------------------
 
 
 def test_the_hash_does_not_depend_on_how_arrays_lie_in_memory_or_on_names() -> None:
@@ -122,7 +122,7 @@ def test_a_hash_is_of_the_rows_and_not_of_the_file(tmp_path: Path) -> None:
     assert content_hash(rows_of([4, 3])) not in of_files
 
 
-# --- ranges and units of actions ---------------------------------------------------------------------------------------------
+# --- ranges and units of actions ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rows", [1, 2, 63, 64, 65, 128, 200])
@@ -156,8 +156,9 @@ def test_actions_a_hair_outside_their_bounds_become_unit_ones_and_unit_bounds_ch
     assert with_unit_actions(prior, np.full(2, -1.0), np.array([1.0, 3.0])) is not prior
 
 
-# --- fit ---------------------------------------------------------------------------------------------------------------------
+# --- fit ----------------------------------------------------------------------------------------------------
 
+OUTSIDE = "prior test has actions outside the bounds of s: "
 OBS, ACTION = Box(-np.inf, np.inf, (6,)), Box(-1, 1, (2,))
 
 
@@ -175,11 +176,11 @@ def test_a_prior_that_fits_is_let_through_and_so_are_actions_at_the_bounds() -> 
         ({"action": np.zeros((3, 1))}, "prior test has actions of size 1, but s has size 2."),
         (
             {"action": np.array([[0, -1], [0.5, 1.25], [0, 0.0]])},
-            "prior test has actions outside the bounds of s: dimension 1 goes from -1 to 1.25, allowed are -1 to 1.",
+            f"{OUTSIDE}dimension 1 goes from -1 to 1.25, allowed are -1 to 1.",
         ),
         (
             {"action": np.array([[-1.0001, 0], [1, 3], [0, 0]])},
-            "prior test has actions outside the bounds of s: dimension 0 goes from -1 to 1, allowed are -1 to 1.",
+            f"{OUTSIDE}dimension 0 goes from -1 to 1, allowed are -1 to 1.",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""Tables of scenarios: each thing that can be wrong with one in its own sentence, and what is read from them."""
+"""Tables of scenarios: each thing that can be wrong in its own sentence, and what is read."""
 
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,8 @@ def test_what_a_life_depends_on_is_part_of_it(key: str, value: object) -> None:
 def test_a_prior_beside_the_users_scenario_is_found_from_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = 'schema = 1\nsummary = "s"\nlife_steps = 1\nprior = "data.hdf5"\n[source]\nenv = "A"\n[target]\nenv = "B"\n'
+    text = 'schema = 1\nsummary = "s"\nlife_steps = 1\nprior = "data.hdf5"\n'
+    text += '[source]\nenv = "A"\n[target]\nenv = "B"\n'
     (tmp_path / "mine.toml").write_text(text)
     assert scenarios.load(str(tmp_path / "mine.toml")).prior == "data.hdf5"  # not there: a name
     (tmp_path / "data.hdf5").touch()

@@ -62,7 +62,7 @@ def test_a_fingerprint_is_of_values_and_their_order() -> None:
     assert state.fingerprint([a, torch.tensor([3.0001])]) != expected
 
 
-# --- seeds -------------------------------------------------------------------------------------------------------------------
+# --- seeds --------------------------------------------------------------------------------------------------
 
 
 def test_the_parts_of_a_life_have_independent_streams() -> None:

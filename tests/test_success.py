@@ -50,7 +50,7 @@ def ends(env: gym.Env[Any, Any], steps: int) -> list[tuple[bool, bool]]:
     return [env.step(np.zeros(1))[2:4] for _ in range(steps)]
 
 
-# --- success -----------------------------------------------------------------------------------------------------------------
+# --- success ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_judged_world_keeps_its_info_and_lets_the_test_have_the_last_word() ->
     assert told == [{"success": 9 - n <= 8, "far": 9 - n} for n in range(3)]
 
 
-# --- one life ----------------------------------------------------------------------------------------------------------------
+# --- one life -----------------------------------------------------------------------------------------------
 
 GOES_ON, ENDED, CUT = (False, False), (True, False), (False, True)
 
@@ -167,7 +167,7 @@ def test_the_info_of_a_life_has_success_and_progress_under_these_names() -> None
     assert np.isnan(info["progress"])
 
 
-# --- the order of shifts -----------------------------------------------------------------------------------------------------
+# --- the order of shifts ------------------------------------------------------------------------------------
 
 
 class Told(Timed):
@@ -260,7 +260,7 @@ def test_a_shift_cannot_begin_before_the_life() -> None:
         Timed(Counter(), -1)
 
 
-# --- sensors and commands ----------------------------------------------------------------------------------------------------
+# --- sensors and commands -----------------------------------------------------------------------------------
 
 
 class Hundred(Sensors):
@@ -277,7 +277,7 @@ def shown(env: gym.Env[Any, Any], actions: list[float]) -> list[list[float]]:
     ("start", "numbers"), [(0, [100, 101, 102, 103]), (2, [0, 1, 2, 103]), (1, [0, 1, 102, 103])]
 )
 def test_sensors_change_what_is_seen_from_their_step_on(start: int, numbers: list[float]) -> None:
-    """The shift begins before step number ``start``, counted from 0, and is seen in the observation after it."""
+    """The shift begins before step number ``start``, from 0, and is seen in the observation after it."""
     assert [obs[0] for obs in shown(Hundred(Counter(), start), [0, 0, 0])] == numbers
 
 

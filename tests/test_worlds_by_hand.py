@@ -26,7 +26,7 @@ def rows(width: int, *entries: dict[int, float]) -> np.ndarray:
     return found
 
 
-# --- rewards of recorded rows ------------------------------------------------------------------------------------------------
+# --- rewards of recorded rows -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_rewards_of_rows_are_for_where_they_arrive(
     assert paid.dtype == np.float32
 
 
-# --- the point mass ----------------------------------------------------------------------------------------------------------
+# --- the point mass -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_air_and_step_add_up_and_walls_stop_both() -> None:
     assert info["wind"].tolist() == [-0.25, -0.75]
 
 
-# --- the tabletop ------------------------------------------------------------------------------------------------------------
+# --- the tabletop -------------------------------------------------------------------------------------------
 
 
 def placed(mug: tuple[float, float], gripper: tuple[float, float] = (0, 0), **settings: Any) -> Tabletop:
@@ -149,7 +149,7 @@ def test_a_mug_once_held_is_held_at_any_distance_until_it_is_let_go() -> None:
     assert env.step(np.array([0, 0, 1.0]))[4]["holding"] is False
 
 
-# --- the worlds of others ----------------------------------------------------------------------------------------------------
+# --- the worlds of others -----------------------------------------------------------------------------------
 
 
 def open_world(env: str, *shifts: dict[str, Any], **settings: Any) -> gym.Env[Any, Any]:
@@ -243,7 +243,7 @@ def test_a_cheetah_pays_its_pitch_unwrapped_and_shows_all_but_its_place(pitch: f
     assert parts["reward_upright"] == -abs(pitch)
 
 
-# --- every shift is undone ---------------------------------------------------------------------------------------------------
+# --- every shift is undone ----------------------------------------------------------------------------------
 
 SHIFTS: dict[str, dict[str, Any]] = {
     "wind": {"env": "slrl/Pointmass-v0", "x_units_per_step": [0.1, 0.2], "turn_deg_per_step": 3.0},
