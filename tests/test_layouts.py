@@ -105,6 +105,16 @@ def test_d4rl_an_episode_of_one_cut_row_disappears_and_its_number_too(write: Wri
     assert (rows.env_params.tolist(), rows.behaviour.tolist()) == ([[1], [2]], [6, 6])
 
 
+def test_d4rl_a_terminal_row_before_a_dropped_one_is_not_cut(write: Write) -> None:
+    rows = formats.read(write({**FLAT, "timeouts": [0, 0, 1, 1]}))
+    assert told(rows) == {
+        "next_obs": [1, 1],
+        "terminated": [False, True],
+        "truncated": [False, False],
+        "episode": [0, 0],
+    }
+
+
 def test_d4rl_cuts_are_where_the_next_row_is_another_state(write: Write) -> None:
     rows = formats.read(write({**FLAT, "next_observations": [[1.0], [9.0], [8.0], [4.0]]}))
     assert rows.truncated.tolist() == [False, False, True, True]  # row 1 ends terminated

@@ -206,7 +206,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, found: lives.Life, **s
     kept: list[Any] = []
     monkeypatch.setattr(Figure, "savefig", lambda self, path, **_: kept.append(self))
     table = parse({**LEAST, **scenario}, name="mine")
-    trace.draw(tmp_path / "x.png", found, "someone", table, prior_of(rows_of([5], obs_dim=2)))
+    rows = rows_of([5], obs_dim=2)
+    rows.obs[:] = [30, -1]
+    trace.draw(tmp_path / "x.png", found, "someone", table, prior_of(rows))
     return kept[0]
 
 
@@ -242,7 +244,7 @@ def test_a_long_life_is_thinned_out_and_keeps_its_last_step(
 ) -> None:
     monkeypatch.setattr(trace, "MOST_POINTS", 4)
     left, _ = drawn(monkeypatch, tmp_path, lived(9)).axes
-    assert left.lines[0].get_xdata().tolist() == [3, 6, 9]
+    assert left.lines[0].get_xydata().tolist() == [[3, 3], [6, 10.5], [9, 22.5]]  # n (n + 1) / 4
 
 
 def test_the_plane_has_the_path_its_ends_the_goal_and_the_drift(
@@ -253,6 +255,9 @@ def test_the_plane_has_the_path_its_ends_the_goal_and_the_drift(
     axes = drawn(monkeypatch, tmp_path, lived(3), plane=PLANE, target=target).axes[0]
     start, end, goal = (line.get_xydata()[0].tolist() for line in axes.lines)
     assert (start, end, goal) == ([0, 0], [pytest.approx(0.2), 3], [3, 4])  # x is entry 1, y entry 0
+    known = axes.collections[0].get_array()  # five rows at x = -1, y = 30, in cells of 0.25 and 1.25
+    assert np.argwhere(known).tolist() == [[32, 4]]
+    assert known[32, 4] == pytest.approx(np.log(6))
     np.testing.assert_allclose(axes.get_xlim(), (-2.6, 8.6))
     np.testing.assert_allclose(axes.get_ylim(), (-12, 42))
     (circle,) = (patch for patch in axes.patches if hasattr(patch, "radius"))

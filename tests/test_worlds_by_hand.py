@@ -37,7 +37,7 @@ def rows(width: int, *entries: dict[int, float]) -> np.ndarray:
         (rewards.maze, 8, [({0: 5, 1: -7, 2: 5, 3: -7}, 1), ({4: 99, 5: 99}, 1)]),
         # 0.048, 0.064: 0.08 away; three axes count
         (rewards.door_close, 39, [({4: 0.047, 6: 0.064}, 1), ({4: 0.049, 6: 0.064}, 0), ({38: 0.07}, 1)]),
-        (rewards.door_close, 39, [({5: 0.09}, 0), ({37: 0.09}, 0), ({0: 1, 3: 1, 7: 1}, 1)]),
+        (rewards.door_close, 39, [({5: 0.09}, 0), ({38: 0.09}, 0), ({3: 1, 7: 1, 35: 1}, 1)]),
         # light switch: 7, 8 against 18, 19, less than 0.3; slide cabinet: 10 against 21, less than 0.3
         (
             rewards.kitchen_pair,
