@@ -138,6 +138,7 @@ def test_settings_are_alike_if_only_the_seed_at_their_top_differs() -> None:
 
 def test_rows_are_grouped_by_scenario_and_adapter_in_the_order_of_their_seeds() -> None:
     rows = [row(seed=3), row("b", 1), row(seed=1), row(seed=2, scenario="v"), row(seed=10)]
+    rows.append(row(seed=7, replaced=True))  # another life took its place
     groups, left_out = grouped(*rows)
     assert groups == {("w", "a"): [1, 3, 10], ("w", "b"): [1], ("v", "a"): [2]}
     assert left_out == []

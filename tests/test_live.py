@@ -48,6 +48,8 @@ class Script(gym.Env[Any, Any]):
 class Actor:
     """Acts as far as it was told, tells what it is told to tell, and remembers all it saw."""
 
+    modes = ("first", "second", "third")
+
     def __init__(self, told: dict[int, dict[str, float]] | None = None, stop_at: int = 0) -> None:
         self.told, self.stop_at = told or {}, stop_at
         self.seen: list[Transition] = []
@@ -60,6 +62,9 @@ class Actor:
         if len(self.seen) == self.stop_at:
             raise KeyboardInterrupt
         return self.told.get(len(self.seen), {})
+
+    def learn(self) -> dict[str, float]:
+        return {}
 
 
 def lived(budget: int, actor: Any = None, progress: str | None = None, **world: int) -> lives.Life:
