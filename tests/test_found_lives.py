@@ -130,6 +130,8 @@ def test_settings_are_alike_if_only_the_seed_at_their_top_differs() -> None:
     assert store._of_settings(text.replace(b"seed = 3", b"seed = 44")) == alike
     assert store._of_settings(text.replace(b"seed = 5", b"seed = 6")) != alike
     assert store._of_settings(text.replace(b"x = 1", b"x = 2")) != alike
+    one, two = (store._of_settings(text.replace(b"x = 1", b"seeds = %d" % n)) for n in (1, 2))
+    assert one != two
     assert store._of_settings(text.replace(b"[adapter]", b"[agent]")) != alike
 
 

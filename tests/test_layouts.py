@@ -165,6 +165,8 @@ def test_robomimic_without_next_obs_loses_the_last_row_of_each_demo(write: Write
         "truncated": [True, False, False],
         "episode": [0, 1, 1],
     }
+    np.testing.assert_allclose(rows.action[:, 0], [0.1, 0.1, 0.2])
+    assert (rows.obs[:, 0].tolist(), rows.reward.tolist()) == ([0, 0, 1], [0, 0, 5])
     assert rows.notes == ("no next_obs in 1 demos: their last row has no successor and was left out",)
 
 

@@ -1,4 +1,4 @@
-"""What a prior tells of its rows: episodes, returns, ranges, the hash of its content, its fit to a scenario."""
+"""What a prior tells of its rows: episodes, returns, ranges, the hash of its content, how it fits."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -192,11 +192,12 @@ def test_a_prior_that_does_not_fit_is_refused_in_a_sentence(change: dict[str, np
 
 @pytest.mark.parametrize("key", ["obs", "action", "reward", "next_obs", "env_params"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_number_that_is_none_is_found_in_its_row(key: str, value: float) -> None:
+@pytest.mark.parametrize("row", [0, 5])
+def test_a_number_that_is_none_is_found_in_its_row(key: str, value: float, row: int) -> None:
     rows = rows_of([6])._replace(env_params=np.zeros((6, 2), np.float32))
     array = getattr(rows, key).copy()
-    array.reshape(6, -1)[4, -1] = value
-    with pytest.raises(BadInput, match=f"w has a NaN or infinite {key} in row 4; remove or repair"):
+    array.reshape(6, -1)[row, -1] = value
+    with pytest.raises(BadInput, match=f"w has a NaN or infinite {key} in row {row}; remove or repair"):
         validate(rows._replace(**{key: array}), "w")
     validate(rows, "w")
 

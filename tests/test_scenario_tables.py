@@ -138,6 +138,9 @@ def test_a_prior_beside_the_users_scenario_is_found_from_anywhere(
     text += '[source]\nenv = "A"\n[target]\nenv = "B"\n'
     (tmp_path / "mine.toml").write_text(text)
     assert scenarios.load(str(tmp_path / "mine.toml")).prior == "data.hdf5"  # not there: a name
+    (tmp_path / "data.hdf5").mkdir()
+    assert scenarios.load(str(tmp_path / "mine.toml")).prior == "data.hdf5"  # no file: a name
+    (tmp_path / "data.hdf5").rmdir()
     (tmp_path / "data.hdf5").touch()
     monkeypatch.chdir(tmp_path)
     found = scenarios.load("mine.toml")

@@ -315,6 +315,12 @@ def test_dropout_that_is_certain_or_impossible(probability: float, numbers: list
     assert [obs[1] for obs in seen] == [0, 0.25, 0.5, 0.75]  # the other entry is never lost
 
 
+def test_dropout_from_a_later_step_keeps_the_first_reading_from_there() -> None:
+    env = ObsDropout(Counter(), 1.0, [0], 2)
+    for _ in range(2):  # anew in another life
+        assert [obs[0] for obs in shown(env, [0] * 5)] == [0, 1, 2, 3, 3, 3]
+
+
 def test_a_bias_is_added_to_its_entries_and_the_world_keeps_its_own_numbers() -> None:
     seen = shown(ObsNoise(Counter(), 0.0, -3.0, [0], 0), [0.5, 0.5])
     assert seen == [[-3, 0], [-2, 0.5], [-1, 0.5]]
