@@ -130,14 +130,14 @@ def test_closing_restores_the_model(family: str, start_step: int) -> None:
         {"name": "force", "body": body, "force_n": [1, 0, 0]},
     ]
     bare = envs.make_world(World(env=family, settings=settings))
-    from slrl.envs.timed import simulator as find
+    from slrl.envs.shift import simulator as find
 
     holder = find(bare, "test")
     model = holder.model
     before = {field: getattr(model, field).copy() for field in MODEL_FIELDS} | {
         "gravity": model.opt.gravity.copy()
     }
-    env = envs.under(bare, [{**shift, "start_step": start_step} for shift in shifts])
+    env = envs.with_shifts(bare, [{**shift, "start_step": start_step} for shift in shifts])
     env.reset(seed=0)
     for _ in range(5):
         env.step(np.zeros(env.action_space.shape, np.float32))
@@ -151,25 +151,25 @@ def test_closing_restores_the_model(family: str, start_step: int) -> None:
     assert not holder.data.xfrc_applied.any()
 
 
-def test_a_world_that_is_lifted_lives_on_as_if_nothing_had_been() -> None:
+def test_a_world_without_its_shifts_goes_on_as_if_there_had_been_none() -> None:
     """Recipes lay a new shift over the same open world in every episode."""
     bare = open_world()
     plain = rollout(bare)
-    env = envs.under(
+    env = envs.with_shifts(
         bare, [{"name": "mass", "body": "torso", "times": 2.0}, {"name": "friction", "times": 3.0}]
     )
     shifted = rollout(env)
-    envs.lift(env, bare)
+    envs.without_shifts(env, bare)
     np.testing.assert_array_equal(rollout(bare), plain)
     assert np.abs(shifted - plain).max() > 0.01
 
 
-def test_shifts_that_stay_begin_again_after_others_were_lifted() -> None:
+def test_shifts_that_stay_begin_again_after_others_were_removed() -> None:
     bare = open_world({"name": "gravity", "gravity_m_per_s2": [0, 0, -1.6]})
     plain = rollout(bare)
-    env = envs.under(bare, [{"name": "friction", "times": 3.0}])
+    env = envs.with_shifts(bare, [{"name": "friction", "times": 3.0}])
     rollout(env)
-    envs.lift(env, bare)
+    envs.without_shifts(env, bare)
     np.testing.assert_array_equal(rollout(bare), plain)
     assert simulator(bare).model.opt.gravity[2] == -1.6
 

@@ -9,9 +9,9 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
 from slrl import injection as plugins
+from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description
-from slrl.envs.success import Judged, Success, look_up
-from slrl.envs.timed import Timed
+from slrl.envs.success import Success, WithSuccess, look_up
 from slrl.errors import BadInput
 from slrl.scenarios import Scenario, World
 
@@ -111,11 +111,11 @@ def make_world(
     """
     env = _flat(_open(world, render_mode), world.env)
     if success is not None:
-        env = Judged(env, success)
-    return under(env, world.shifts)
+        env = WithSuccess(env, success)
+    return with_shifts(env, world.shifts)
 
 
-def under(env: gym.Env[Any, Any], shifts: Sequence[Mapping[str, Any]]) -> gym.Env[Any, Any]:
+def with_shifts(env: gym.Env[Any, Any], shifts: Sequence[Mapping[str, Any]]) -> gym.Env[Any, Any]:
     """The environment with shifts laid over it, in order."""
     for shift in shifts:
         name, settings = plugins.split(shift, "each shift")
@@ -123,14 +123,14 @@ def under(env: gym.Env[Any, Any], shifts: Sequence[Mapping[str, Any]]) -> gym.En
     return env
 
 
-def lift(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
+def without_shifts(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
     """Undo the shifts that lie over ``bare``, which stays open."""
     while env is not bare and isinstance(env, gym.Wrapper):
-        if isinstance(env, Timed):
+        if isinstance(env, Shift):
             env.stop()
         env = env.env
     while isinstance(env, gym.Wrapper):
-        if isinstance(env, Timed):
+        if isinstance(env, Shift):
             env.outermost = True  # of those that are left
             break
         env = env.env

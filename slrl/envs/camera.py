@@ -8,7 +8,7 @@ import numpy as np
 
 from slrl import envs
 from slrl.envs import OneLife
-from slrl.envs.timed import PLANE, index, simulator
+from slrl.envs.shift import PLANE, index, simulator
 from slrl.errors import BadInput, unknown
 from slrl.scenarios import Scenario
 from slrl.types import Image

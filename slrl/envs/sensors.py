@@ -6,11 +6,11 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from slrl.envs.timed import Timed
+from slrl.envs.shift import Shift
 from slrl.errors import BadInput
 
 
-class Sensors(Timed, ABC):
+class Sensors(Shift, ABC):
     """Passes every observation through :meth:`sense` from ``start_step`` on; the one of the reset is number 0."""
 
     @abstractmethod

@@ -53,7 +53,7 @@ class Success:
         )
 
 
-class Judged(gym.Wrapper[Any, Any, Any, Any]):
+class WithSuccess(gym.Wrapper[Any, Any, Any, Any]):
     """Writes ``success`` into the info of every step."""
 
     def __init__(self, env: gym.Env[Any, Any], success: Success) -> None:

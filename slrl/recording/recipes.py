@@ -182,10 +182,10 @@ class DrawnWorld:
 
     def reset(self) -> tuple[F32, F32]:
         """Draw the parameters, and begin an episode under them."""
-        envs.lift(self._env, self._bare)
+        envs.without_shifts(self._env, self._bare)
         shifts, params = _draw(self._randomise, self._rng)
         assert params is not None
-        self._env = envs.under(self._bare, shifts)
+        self._env = envs.with_shifts(self._bare, shifts)
         return self._env.reset(seed=int(self._seeds.integers(2**31)))[0], params
 
     def step(self, action: F32) -> tuple[F32, bool]:
@@ -195,7 +195,7 @@ class DrawnWorld:
 
     def close(self) -> None:
         """Undo the changes and close."""
-        envs.lift(self._env, self._bare)
+        envs.without_shifts(self._env, self._bare)
         self._bare.close()
 
 
@@ -264,11 +264,11 @@ def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
     while kept < recipe.rows:
         learner = behaviour if lived < recipe.training_steps and isinstance(behaviour, Learner) else None
         shifts, params = _draw(recipe.randomise, randomiser)
-        env = envs.under(world, shifts)
+        env = envs.with_shifts(world, shifts)
         most = recipe.training_steps - lived if learner else recipe.rows - kept
         seed = int(seeds.integers(2**31))
         episode = _episode(env, behaviour, learner, seed, min(recipe.episode_steps, most), bar)
-        envs.lift(env, world)
+        envs.without_shifts(env, world)
         steps = len(episode["actions"])
         if learner:
             lived += steps

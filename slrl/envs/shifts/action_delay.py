@@ -6,12 +6,12 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
+from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 
-class ActionDelay(Timed):
+class ActionDelay(Shift):
     """A queue of commands; while it fills, the last command of before goes on being carried out."""
 
     def __init__(self, env: gym.Env[Any, Any], delay_steps: int, start_step: int) -> None:

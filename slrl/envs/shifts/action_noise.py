@@ -5,12 +5,12 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
+from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 
-class ActionNoise(Timed):
+class ActionNoise(Shift):
     """Independent Gaussian noise on every entry, clipped to [-1, 1] with the action."""
 
     def __init__(self, env: gym.Env[Any, Any], std: float, start_step: int) -> None:

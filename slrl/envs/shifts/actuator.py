@@ -4,8 +4,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from slrl.envs.shift import ModelChange, element_names, geoms_of, simulator
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import ModelChange, element_names, geoms_of, simulator
 from slrl.errors import BadInput, unknown
 
 

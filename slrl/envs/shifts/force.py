@@ -5,11 +5,11 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
+from slrl.envs.shift import Shift, index, simulator
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed, index, simulator
 
 
-class Force(Timed):
+class Force(Shift):
     """Writes ``xfrc_applied`` before every step: a reset of the simulation clears it."""
 
     def __init__(

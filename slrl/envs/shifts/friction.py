@@ -4,8 +4,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from slrl.envs.shift import PLANE, ModelChange, index, simulator
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import PLANE, ModelChange, index, simulator
 from slrl.errors import BadInput
 
 ICE, RUBBER = (0.45, 0.75, 1.0, 1.0), (0.25, 0.25, 0.27, 1.0)  # in pictures

@@ -5,12 +5,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 
-class Goal(Timed):
+class Goal(Shift):
     """Writes the world's ``goal``; what the world shows and rewards follows from it."""
 
     def __init__(self, env: gym.Env[Any, Any], position: np.ndarray, start_step: int) -> None:

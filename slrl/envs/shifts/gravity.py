@@ -4,8 +4,8 @@ from typing import Any
 
 import gymnasium as gym
 
+from slrl.envs.shift import ModelChange
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import ModelChange
 
 Vector = tuple[float, float, float]
 

@@ -5,8 +5,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from slrl.envs.shift import Shift, simulator
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed, simulator
 from slrl.errors import BadInput
 
 Box = tuple[float, float, float, float, float, float]  # centre x, y, z and half-size x, y, z in m
@@ -14,7 +14,7 @@ COLOUR = (0.80, 0.28, 0.20, 1.0)
 TOUCH_M = 1e-3  # deeper than this is inside
 
 
-class Obstacles(Timed):
+class Obstacles(Shift):
     """The world's model compiled anew with static boxes in it; until ``start_step`` they are air.
 
     Static geoms add no degree of freedom: observations keep their size. The model of before comes back on close.

@@ -5,12 +5,12 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from slrl.envs.shift import Shift, index, simulator
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed, index, simulator
 from slrl.errors import BadInput
 
 
-class StartState(Timed):
+class StartState(Shift):
     """Other initial joint positions; the world's own reset noise is added to them. Later than step 0, a sudden displacement."""
 
     def __init__(self, env: gym.Env[Any, Any], joints: dict[str, float], start_step: int) -> None:

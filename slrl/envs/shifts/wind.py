@@ -5,15 +5,15 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
+from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 Range = tuple[float, float]
 CALM: Range = (0.0, 0.0)
 
 
-class Wind(Timed):
+class Wind(Shift):
     """Uniform drift per step, drawn from the environment's own generator, in units per step; its direction may turn."""
 
     def __init__(

@@ -12,7 +12,7 @@ PLANE = 0  # mjGEOM_PLANE
 CHANGED = (0.70, 0.16, 0.12, 1.0)  # the colour of what a shift has changed, in pictures
 
 
-class Timed(gym.Wrapper[Any, Any, Any, Any]):
+class Shift(gym.Wrapper[Any, Any, Any, Any]):
     """A change of the world that begins at step ``start_step`` of a life and is undone when the environment closes.
 
     Where several lie over each other, those that begin at the same step begin from the inside out, which is the order of the
@@ -67,18 +67,18 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
             self.active = False
             self.end()
 
-    def _below(self) -> list["Timed"]:
+    def _below(self) -> list["Shift"]:
         """The shifts that this one lies over, from the outside in."""
-        found: list[Timed] = []
+        found: list[Shift] = []
         env: gym.Env[Any, Any] = self.env
         while isinstance(env, gym.Wrapper):
-            if isinstance(env, Timed):
+            if isinstance(env, Shift):
                 found.append(env)
             env = env.env
         return found
 
 
-class ModelChange(Timed):
+class ModelChange(Shift):
     """Fields of the MuJoCo model that are different from ``start_step`` on, and put back at the end.
 
     ``change(model)`` writes into the named ``fields``; it may multiply, since every beginning finds the values of before.
