@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from slrl import files
-from slrl import injection as plugins
+from slrl import files, plugins
 from slrl.errors import BadInput
 
 
@@ -95,7 +94,7 @@ def parse(table: dict[str, Any], *, name: str) -> Scenario:
     where = f"scenario {name!r}"
     if "name" in table:
         raise BadInput(f"{where} must not set 'name': the file's name is the name.")
-    scenario = Scenario(**plugins.bind(Scenario, {"name": name, **table}, where=where))
+    scenario = plugins.bind(Scenario, {"name": name, **table}, where=where)
     if scenario.life_steps < 1:
         raise BadInput(f"'life_steps' in {where} must be 1 or more, not {scenario.life_steps}.")
     if scenario.reward not in ("sparse", "dense"):

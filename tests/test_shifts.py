@@ -6,8 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from slrl import envs, files, scenarios
-from slrl import injection as plugins
+from slrl import envs, files, plugins, scenarios
 from slrl.errors import BadInput
 from slrl.scenarios import World
 
@@ -62,7 +61,7 @@ def simulator(env: gym.Env[Any, Any]) -> Any:
 
 
 def test_every_shift_is_in_this_file() -> None:
-    assert sorted(SHIFTS) == plugins.names("slrl.envs.shifts")
+    assert sorted(SHIFTS) == plugins.names(plugins.SHIFTS)
 
 
 @pytest.mark.parametrize("name", sorted(SHIFTS))
@@ -454,14 +453,14 @@ def test_a_turning_wind_comes_from_all_sides() -> None:
         ({"name": "obstacles", "boxes_m": [[5, 0, 0.7, 0.2, 1]]}, "a list of 6"),
         ({"name": "obstacles", "boxes_m": [[5, 0, 0.7, 0.2, 1, 0]]}, "sizes more than 0"),
         ({"name": "obs_noise", "dims": [17]}, "0 to 16, not 17"),
-        ({"name": "obs_dropout", "probability_per_step": 2}, "must be 0 to 1"),
+        ({"name": "obs_dropout", "probability_per_step": 2}, "must be between 0 and 1"),
         ({"name": "action_delay", "delay_steps": 0}, "1 or more"),
         ({"name": "start_state", "joints_m_or_rad": {"rooti": 1.0}}, "did you mean 'root"),
         ({"name": "goal", "position_m": [1, 2]}, "it has no position as its goal"),
         ({"name": "blocked_cells", "cells": [[1, 1]]}, "needs a maze"),
         (
             {"name": "gravity", "gravity_m_per_s2": [0, 0, -1], "start_step": -5},
-            "'start_step' of a shift must be 0 or more",
+            "shift 'gravity': start_step must be 0 or more, not -5",
         ),
     ],
 )

@@ -8,11 +8,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from slrl import injection as plugins
+from slrl import plugins
 from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description
 from slrl.envs.success import Success, WithSuccess, look_up
 from slrl.errors import BadInput
+from slrl.plugins import ShiftPlugin
 from slrl.scenarios import Scenario, World
 
 # Packages that are not always there, and the extra of slrl that brings them.
@@ -116,22 +117,29 @@ def make_world(
 
 
 def with_shifts(env: gym.Env[Any, Any], shifts: Sequence[Mapping[str, Any]]) -> gym.Env[Any, Any]:
-    """The environment with shifts laid over it, in order."""
+    """The environment wrapped in shifts, in order; each is a table with a ``name`` and its settings.
+
+    Raises:
+        BadInput: for a name, a setting or a value that does not work, or does not in this environment.
+    """
     for shift in shifts:
-        name, settings = plugins.split(shift, "each shift")
-        env = plugins.make("slrl.envs.shifts", name, settings, where=f"shift {name!r}", env=env)
+        env = _parsed(shift).make(env)
     return env
 
 
+def _parsed(shift: Mapping[str, Any]) -> ShiftPlugin:
+    return ShiftPlugin.parse(shift, f"shift {shift['name']!r}" if "name" in shift else "each shift")
+
+
 def without_shifts(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
-    """Undo the shifts that lie over ``bare``, which stays open."""
+    """Undo the shifts that ``env`` has and ``bare``, the environment inside it, has not; ``bare`` stays open."""
     while env is not bare and isinstance(env, gym.Wrapper):
         if isinstance(env, Shift):
             env.stop()
         env = env.env
     while isinstance(env, gym.Wrapper):
         if isinstance(env, Shift):
-            env.outermost = True  # of those that are left
+            env.outermost = True  # of those that ``bare`` has
             break
         env = env.env
 
@@ -209,10 +217,14 @@ def _float32(obs: np.ndarray) -> np.ndarray:
 
 
 def describe(world: World) -> list[Description]:
-    """Every shift of a world in words."""
-    described = []
-    for shift in world.shifts:
-        name, settings = plugins.split(shift, "each shift")
-        function = plugins.find("slrl.envs.shifts", name).describe
-        described.append(function(**plugins.bind(function, settings, where=f"shift {name!r}")))
-    return described
+    """Every shift of a world in words; one that brings no ``describe`` is told by its name and settings."""
+    return [_described(_parsed(shift)) for shift in world.shifts]
+
+
+def _described(shift: ShiftPlugin) -> Description:
+    function = getattr(plugins.find(plugins.SHIFTS, shift.name), "describe", None)
+    if function is not None:
+        described: Description = function(shift.settings)
+        return described
+    settings = ", ".join(f"{key} = {value}" for key, value in plugins.table(shift.settings).items())
+    return Description(f"{shift.name} ({settings})" if settings else shift.name)
