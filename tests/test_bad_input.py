@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from slrl import files
-from slrl import injection as plugins
 from slrl.errors import BadInput
+from slrl.plugins import BehaviourPlugin, ShiftPlugin
 
 from .conftest import TINY_ADAPTER, rows_of, write_d4rl, write_minari, write_robomimic
 
@@ -294,10 +294,10 @@ def test_an_interrupted_write_leaves_neither_half_a_file_nor_the_old_one_damaged
 
 def test_settings_reach_code_only_through_their_names() -> None:
     with pytest.raises(BadInput, match="unknown setting"):
-        plugins.make("slrl.learning.guidance", "none", {"mixup": True}, where="here")
-    with pytest.raises(BadInput, match="needs the setting 'guidance'"):
-        plugins.resolve("slrl.adapters", {"name": "replay"}, where="here")
+        ShiftPlugin.parse({"name": "gravity", "mixup": True}, "here")
+    with pytest.raises(BadInput, match="needs the setting 'force_n'"):
+        ShiftPlugin.parse({"name": "force", "body": "torso"}, "here")
     with pytest.raises(BadInput, match="unknown setting"):
-        plugins.resolve(
-            "slrl.learning.agents", {"name": "sac", "prior": 1}, where="here"
-        )  # a part is not a setting
+        BehaviourPlugin.parse(
+            {"name": "policy", "rng": 1}, "here"
+        )  # what the program brings is not a setting

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from slrl import envs, files, scenarios
-from slrl import injection as plugins
 from slrl.errors import BadInput
+from slrl.plugins import BehaviourPlugin
 from slrl.recording import contracts, recipes
 from slrl.scenarios import Scenario
 
@@ -344,12 +344,9 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
                 continue
         recipe, _ = recipes.read(scenario.prior)
         env = envs.make_source(scenario, life_steps=recipe.episode_steps)
-        kind, settings = plugins.split(recipe.behaviour, "")
         calm = {"noise": (0.0, 0.0), "random_actions": 0.0, "gives_up": 0.0, "detours": (1.0,)}
-        settings |= {key: value for key, value in calm.items() if key in settings}
-        behaviour = plugins.make(
-            "slrl.recording.behaviours", kind, settings, where="", rng=np.random.default_rng(0), env=env
-        )
+        table = recipe.behaviour | {key: value for key, value in calm.items() if key in recipe.behaviour}
+        behaviour = BehaviourPlugin.parse(table, "[behaviour]").make(env, np.random.default_rng(0))
         obs, _ = env.reset(seed=2)
         behaviour.reset(obs)
         over = False

@@ -12,9 +12,9 @@ import gymnasium as gym
 import numpy as np
 
 from slrl import envs, scenarios
-from slrl import injection as plugins
 from slrl.envs.success import imported
 from slrl.errors import BadInput
+from slrl.plugins import BehaviourPlugin
 from slrl.priors import Prior, check_fit
 from slrl.recording import recipes
 from slrl.recording.recipes import Behaviour
@@ -256,11 +256,7 @@ def _lived_by(subject: Subject, table: dict[str, Any], seed: int) -> int | None:
     """Steps until a behaviour succeeds in the target, or None."""
     assert subject.scenario.optimum_steps is not None
     env = subject.target(life_steps=4 * subject.scenario.optimum_steps)
-    name, settings = plugins.split(table, "[optimum]")
-    rng = np.random.default_rng(seed)
-    behaviour: Behaviour = plugins.make(
-        "slrl.recording.behaviours", name, settings, where="[optimum]", rng=rng, env=env
-    )
+    behaviour: Behaviour = BehaviourPlugin.parse(table, "[optimum]").make(env, np.random.default_rng(seed))
     try:
         obs, _ = env.reset(seed=seed)
         behaviour.reset(obs)

@@ -16,10 +16,10 @@ import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
-from slrl import envs, files, priors
-from slrl import injection as plugins
+from slrl import envs, files, plugins, priors
 from slrl.errors import BadInput
 from slrl.files import made_folder, replacing, write_text
+from slrl.plugins import BehaviourPlugin
 from slrl.priors import Prior, formats
 from slrl.scenarios import World
 from slrl.types import F32, Metrics, Transition
@@ -121,7 +121,7 @@ def read(name: str) -> tuple[Recipe, dict[str, Any]]:
     table = files.read("priors", name)
     short = Path(name).stem if name.endswith(".toml") else name
     where = f"prior {short!r}"
-    recipe = Recipe(**plugins.bind(Recipe, {"name": short, **table}, where=where))
+    recipe = plugins.bind(Recipe, {"name": short, **table}, where=where)
     if recipe.rows < 1 or recipe.episode_steps < 1:
         raise BadInput(f"'rows' and 'episode_steps' in {where} must be 1 or more.")
     if not 0 <= recipe.replay_rows <= min(recipe.rows, recipe.training_steps):
@@ -250,14 +250,12 @@ def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
     """Episodes until there are enough rows; the last one is cut to give exactly ``recipe.rows``."""
     world_seed, behaviour_seed, randomise_seed = np.random.SeedSequence(recipe.seed).spawn(3)
     rng, randomiser = np.random.default_rng(behaviour_seed), np.random.default_rng(randomise_seed)
-    name, settings = plugins.split(recipe.behaviour, f"[behaviour] of prior {recipe.name!r}")
+    plugin = BehaviourPlugin.parse(recipe.behaviour, f"[behaviour] of prior {recipe.name!r}")
     world = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
-    behaviour: Behaviour = plugins.make(
-        "slrl.recording.behaviours", name, settings, where="[behaviour]", rng=rng, env=world
-    )
+    behaviour: Behaviour = plugin.make(world, rng)
     if recipe.training_steps and not isinstance(behaviour, Learner):
         raise BadInput(
-            f"the behaviour {name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'."
+            f"the behaviour {plugin.name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'."
         )
     seeds = np.random.default_rng(world_seed)
     number = kept = lived = 0
@@ -370,7 +368,10 @@ def _draw(
         return (), None
     shifts, params = [], []
     for table in (randomise,) if isinstance(randomise, dict) else randomise:
-        hints = get_type_hints(plugins.find("slrl.envs.shifts", str(table.get("name"))).make)
+        name = str(table.get("name"))
+        types = get_type_hints(
+            plugins.settings_type(plugins.factory(plugins.SHIFTS, name), f"shift {name!r}")
+        )
         shift = {}
         for key, value in sorted(table.items()):
             if not (
@@ -381,7 +382,7 @@ def _draw(
                 shift[key] = value
                 continue
             params.append(float(rng.uniform(*value)))
-            shift[key] = params[-1] if hints.get(key) is float else [params[-1], params[-1]]
+            shift[key] = params[-1] if types.get(key) is float else [params[-1], params[-1]]
         shifts.append(shift)
     return tuple(shifts), np.array(params, np.float32)
 
