@@ -7,16 +7,18 @@ import secrets
 import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints, runtime_checkable
+from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
 from slrl import envs, files, plugins, priors
+from slrl.envs.rollout import rollout
 from slrl.errors import BadInput
 from slrl.files import made_folder, replacing, write_text
 from slrl.plugins import BehaviourPlugin
@@ -169,34 +171,49 @@ def _build(
     return replace(priors.load(final), name=recipe.name, recipe=name)
 
 
-class DrawnWorld:
-    """A recipe's world for those who act in it themselves (:class:`slrl.types.RandomisedWorld`)."""
+class DrawnEpisode(NamedTuple):
+    """What an episode of a recipe takes place in."""
 
-    def __init__(self, recipe: Recipe, seed: int = 0) -> None:
+    env: gym.Env[Any, Any]  # not reset yet; valid until the next draw
+    seed: int  # for its reset
+    params: F32 | None  # (E,) the numbers that were drawn, in the order of the tables and their sorted keys
+
+
+class DrawnWorld:
+    """A recipe's world, in which every episode draws its shifts (:class:`slrl.types.RandomisedWorld`).
+
+    ``seeds`` is for the episodes' seeds and ``params`` for what the shifts are drawn with.
+    """
+
+    def __init__(self, recipe: Recipe, seeds: np.random.SeedSequence, params: np.random.SeedSequence) -> None:
         self.episode_steps, self._randomise = recipe.episode_steps, recipe.randomise
-        self._bare = self._env = envs.make_world(
+        self.bare = self._env = envs.make_world(
             World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts)
         )
-        seeds, params = np.random.SeedSequence((recipe.seed, seed)).spawn(2)
-        self._seeds, self._rng = np.random.default_rng(seeds), np.random.default_rng(params)
+        self._seeds, self._params = np.random.default_rng(seeds), np.random.default_rng(params)
+
+    def draw(self) -> DrawnEpisode:
+        """Undo the shifts of the episode before and draw those of the next one."""
+        envs.without_shifts(self._env, self.bare)
+        shifts, params = _draw(self._randomise, self._params)
+        self._env = envs.with_shifts(self.bare, shifts)
+        return DrawnEpisode(self._env, int(self._seeds.integers(2**31)), params)
 
     def reset(self) -> tuple[F32, F32]:
-        """Draw the parameters, and begin an episode under them."""
-        envs.without_shifts(self._env, self._bare)
-        shifts, params = _draw(self._randomise, self._rng)
-        assert params is not None
-        self._env = envs.with_shifts(self._bare, shifts)
-        return self._env.reset(seed=int(self._seeds.integers(2**31)))[0], params
+        """Draw an episode and begin it: its first observation (O,) and its parameters (E,)."""
+        episode = self.draw()
+        assert episode.params is not None
+        return episode.env.reset(seed=episode.seed)[0], episode.params
 
     def step(self, action: F32) -> tuple[F32, bool]:
-        """One step; nothing happens by itself after the last one of an episode."""
+        """The next observation (O,) and whether it has no future; the caller ends an episode that gets too long."""
         obs, _, terminated, _, _ = self._env.step(action)
         return obs, terminated
 
     def close(self) -> None:
-        """Undo the changes and close."""
-        envs.without_shifts(self._env, self._bare)
-        self._bare.close()
+        """Undo the shifts and close the environment."""
+        envs.without_shifts(self._env, self.bare)
+        self.bare.close()
 
 
 def world_of(prior: Prior) -> DrawnWorld | None:
@@ -206,7 +223,7 @@ def world_of(prior: Prior) -> DrawnWorld | None:
     for name in (prior.recipe,) if prior.recipe is not None else files.names("priors"):
         recipe = read(name)[0]
         if recipe.randomise is not None and (prior.recipe is not None or recipe.sha256 == prior.sha256):
-            return DrawnWorld(recipe)
+            return DrawnWorld(recipe, *np.random.SeedSequence((recipe.seed, 0)).spawn(2))
     return None
 
 
@@ -249,66 +266,57 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, repl
 def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
     """Episodes until there are enough rows; the last one is cut to give exactly ``recipe.rows``."""
     world_seed, behaviour_seed, randomise_seed = np.random.SeedSequence(recipe.seed).spawn(3)
-    rng, randomiser = np.random.default_rng(behaviour_seed), np.random.default_rng(randomise_seed)
     plugin = BehaviourPlugin.parse(recipe.behaviour, f"[behaviour] of prior {recipe.name!r}")
-    world = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
-    behaviour: Behaviour = plugin.make(world, rng)
-    if recipe.training_steps and not isinstance(behaviour, Learner):
-        raise BadInput(
-            f"the behaviour {plugin.name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'."
-        )
-    seeds = np.random.default_rng(world_seed)
-    number = kept = lived = 0
-    while kept < recipe.rows:
-        learner = behaviour if lived < recipe.training_steps and isinstance(behaviour, Learner) else None
-        shifts, params = _draw(recipe.randomise, randomiser)
-        env = envs.with_shifts(world, shifts)
-        most = recipe.training_steps - lived if learner else recipe.rows - kept
-        seed = int(seeds.integers(2**31))
-        episode = _episode(env, behaviour, learner, seed, min(recipe.episode_steps, most), bar)
-        envs.without_shifts(env, world)
-        steps = len(episode["actions"])
-        if learner:
-            lived += steps
-            if lived >= recipe.training_steps:
-                learner.finish()
-            # Kept if the share of the replay rows that is kept has fallen behind the share of the training that is over.
-            room = recipe.replay_rows - kept
-            if not room or kept / recipe.replay_rows >= lived / recipe.training_steps:
-                continue
-            episode = _cut(episode, min(steps, room))
+    with closing(DrawnWorld(recipe, world_seed, randomise_seed)) as world:
+        behaviour: Behaviour = plugin.make(world.bare, np.random.default_rng(behaviour_seed))
+        if recipe.training_steps and not isinstance(behaviour, Learner):
+            raise BadInput(
+                f"the behaviour {plugin.name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'."
+            )
+        number = kept = lived = 0
+        while kept < recipe.rows:
+            learner = behaviour if lived < recipe.training_steps and isinstance(behaviour, Learner) else None
+            most = recipe.training_steps - lived if learner else recipe.rows - kept
+            drawn = world.draw()
+            episode = _episode(drawn, behaviour, learner, min(recipe.episode_steps, most), bar)
             steps = len(episode["actions"])
-        episode["actions"] = [_own_units(action, world) for action in episode["actions"]]
-        yield _buffer(number, seed, episode, params, recipe.significant_bits)
-        number, kept = number + 1, kept + steps
-    world.close()
+            if learner:
+                lived += steps
+                if lived >= recipe.training_steps:
+                    learner.finish()
+                # Kept if the share of the replay rows that is kept has fallen behind the share of the training that is over.
+                room = recipe.replay_rows - kept
+                if not room or kept / recipe.replay_rows >= lived / recipe.training_steps:
+                    continue
+                episode = _cut(episode, min(steps, room))
+                steps = len(episode["actions"])
+            episode["actions"] = [_own_units(action, world.bare) for action in episode["actions"]]
+            yield _buffer(number, drawn.seed, episode, drawn.params, recipe.significant_bits)
+            number, kept = number + 1, kept + steps
 
 
 def _episode(
-    env: gym.Env[Any, Any],
-    behaviour: Behaviour,
-    learner: Learner | None,
-    seed: int,
-    most: int,
-    bar: "tqdm[Any]",
+    drawn: DrawnEpisode, behaviour: Behaviour, learner: Learner | None, most: int, bar: "tqdm[Any]"
 ) -> dict[str, list[Any]]:
-    obs, _ = env.reset(seed=seed)
-    behaviour.reset(obs)
-    episode: dict[str, list[Any]] = {"observations": [obs], "actions": [], "rewards": [], "terminations": []}
-    for step in range(1, most + 1):
-        action = behaviour.act(obs)
-        next_obs, reward, terminated, _, _ = env.step(action)
+    """What Minari stores of an episode of at most ``most`` steps; the behaviour learns from it where it does."""
+    steps = rollout(drawn.env, behaviour.act, seed=drawn.seed, max_steps=most)
+    behaviour.reset(steps.first_obs)
+    episode: dict[str, list[Any]] = {
+        "observations": [steps.first_obs],
+        "actions": [],
+        "rewards": [],
+        "terminations": [],
+    }
+    for step in steps:
+        _, action, reward, next_obs, terminated, _ = step.transition
         if learner:
-            metrics = learner.learn(Transition(obs, action, float(reward), next_obs, terminated, False))
-            if step == most or terminated:
+            metrics = learner.learn(step.transition)
+            if step.number == most or step.over:
                 shown = {"return": sum(episode["rewards"]), **metrics}
                 bar.set_postfix({key: f"{float(value):.4g}" for key, value in shown.items()}, refresh=False)
-        obs = next_obs
-        for key, value in zip(episode, (obs, action, float(reward), terminated), strict=True):
+        for key, value in zip(episode, (next_obs, action, reward, terminated), strict=True):
             episode[key].append(value)
         bar.update(1)
-        if terminated:
-            break
     return episode
 
 
