@@ -235,6 +235,29 @@ def test_real_demonstrations_that_nobody_here_made(name: str) -> None:
     assert prior.episodes == prior.successes() == 12
 
 
+def test_several_priors_become_one_that_knows_its_parts(tmp_path: Path) -> None:
+    paths = [write_d4rl(tmp_path / name, rows_of([4, 3], seed=seed)) for seed, name in enumerate("abc")]
+    single = recipes.load_prior(paths[0])
+    assert (single.parts, recipes.load_prior([paths[0]]).sha256) == ((), single.sha256)
+    joined = recipes.load_prior(tuple(paths))
+    assert joined.parts == tuple(map(str, paths))
+    assert joined.name == " + ".join(joined.parts)
+    assert (joined.episodes, len(joined)) == (6, 21)
+    assert joined.behaviour is not None
+    assert joined.behaviour.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+    assert priors.join([priors.join([single, single]), joined]).parts == (2 * (single.name,) + joined.parts)
+    assert recipes.load_prior(joined.name).sha256 == joined.sha256  # as settings files of slrl 0.1 say it
+    with pytest.raises(BadInput, match="no prior is named"):
+        recipes.load_prior(())
+    with pytest.raises(BadInput, match="unknown prior 'pointmas'"):
+        recipes.load_prior(("pointmas", "pointmass"))
+
+
+def test_a_file_may_have_a_plus_in_its_name(tmp_path: Path) -> None:
+    path = write_d4rl(tmp_path / "forward + back.hdf5", rows_of([4]))
+    assert recipes.load_prior(path).parts == ()
+
+
 def test_minari_metadata_gives_the_spaces(tmp_path: Path) -> None:
     path = write_minari(tmp_path / "m", rows_of([5]))
     assert priors.load(path).observation_space.high[0] == 1000

@@ -62,6 +62,9 @@ class Prior:
     )
     notes: tuple[str, ...] = ()  # what the reader had to decide
     recipe: str | None = None  # name or path of the recipe that made it, where it is known
+    parts: tuple[
+        str, ...
+    ] = ()  # the names of the priors that were joined to this one; empty if it is a single one
     latent_size: int = (
         0  # how many of the last entries of an observation are an adapter's own, and not the world's
     )
@@ -139,6 +142,7 @@ def join(priors: Sequence[Prior]) -> Prior:
     return replace(
         first,
         name=" + ".join(prior.name for prior in priors),
+        parts=tuple(name for prior in priors for name in prior.parts or (prior.name,)),
         recipe=None,
         **joined,
         episode=np.concatenate(

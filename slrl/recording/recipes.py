@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -55,7 +55,7 @@ class Recipe:
         return f"slrl/{self.name}-v0"
 
 
-SEVERAL = " + "
+Spec = str | os.PathLike[str]  # of one prior
 
 
 class Behaviour(Protocol):
@@ -83,17 +83,31 @@ class Learner(Protocol):
         ...
 
 
-def load_prior(spec: str | os.PathLike[str], *, quiet: bool = False) -> Prior:
+def load_prior(spec: Spec | Sequence[Spec], *, quiet: bool = False) -> Prior:
     """A prior by recipe name or path (built if it is not there yet), Minari id, Minari directory or HDF5 file.
 
-    Several of them, with `` + `` in between, become one prior in which each is a behaviour.
+    Several of them, as ``("pointmass", "mine.hdf5")``, become one prior in which each is a behaviour.
 
     Raises:
-        BadInput: with one sentence on what is wrong with the file or the name.
+        BadInput: with one sentence on what is wrong with the file or the name, or if the sizes of several differ.
     """
+    specs = _specs(spec)
+    if not specs:
+        raise BadInput("no prior is named; name a recipe, a Minari id, a directory or an HDF5 file.")
+    loaded = [_load_one(one, quiet) for one in specs]
+    return loaded[0] if len(loaded) == 1 else priors.join(loaded)
+
+
+def _specs(spec: Spec | Sequence[Spec]) -> list[str]:
+    if not isinstance(spec, (str, os.PathLike)):
+        return [str(one) for one in spec]
     text = str(spec)
-    if SEVERAL in text:
-        return priors.join([load_prior(one, quiet=quiet) for one in text.split(SEVERAL)])
+    if " + " in text and not Path(text).expanduser().exists():
+        return text.split(" + ")  # how settings files of slrl 0.1 name several priors
+    return [text]
+
+
+def _load_one(text: str, quiet: bool) -> Prior:
     if not (text.endswith(".toml") or text in files.names("priors")):
         return priors.load(text)
     recipe, table = read(text)
