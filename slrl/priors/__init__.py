@@ -303,7 +303,8 @@ def _read_cached(file: Path) -> formats.Rows:
     if cached.is_file() and (found := _read_flat(cached)) is not None:
         return found
     rows = formats.read(file)
-    _write_flat(cached, rows)
+    if rows.format in formats.BUILT_IN:  # readers of other distributions change without our knowledge
+        _write_flat(cached, rows)
     return rows
 
 
