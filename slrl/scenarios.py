@@ -13,7 +13,8 @@ from slrl.errors import BadInput
 class World:
     """An environment with its settings and the shifts laid over it, in order."""
 
-    env: str  # a Gymnasium id (with the module that registers it, as gymnasium_robotics:PointMaze_UMaze-v3), or module:Class
+    # module:Class, or a Gymnasium id with its module, as gymnasium_robotics:PointMaze_UMaze-v3
+    env: str
     settings: dict[str, Any] = field(default_factory=dict)
     shifts: tuple[dict[str, Any], ...] = ()
 
@@ -55,15 +56,12 @@ class Scenario:
     why: str | None = None  # a paragraph: what is new, and why the prior's policy fails
     extra: str | None = None  # the extra of slrl that its world needs
     optimum: dict[str, Any] | None = None  # a behaviour that succeeds in the target in about optimum_steps
-    camera: dict[str, Any] | None = (
-        None  # for pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation
-    )
-    reward_function: str | None = (
-        None  # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,)
-    )
-    adapter_settings: dict[str, Any] | None = (
-        None  # tables of adapters/*.toml that every adapter takes over in this scenario
-    )
+    # For pictures of MuJoCo worlds: follow (a body) or lookat, distance, azimuth, elevation.
+    camera: dict[str, Any] | None = None
+    # module:function of (obs, action, next_obs), each (N, …), that gives the prior's rewards (N,).
+    reward_function: str | None = None
+    # Tables of adapters/*.toml that every adapter takes over in this scenario.
+    adapter_settings: dict[str, Any] | None = None
 
     def overrides(self) -> list[tuple[str, Any]]:
         """``adapter_settings`` as dotted keys and values, for :func:`slrl.adapters.load`."""
@@ -83,9 +81,8 @@ def load(name: str) -> Scenario:
     if not name.endswith(".toml"):
         return parse(table, name=name)
     scenario = parse(table, name=Path(name).stem)
-    beside = (
-        Path(name).expanduser().absolute().parent / scenario.prior
-    )  # a file of the user's, next to the scenario's
+    # A file of the user's, next to the scenario's.
+    beside = Path(name).expanduser().absolute().parent / scenario.prior
     return replace(scenario, prior=str(beside)) if beside.is_file() else scenario
 
 

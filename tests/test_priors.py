@@ -148,7 +148,7 @@ def test_a_million_rows_of_half_cheetah_size_load_fast_and_small(tmp_path: Path)
             return {key: file[key][()] for key in file}
 
     def seconds(function: Callable[[], object]) -> float:
-        """CPU time of all threads: at least the wall time of a quiet machine, and indifferent to a busy one."""
+        """CPU time of all threads, which other programs on the machine do not change."""
         began = time.process_time()
         function()
         return time.process_time() - began

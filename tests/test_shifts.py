@@ -1,4 +1,4 @@
-"""Each shift by its physical effect, what it is composed of, and that the model is as before when the environment closes."""
+"""Each shift by its physical effect, shifts together, and the model of before when the environment closes."""
 
 from typing import Any
 
@@ -81,12 +81,8 @@ def test_a_shift_begins_at_its_step_and_not_before(name: str, start_step: int) -
     apart = np.flatnonzero(np.abs(plain - shifted).max(1) > 1e-5)
     assert len(apart), "the shift changed nothing"
     assert apart[0] >= start_step
-    if name not in (
-        "obstacles",
-        "blocked_cells",
-        "damping",
-        "friction",
-    ):  # those wait for something to touch or to move
+    waits = ("obstacles", "blocked_cells", "damping", "friction")  # for something to touch or to move
+    if name not in waits:
         assert apart[0] <= start_step + 4
     with_shift.close()
 
@@ -235,9 +231,8 @@ def test_mass_a_heavier_torso_is_pushed_less_far() -> None:
         mujoco.mj_forward(simulator(env).model, data)
         return float(data.subtree_com[0][0]) * float(simulator(env).model.body_mass.sum())
 
-    assert pushed(10.0) == pytest.approx(
-        pushed(1.0), rel=0.02
-    )  # displacement times mass is F t² / 2 for both
+    # Displacement times mass is F t² / 2 for both.
+    assert pushed(10.0) == pytest.approx(pushed(1.0), rel=0.02)
 
 
 def test_friction_an_ant_slides_further_on_ice() -> None:
@@ -279,16 +274,8 @@ def test_actuators_weak_dead_and_reversed(strength: float, ratio: float) -> None
 
     plain = force()
     shifted = force({"name": "actuator", "strength": strength, "actuators": ["hip_1", "ankle_1"]})
-    names = [
-        "hip_4",
-        "ankle_4",
-        "hip_1",
-        "ankle_1",
-        "hip_2",
-        "ankle_2",
-        "hip_3",
-        "ankle_3",
-    ]  # in the order of Ant's actions
+    # In the order of Ant's actions.
+    names = [f"{joint}_{leg}" for leg in (4, 1, 2, 3) for joint in ("hip", "ankle")]
     for index, name in enumerate(names):
         assert shifted[index] == pytest.approx(
             plain[index] * (ratio if name in ("hip_1", "ankle_1") else 1.0)

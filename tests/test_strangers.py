@@ -1,6 +1,6 @@
-"""A package of somebody else brings plug-ins: by entry point, by ``module:Name``, and with a sentence where it is wrong.
+"""Plug-ins of somebody else's package: by entry point, by ``module:Name``, and a sentence where one is wrong.
 
-What it brings of each kind stands in ``MODULES`` and ``ENTRY_POINTS``; the tests of a kind stand together below.
+What it brings stands in ``MODULES`` and ``ENTRY_POINTS``; the tests of each kind of plug-in follow.
 """
 
 import sys
@@ -120,7 +120,8 @@ def read(file, path):
     n = len(table) - ("short" in file)
     last = np.arange(n) == n - 1
     obs, action, next_obs = table[:, :6], table[:, 6:8], table[:, 8:14]
-    return Rows("?", obs, action, np.zeros(n, np.float32), next_obs, last, np.zeros(n, bool), np.zeros(n, np.int32))
+    reward, cut, episode = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int32)
+    return Rows("?", obs, action, reward, next_obs, last, cut, episode)
 """,
 }
 ENTRY_POINTS = """
@@ -155,7 +156,7 @@ def _stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         del sys.modules[name]
 
 
-# --- shifts ---------------------------------------------------------------------------------------------------
+# --- shifts ---
 
 
 @pytest.mark.parametrize("name", ["tide", "stranger.tides:Tide"])
@@ -232,7 +233,7 @@ def scenario_with(folder: Path, shift: dict[str, Any]) -> str:
     return str(path)
 
 
-# --- behaviours -----------------------------------------------------------------------------------------------
+# --- behaviours ---
 
 RECIPE = """
 schema = 1
@@ -272,7 +273,7 @@ def test_wrong_behaviours_of_theirs_are_one_sentence(command: Command, tmp_path:
         BehaviourPlugin.parse({"name": "stranger.walkers:West"}, "[optimum]")
 
 
-# --- formats --------------------------------------------------------------------------------------------------
+# --- formats ---
 
 
 def their_file(path: Path, *marks: str) -> Path:

@@ -1,4 +1,4 @@
-"""Environments: the worlds written here, the making of a scenario's world, and the wrapper that makes a life single."""
+"""Environments: the worlds of slrl, the worlds of a scenario, and the wrapper that allows one life only."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,8 @@ from slrl.scenarios import Scenario, World
 # Packages that are not always there, and the extra of slrl that brings them.
 EXTRAS = {"mujoco": "mujoco", "gymnasium_robotics": "robotics", "metaworld": "metaworld"}
 
-# String entry points: Minari cannot store an environment made from a callable, and MuJoCo stays unimported until it is used.
+# String entry points: Minari cannot store an environment made from a callable, and MuJoCo stays unimported
+# until it is used.
 WORLDS = {
     "slrl/Pointmass-v0": "slrl.envs.pointmass:Pointmass",
     "slrl/Tabletop-v0": "slrl.envs.tabletop:Tabletop",
@@ -33,9 +34,10 @@ for _id, _entry_point in WORLDS.items():
 
 
 class OneLife(gym.Wrapper[Any, Any, Any, Any]):
-    """Lets the wrapped environment be reset once, ends it after ``life_steps``, and never lets it be stepped after its end.
+    """An environment that can be reset once, ends after ``life_steps``, and cannot be stepped after its end.
 
-    The info of every step has ``success`` and ``progress`` (NaN without ``progress_info``), whatever the world calls them.
+    The info of every step has ``success`` and ``progress`` (NaN without ``progress_info``), whatever the
+    world calls them.
 
     Raises:
         RuntimeError: at the second ``reset``, and at a ``step`` outside the life.
@@ -55,19 +57,23 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        """Begin the life."""
         if self._born:
             raise RuntimeError("a life cannot be restarted: build a new one with slrl.envs.make().")
         self._born = self._alive = True
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step of the life: terminated also by success, truncated by nothing but the budget of steps.
+
+        Raises:
+            BadInput: if the info has no ``success_info`` or ``progress_info``; the sentence says what it has.
+        """
         if not self._alive:
             raise RuntimeError(
                 "step() outside a life: call reset() first, once, and stop when the life has ended."
             )
-        obs, reward, terminated, _, info = self.env.step(
-            action
-        )  # a time limit of the source world does not end a life
+        obs, reward, terminated, _, info = self.env.step(action)  # a time limit of the world ends no life
         self._steps_left -= 1
         progress = float(look_up(info, self._progress_info)) if self._progress_info else np.nan
         success = bool(look_up(info, self._success_info))
@@ -85,7 +91,7 @@ def make(scenario: Scenario, *, life_steps: int | None = None, render_mode: str 
 def make_source(
     scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None
 ) -> OneLife:
-    """The source world of a scenario with the same success test: what the prior's policy can do where nothing is new."""
+    """The source world of a scenario for one life, with the success test of the target."""
     return _one_life(scenario, scenario.source, life_steps, render_mode)
 
 
@@ -106,9 +112,12 @@ def check(scenario: Scenario) -> None:
 def make_world(
     world: World, *, success: Success | None = None, render_mode: str | None = None
 ) -> gym.Env[Any, Any]:
-    """An environment without a time limit, under its shifts, with a flat float32 Box observation and actions in [-1, 1].
+    """A world with its shifts and no time limit: observations in a flat float32 Box, actions in [-1, 1].
 
-    A ``success`` test looks at the observation as it is, before the shifts blur it.
+    A ``success`` test sees the observation as the world gives it, before any shift changes it.
+
+    Raises:
+        BadInput: if the world, a setting of it or a shift does not work.
     """
     env = _flat(_open(world, render_mode), world.env)
     if success is not None:
@@ -132,7 +141,7 @@ def _parsed(shift: Mapping[str, Any]) -> ShiftPlugin:
 
 
 def without_shifts(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
-    """Undo the shifts that ``env`` has and ``bare``, the environment inside it, has not; ``bare`` stays open."""
+    """Undo the shifts that ``env`` has and ``bare``, which it wraps, has not; ``bare`` stays open."""
     while env is not bare and isinstance(env, gym.Wrapper):
         if isinstance(env, Shift):
             env.stop()
@@ -151,10 +160,9 @@ def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
     module, colon, name = world.env.partition(":")
     if colon and _is_class(module, name):
         spec = EnvSpec(id=f"{name}-v0", entry_point=world.env)
+    # A class of the user's need not know ``render_mode``.
+    drawn = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        drawn = (
-            {} if render_mode is None else {"render_mode": render_mode}
-        )  # a plain class need not know the word
         return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **drawn, **world.settings)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise _missing(world.env, error) from None
@@ -165,7 +173,7 @@ def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
 
 
 def _hush_notices() -> None:
-    """Gymnasium-Robotics prints a notice about three of its hands at every import, whatever is used of it."""
+    """Do not let Gymnasium-Robotics print a notice about three of its hands at every import."""
     try:
         from farama_notifications import notifications
     except ModuleNotFoundError:

@@ -1,4 +1,4 @@
-"""The one loop of acting in a world: lives, pictures, recordings and the contracts of scenarios all use it."""
+"""The loop of acting in a world, for lives, pictures, recordings and the contracts of scenarios."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,9 +43,9 @@ def rollout(
 ) -> Rollout:
     """Reset ``env`` at once, then act in it, step by step as the rollout is iterated over.
 
-    It ends with the step that the environment calls terminated or truncated, or after ``max_steps``; the last transition
-    is not marked as truncated by the latter. What the caller does with a step (observe, learn, draw) is done before
-    ``act`` is asked for the next action. ``env`` is left open.
+    It ends with the step that the environment calls terminated or truncated, or after ``max_steps``; the last
+    transition is not marked as truncated by the latter. What the caller does with a step (observe, learn,
+    draw) is done before ``act`` is asked for the next action. ``env`` is left open.
 
     Args:
         env: with observations (O,) and actions (A,).

@@ -23,7 +23,7 @@ class SensorSettings(ShiftSettings):
 
 
 class Sensors(Shift, ABC):
-    """Passes every observation through :meth:`sense` from ``start_step`` on; the one of the reset is number 0."""
+    """Passes observations through :meth:`sense` from ``start_step`` on; that of the reset is number 0."""
 
     @abstractmethod
     def sense(self, obs: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ class Sensors(Shift, ABC):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode; the first observation passes through :meth:`sense` if the shift begins at step 0."""
+        """Begin an episode; a shift from step 0 senses its first observation too."""
         obs, info = super().reset(seed=seed, options=options)
         return (self.sense(obs) if self.active else obs), info
 
@@ -53,6 +53,7 @@ def entries(env: gym.Env[Any, Any], dims: tuple[int, ...], shift: str) -> list[i
     for dim in dims:
         if not 0 <= dim < size:
             raise BadInput(
-                f"'dims' of the shift {shift!r} must be entries of the observation, 0 to {size - 1}, not {dim}."
+                f"'dims' of the shift {shift!r} must be entries of the observation, 0 to {size - 1}, "
+                f"not {dim}."
             )
     return list(dims) or list(range(size))

@@ -1,4 +1,4 @@
-"""What shifts have in common: they begin at a step and end with the environment; some change a MuJoCo model."""
+"""What shifts share: a step at which they begin, an end, and ways to change a MuJoCo model."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -18,22 +18,20 @@ CHANGED = (0.70, 0.16, 0.12, 1.0)  # the colour of what a shift has changed, in 
 class ShiftSettings:
     """What the settings of every shift begin with."""
 
-    start_step: int = (
-        0  # of the life (or of the episode, in a recipe), from which on the shift acts; 0 or more
-    )
+    start_step: int = 0  # of the life, or of an episode that is recorded, from which on the shift acts
 
     def __post_init__(self) -> None:
         plugins.at_least(self, 0, "start_step")
 
 
 class Shift(gym.Wrapper[Any, Any, Any, Any]):
-    """A change of the world that begins at step ``start_step`` of a life and is undone when the environment closes.
+    """A change of the world from step ``start_step`` of a life on, undone when the environment closes.
 
-    A shift overrides :meth:`begin` and :meth:`end`. One that acts in every step overrides :meth:`step`, where it calls
-    :meth:`begin_due` first and then looks at ``active``.
+    A shift overrides :meth:`begin` and :meth:`end`. One that acts in every step overrides :meth:`step`, where
+    it calls :meth:`begin_due` first and then looks at ``active``.
 
-    Of several shifts of one environment, those that begin at the same step begin from the inside out, which is the
-    order of the TOML file, and are undone from the outside in. The outermost one calls the others.
+    Of several shifts of one environment, those that begin at the same step begin from the inside out, which
+    is the order of the TOML file, and are undone from the outside in. The outermost one calls the others.
     """
 
     def __init__(self, env: gym.Env[Any, Any], start_step: int) -> None:
@@ -99,9 +97,9 @@ class Shift(gym.Wrapper[Any, Any, Any, Any]):
 class ModelChange(Shift):
     """Fields of the MuJoCo model that are different from ``start_step`` on, and put back at the end.
 
-    ``change(model)`` writes into ``fields`` (dotted names, as ``opt.gravity``); it may multiply, since it always finds
-    the values of before. Pictures show what has changed: the geoms ``painted`` get the ``colour`` (RGBA, 0 to 1).
-    ``shift`` is the name that messages have.
+    ``change(model)`` writes into ``fields`` (dotted names, as ``opt.gravity``); it may multiply, since it
+    always finds the values of before. Pictures show what has changed: the geoms ``painted`` get the
+    ``colour`` (RGBA, 0 to 1). ``shift`` is the name that messages have.
     """
 
     def __init__(

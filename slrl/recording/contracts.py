@@ -1,7 +1,7 @@
 """The contract of a scenario, tested before a long run and not during it: what `slrl check` prints.
 
-Each test is a function that returns a sentence on what holds, raises :class:`Broken` with a sentence on what does not, or returns
-None where it does not apply.
+Each test is a function that returns a sentence on what holds, raises :class:`Broken` with a sentence on what
+does not, or returns None where it does not apply.
 """
 
 from collections.abc import Callable, Iterator
@@ -90,8 +90,9 @@ def _spaces(subject: Subject) -> str:
             or source.action_space != target.action_space
         ):
             raise Broken(
-                f"Source and target differ: {source.observation_space.shape} and {target.observation_space.shape} "
-                f"observations, {source.action_space} and {target.action_space} actions; a life needs the same."
+                f"Source and target differ: {source.observation_space.shape} and "
+                f"{target.observation_space.shape} observations, {source.action_space} and "
+                f"{target.action_space} actions; a life needs the same."
             )
         check_fit(
             subject.prior,
@@ -129,7 +130,8 @@ def _same_seed(subject: Subject) -> str:
             len(second),
         )
         raise Broken(
-            f"The same seed and actions gave another observation at step {step}; the world draws from something unseeded."
+            f"The same seed and actions gave another observation at step {step}; the world draws from "
+            "something unseeded."
         )
     return f"The same seed gives the same {len(first) - 1} steps."
 
@@ -144,14 +146,16 @@ def _rewards(subject: Subject) -> str | None:
     )
     if expected.shape != prior.reward.shape:
         raise Broken(
-            f"{name} gives an array of shape {expected.shape} for {len(prior):,} rows; it must give one reward per row."
+            f"{name} gives an array of shape {expected.shape} for {len(prior):,} rows; it must give one "
+            "reward per row."
         )
     off = np.abs(expected - prior.reward) > 1e-3 * np.maximum(1.0, np.abs(prior.reward))
     if off.any():
         row = int(np.argmax(off))
         raise Broken(
-            f"{name} gives {expected[row]:.6g} for row {row} of the prior, which stores {prior.reward[row]:.6g}; "
-            f"{int(off.sum()):,} rows differ. The reward of a row must be for arriving in its next_obs."
+            f"{name} gives {expected[row]:.6g} for row {row} of the prior, which stores "
+            f"{prior.reward[row]:.6g}; {int(off.sum()):,} rows differ. "
+            "The reward of a row must be for arriving in its next_obs."
         )
     return f"{name} gives the stored reward of all {len(prior):,} rows."
 
@@ -170,7 +174,8 @@ def _optimum(subject: Subject) -> str | None:
     median = float(np.median(reached))
     if abs(median / scenario.optimum_steps - 1) > OPTIMUM_MARGIN:
         raise Broken(
-            f"The named optimum needs {median:,.0f} steps (median of {reached}); 'optimum_steps' says {scenario.optimum_steps:,}."
+            f"The named optimum needs {median:,.0f} steps (median of {reached}); 'optimum_steps' says "
+            f"{scenario.optimum_steps:,}."
         )
     name = scenario.optimum["name"]
     return (
@@ -184,8 +189,8 @@ def _no_early_end(subject: Subject) -> str:
         for step in rollout(env, _random(env, 3), seed=3, max_steps=most):
             if step.transition.terminated and not step.info["success"]:
                 raise Broken(
-                    f"The world ended the life after {step.number} random steps without success; a life ends by success "
-                    "or its budget."
+                    f"The world ended the life after {step.number} random steps without success; a life ends "
+                    "by success or its budget."
                 )
             if step.transition.terminated:
                 return (
@@ -210,7 +215,8 @@ def _shift_matters(subject: Subject) -> str | None:
     parts = _model_difference(subject)
     if parts is None:
         raise Broken(
-            f"Source and target are the same for {steps:,} random steps and in their models: the shift changes nothing."
+            f"Source and target are the same for {steps:,} random steps and in their models: the shift "
+            "changes nothing."
         )
     return parts
 
@@ -228,7 +234,8 @@ def _model_difference(subject: Subject) -> str | None:
         return None
     a, b = (int(model.ngeom) for model in models)
     return (
-        f"The target's model has {b - a} more geoms than the source's ({b} and {a}); random actions do not reach them."
+        f"The target's model has {b - a} more geoms than the source's ({b} and {a}); random actions do not "
+        "reach them."
         if a != b
         else None
     )

@@ -1,4 +1,4 @@
-"""Recipes: priors that are made here. Reads priors/*.toml, writes Minari datasets that `minari show` reads."""
+"""Recipes: priors that are made here. Reads priors/*.toml, writes Minari datasets for `minari show`."""
 
 import hashlib
 import json
@@ -41,11 +41,11 @@ class Recipe:
     behaviour: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # of the environment
     shifts: tuple[dict[str, Any], ...] = ()  # laid over the world in every episode
-    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = (
-        None  # shifts with ranges; every episode draws from them
-    )
-    training_steps: int = 0  # lived while a behaviour that learns is learning
-    replay_rows: int = 0  # of them, how many are kept at most: whole episodes, evenly over the training; the other rows come after it
+    # Shifts with ranges, of which every episode draws its own values.
+    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = None
+    training_steps: int = 0  # for which a behaviour that learns is learning
+    # How many of those steps become rows, in whole episodes; the other rows come after them.
+    replay_rows: int = 0
     significant_bits: int = 24  # of each number's 24; fewer make a smaller file
     sha256: str | None = None  # of the rows that it gave on the machine of its authors
 
@@ -84,12 +84,12 @@ class Learner(Protocol):
 
 
 def load_prior(spec: Spec | Sequence[Spec], *, quiet: bool = False) -> Prior:
-    """A prior by recipe name or path (built if it is not there yet), Minari id, Minari directory or HDF5 file.
+    """A prior by the name or path of a recipe (built where it is not yet), Minari id, directory or HDF5 file.
 
     Several of them, as ``("pointmass", "mine.hdf5")``, become one prior in which each is a behaviour.
 
     Raises:
-        BadInput: with one sentence on what is wrong with the file or the name, or if the sizes of several differ.
+        BadInput: with one sentence on what is wrong with a file or name, or if the sizes of several differ.
     """
     specs = _specs(spec)
     if not specs:
@@ -120,20 +120,25 @@ def _load_one(text: str, quiet: bool) -> Prior:
         if shipped(text):  # a newer version came with a newer file
             return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
         raise BadInput(
-            f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew."
+            f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` "
+            "makes it anew."
         )
     return replace(priors.load(data), name=recipe.name, recipe=text)
 
 
 def shipped(name: str) -> Path | None:
-    """The file beside a recipe that holds its rows, if building them would take long and they are shipped built."""
+    """The file beside a recipe that holds its rows, where recording them takes too long."""
     path = Path(name).expanduser() if name.endswith(".toml") else files.folder("priors") / f"{name}.toml"
     path = path.with_suffix(".hdf5")
     return path if path.is_file() else None
 
 
 def read(name: str) -> tuple[Recipe, dict[str, Any]]:
-    """A recipe and the table it was read from."""
+    """A recipe by name or path, and the table it was read from.
+
+    Raises:
+        BadInput: for a name, a setting or a value that does not work.
+    """
     table = files.read("priors", name)
     short = Path(name).stem if name.endswith(".toml") else name
     where = f"prior {short!r}"
@@ -154,10 +159,11 @@ def read(name: str) -> tuple[Recipe, dict[str, Any]]:
 def build(
     name: str, *, rebuild: bool = False, quiet: bool = False, out: str | os.PathLike[str] | None = None
 ) -> Prior:
-    """Store the recipe's rows as a Minari dataset, whole or not at all.
+    """Store the rows of a recipe, by name or path, as a Minari dataset, whole or not at all.
 
-    The rows are taken from the file that is shipped beside the recipe, or recorded if there is none or ``rebuild`` is set.
-    ``out`` names a compressed HDF5 file in Minari's layout that gets them too: how the shipped files are made.
+    The rows are taken from the file that is shipped beside the recipe, or recorded if there is none or
+    ``rebuild`` is set. ``out`` names a compressed HDF5 file in Minari's layout that gets them too: how the
+    shipped files are made.
     """
     final = made_folder(priors.minari_root()) / read(name)[0].dataset_id
     if out is not None:  # before hours of recording, not after
@@ -220,7 +226,7 @@ class DrawnWorld:
         return episode.env.reset(seed=episode.seed)[0], episode.params
 
     def step(self, action: F32) -> tuple[F32, bool]:
-        """The next observation (O,) and whether it has no future; the caller ends an episode that gets too long."""
+        """The next observation (O,) and whether it has no future; who calls it counts the steps."""
         obs, _, terminated, _, _ = self._env.step(action)
         return obs, terminated
 
@@ -231,7 +237,10 @@ class DrawnWorld:
 
 
 def world_of(prior: Prior) -> DrawnWorld | None:
-    """The randomised world that a prior was recorded in: of its recipe, or of the recipe that gives the same rows."""
+    """The randomised world that a prior was recorded in: of its recipe, or of one that gives the same rows.
+
+    None where the prior has no ``env_params``, or nobody knows the recipe.
+    """
     if prior.env_params is None:
         return None
     for name in (prior.recipe,) if prior.recipe is not None else files.names("priors"):
@@ -251,9 +260,8 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, repl
     world = envs.make_world(World(env=recipe.env, settings=recipe.settings))
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", category=UserWarning, module="minari"
-            )  # an unset e-mail address and the like
+            # Of an unset e-mail address and the like.
+            warnings.filterwarnings("ignore", category=UserWarning, module="minari")
             minari.create_dataset_from_buffers(
                 temporary,
                 episodes,
@@ -285,7 +293,8 @@ def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
         behaviour: Behaviour = plugin.make(world.bare, np.random.default_rng(behaviour_seed))
         if recipe.training_steps and not isinstance(behaviour, Learner):
             raise BadInput(
-                f"the behaviour {plugin.name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'."
+                f"the behaviour {plugin.name!r} of prior {recipe.name!r} does not learn; leave out "
+                "'training_steps'."
             )
         number = kept = lived = 0
         while kept < recipe.rows:
@@ -298,7 +307,8 @@ def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
                 lived += steps
                 if lived >= recipe.training_steps:
                     learner.finish()
-                # Kept if the share of the replay rows that is kept has fallen behind the share of the training that is over.
+                # Kept if the share of the replay rows that is kept has fallen behind the share of the
+                # training that is over.
                 room = recipe.replay_rows - kept
                 if not room or kept / recipe.replay_rows >= lived / recipe.training_steps:
                     continue
@@ -312,7 +322,7 @@ def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
 def _episode(
     drawn: DrawnEpisode, behaviour: Behaviour, learner: Learner | None, most: int, bar: "tqdm[Any]"
 ) -> dict[str, list[Any]]:
-    """What Minari stores of an episode of at most ``most`` steps; the behaviour learns from it where it does."""
+    """What Minari stores of an episode of at most ``most`` steps, from which ``learner`` learns."""
     steps = rollout(drawn.env, behaviour.act, seed=drawn.seed, max_steps=most)
     behaviour.reset(steps.first_obs)
     episode: dict[str, list[Any]] = {
@@ -372,7 +382,7 @@ def _buffer(
 
 
 def rounded(values: F32, bits: int) -> F32:
-    """Float32 with the given number of significant bits, the rest of the 24 zero: rounded to nearest, and easy to compress."""
+    """``values`` rounded to so many significant bits of 24; the zeros behind them compress well."""
     if bits >= 24:
         return values
     drop = 24 - bits
@@ -453,7 +463,7 @@ def _compress(source: Path, target: Path) -> None:
 
 
 def _spec_of(world: gym.Env[Any, Any]) -> Any:
-    """The world for Minari's metadata; one that Gymnasium does not know by an id cannot be described there."""
+    """The world for Minari's metadata, which can only describe worlds with an id of Gymnasium."""
     return world if world.spec is not None and world.spec.id in gym.registry else None
 
 

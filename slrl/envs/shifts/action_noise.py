@@ -23,7 +23,7 @@ class Settings(ShiftSettings):
 
 
 class ActionNoise(Shift):
-    """Independent noise on every entry from the environment's own generator; the sum is clipped to [-1, 1]."""
+    """Draws the noise of every entry from the environment's own generator, and clips the sum to [-1, 1]."""
 
     def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
         super().__init__(env, settings.start_step)

@@ -25,8 +25,7 @@ def make(settings: Settings, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
     """Scale gain and bias of the actuators; pictures show what they drive in the colour of changes.
 
     Raises:
-        BadInput: for an unknown actuator, and for a negative strength of one with feedback (position or velocity
-            servo), which would run away.
+        BadInput: for an unknown actuator, or a negative strength of a servo, which would run away.
     """
     model = simulator(env, "actuator").model
     names = _names(model)

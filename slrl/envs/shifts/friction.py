@@ -16,8 +16,8 @@ ICE, RUBBER = (0.45, 0.75, 1.0, 1.0), (0.25, 0.25, 0.27, 1.0)  # in pictures
 class Settings(ShiftSettings):
     """Sliding, torsional and rolling friction of ``geoms`` are multiplied by ``times``.
 
-    MuJoCo takes the larger friction of the two geoms in a contact: with one of them unchanged, ice is only ice where
-    both are named.
+    MuJoCo takes the larger friction of the two geoms in a contact: with one of them unchanged, ice is only
+    ice where both are named.
     """
 
     times: float  # 0 or more

@@ -23,7 +23,7 @@ FIELDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ShiftSettings):
-    """``body`` weighs ``mass · times + added_kg``; its inertia grows in proportion, its centre of mass stays."""
+    """``body`` weighs ``mass · times + added_kg``; the inertia is scaled too, the centre of mass stays."""
 
     body: str
     added_kg: float = 0.0

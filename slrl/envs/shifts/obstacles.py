@@ -16,10 +16,10 @@ TOUCH_M = 1e-3  # deeper than this is inside
 
 
 class Obstacles(Shift):
-    """The world's model compiled anew with static boxes in it, which collide with nothing before ``start_step``.
+    """The world's model compiled anew with static boxes, which collide with nothing before ``start_step``.
 
-    Static geoms add no degree of freedom: observations keep their size. The model of before comes back on close.
-    ``shift`` is the name that geoms and messages have.
+    Static geoms add no degree of freedom: observations keep their size. The model of before comes back on
+    close. ``shift`` is the name that geoms and messages have.
 
     Raises:
         BadInput: if the world has no MuJoCo model; at reset, if a box is inside the robot as it starts.

@@ -13,7 +13,7 @@ from slrl.envs.shifts import Description, since
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ShiftSettings):
-    """Initial positions of joints by name, as ``{ rooty = 3.0 }``; with a later ``start_step``, a sudden displacement."""
+    """Initial positions of joints by name, as ``{ rooty = 3.0 }``; after step 0, a sudden displacement."""
 
     joints_m_or_rad: dict[str, float]  # hinges in rad, slides in m; one or more
 

@@ -1,11 +1,11 @@
-"""Layouts of recorded data, one file each. Which one a file has is seen from what is in it, never from its name.
+"""Layouts of recorded data, one file each; a file's layout is known by what is in it, never by its name.
 
 ```
 row t of every layout:   obs[t]  action[t]  reward[t]  next_obs[t]  terminated[t]  truncated[t]
-                            └──────── action leads from obs to next_obs; the reward is for arriving there ────────┘
+                         └──── action leads from obs to next_obs; the reward is for arriving there ────┘
 ```
-Each module has ``matches(file) -> bool`` and ``read(file, path) -> Rows``. Another distribution brings a layout as an
-entry point of the group ``slrl.formats``: a module, or an object, with the same two functions.
+Each module has ``matches(file) -> bool`` and ``read(file, path) -> Rows``. Another distribution brings a
+layout as an entry point of the group ``slrl.formats``: a module, or an object, with the same two functions.
 """
 
 import math
@@ -40,18 +40,14 @@ class Rows(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-BUILT_IN = (
-    "robomimic",
-    "minari",
-    "d4rl",
-)  # from the most to the least specific, which is the order of trying
+BUILT_IN = ("robomimic", "minari", "d4rl")  # in the order of trying: the most specific first
 
 
 def read(path: Path) -> Rows:
     """Read a file in the first layout that matches: those of slrl, then those of other distributions.
 
     Raises:
-        BadInput: if the file cannot be read, no layout matches, or the code of another distribution fails on it.
+        BadInput: if the file cannot be read, no layout matches, or code of another distribution fails.
     """
     with open_hdf5(path) as file:
         for name in BUILT_IN:
@@ -135,7 +131,8 @@ def child(group: h5py.Group, key: str) -> Any:
     link = group.get(key, getlink=True)
     if isinstance(link, h5py.ExternalLink):
         raise BadInput(
-            f"{group.file.filename}: {group.name.rstrip('/')}/{key} is a link into another file, which slrl does not follow."
+            f"{group.file.filename}: {group.name.rstrip('/')}/{key} is a link into another file, which "
+            "slrl does not follow."
         )
     if key not in group:
         raise BadInput(f"{group.file.filename} has no {group.name.rstrip('/')}/{key}; it is needed.")
@@ -166,7 +163,7 @@ def array(group: h5py.Group, key: str, dtype: Any = np.float32) -> NDArray[Any]:
 
 
 def columns(node: h5py.Group, key: str) -> F32:
-    """Observations or actions as (T, D): the arrays of a group, flattened, side by side in sorted key order."""
+    """Observations or actions as (T, D); the arrays of a group are put side by side in sorted key order."""
     member = child(node, key)
     if isinstance(member, h5py.Group):
         if not len(member):

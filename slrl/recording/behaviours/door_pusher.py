@@ -1,4 +1,4 @@
-"""A hand that closes Meta-World's door however stiff it is: it pushes along the arc, again if it has slipped off."""
+"""Closes Meta-World's door, also a stiff one: pushes along the arc, and again when the hand has slipped."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ class Settings:
 
 
 class DoorPusher:
-    """Three moves, repeated: above the place behind the handle, down to it, and forward until the hand slips off."""
+    """Three moves, repeated: above the place behind the handle, down to it, forward until the hand slips."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         self._world = env.unwrapped
@@ -29,7 +29,7 @@ class DoorPusher:
         self._move = 0
 
     def act(self, obs: F32) -> F32:
-        """Displacement of the hand and grip (4,); the door's hinge is read from the simulation, not from ``obs``."""
+        """Displacement of the hand and grip (4,); where the hinge is, is read from the simulation."""
         hand, handle = obs[HAND].astype(np.float64), obs[HANDLE].astype(np.float64)
         world: Any = self._world
         arm = (handle - world.robot.data.joint("doorjoint").xanchor)[:2]

@@ -30,10 +30,7 @@ class Settings:
     speed_m_per_s: tuple[float, float] = (1.0, 1.0)  # of the hand
     noise: tuple[float, float] = (0.0, 0.0)  # standard deviation of each joint's action
     random_actions: float = 0.0  # share of the steps whose action is uniformly random
-    order: tuple[str, ...] = (
-        "slide cabinet",
-        "light switch",
-    )  # of the tasks; what is done already is left out
+    order: tuple[str, ...] = ("slide cabinet", "light switch")  # of the tasks that are not done yet
 
     def __post_init__(self) -> None:
         for task in self.order:
@@ -86,7 +83,7 @@ class KitchenScript:
         self._route = [*away, *(np.array(point) for point in ROUTES[left[0]])]
 
     def _towards(self, offset: np.ndarray) -> np.ndarray:
-        """Joint velocities (7,) in rad/s that move the hand by ``offset`` (m) and keep the elbow where it was."""
+        """Joint velocities (7,), rad/s, that move the hand by ``offset`` (m) and keep the elbow in place."""
         import mujoco
 
         model, data = self._robot.model, self._robot.data

@@ -19,9 +19,7 @@ Cell = tuple[int, int]
 class Settings:
     """Ranges are [lowest, highest], of which every episode draws its own value uniformly."""
 
-    detours: tuple[float, ...] = (
-        1.0,
-    )  # shares of the episodes that visit 0, 1, 2, … random cells before the goal
+    detours: tuple[float, ...] = (1.0,)  # shares of the episodes that visit 0, 1, 2, … random cells first
     strength: tuple[float, float] = (1.0, 1.0)  # of full force
     noise: tuple[float, float] = (0.0, 0.0)  # standard deviation of each entry of the action
     gives_up: float = 0.0  # share of the episodes with detours that never go to the goal

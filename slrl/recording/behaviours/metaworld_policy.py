@@ -17,10 +17,7 @@ class Settings:
     """Ranges are [lowest, highest], of which every episode draws its own value uniformly."""
 
     task: str  # for example door-close-v3
-    speed: tuple[float, float] = (
-        1.0,
-        1.0,
-    )  # what the displacements are multiplied by; the grip is not slower
+    speed: tuple[float, float] = (1.0, 1.0)  # factor of the displacements; the grip is not slower
     noise: tuple[float, float] = (0.0, 0.0)  # standard deviation of each entry of the action
     random_actions: float = 0.0  # share of the steps whose action is uniformly random
 

@@ -54,7 +54,7 @@ class PickAndPlace:
         """Displacement x, y and grip (3,)."""
         if self._rng.random() < self._settings.random_actions:
             return self._rng.uniform(-1, 1, 3).astype(np.float32)
-        # The hand is closed on the way to the mug too, as in EARL's demonstrations: it grasps what comes near.
+        # The hand is closed on the way to the mug too, as in EARL's demonstrations: it grasps what is near.
         gripper, mug, held = obs[GRIPPER], obs[MUG], obs[HELD] == 0
         if not self._targets:  # nothing left to do: random moves with an open hand
             return np.append(self._move(self._rng.uniform(-2, 2, 2)), -1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A policy that was trained before, played without noise: the optimum of scenarios for which there is no script."""
+"""A trained policy, played without noise: the optimum of scenarios for which there is no script."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ class Settings:
 
 
 class Policy:
-    """The mode of a tanh-Gaussian policy from a safetensors file: normaliser and layers, as ``save`` writes them.
+    """The mode of a tanh-Gaussian policy from a safetensors file that :func:`save` wrote.
 
     Raises:
         BadInput: if the file does not exist, or holds something else.
@@ -60,7 +60,7 @@ class Policy:
 
 
 def save(path: Path, mean: F32, scale: F32, layers: list[tuple[F32, F32]]) -> None:
-    """Write a policy: mean and scale (O,) of its normaliser, and its layers, each weight (in, out) and bias (out,).
+    """Write a policy: mean and scale (O,) of its normaliser, and its layers: weight (in, out), bias (out,).
 
     The last layer gives the mean and the logarithm of the standard deviation (2 A,).
     """

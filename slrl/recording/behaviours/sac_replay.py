@@ -1,4 +1,4 @@
-"""Soft actor-critic while it learns a world from nothing, and after that: what D4RL calls replay, and medium."""
+"""Soft actor-critic while it learns a world, and after that: what D4RL calls replay, and medium."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class Settings:
 
 
 class SacReplay:
-    """Samples its actions while it learns; afterwards it plays some episodes with and some without that noise."""
+    """Samples its actions while it learns, and after that in a share of the episodes."""
 
     def __init__(self, settings: Settings, env: gym.Env[Any, Any], rng: np.random.Generator) -> None:
         self._settings, self._env, self._rng = settings, env, rng
@@ -70,7 +70,7 @@ class SacReplay:
         self._learning = False
 
     def _begin(self) -> None:
-        """Make the agent from the rows of the warm-up, which fit its normaliser and are the first of its buffer."""
+        """Make the agent; the rows of the warm-up fit its normaliser and are the first of its buffer."""
         rows = [np.array(column, np.float32) for column in zip(*self._first, strict=True)]
         obs, action, reward, next_obs, terminated, _ = rows
         shape = action.shape[1:]

@@ -1,4 +1,4 @@
-"""Walks ``slrl/Pointmass-v0`` straight to its goal against a drift that the settings name: the optimum of its scenarios."""
+"""The optimum of the scenarios in ``slrl/Pointmass-v0``: straight to the goal, against a known drift."""
 
 from dataclasses import dataclass
 from typing import Any

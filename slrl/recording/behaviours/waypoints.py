@@ -15,9 +15,7 @@ class Settings:
     """Ranges are [lowest, highest], of which every episode draws its own value uniformly."""
 
     arena: tuple[float, float]  # |x| and |y| of the places that are visited, in units
-    spread: (
-        float  # places are drawn from the arena times this and moved inside, so that walls are visited too
-    )
+    spread: float  # places are drawn from the arena times this and moved inside: walls are visited too
     goal_obs: tuple[int, int]  # entries of the observation with the goal's x, y
     speed: tuple[float, float]  # units per step
     noise: tuple[float, float]  # standard deviation of the displacement along each axis
