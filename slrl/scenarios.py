@@ -51,7 +51,7 @@ class Scenario:
     success_above: float | None = None  # success is a number of at least this, and not a truth
     success_below: float | None = None  # success is a number of at most this
     success_function: str | None = None  # module:function, called with the observation and the info
-    # What tells about the scenario, tests it, or has gone into the adapter when a life begins:
+    # Not part of what a life depends on: descriptions, tests, and settings that the adapter takes over.
     novelty: str | None = None  # what is new, in a few words for a table
     why: str | None = None  # a paragraph: what is new, and why the prior's policy fails
     extra: str | None = None  # the extra of slrl that its world needs

@@ -13,9 +13,9 @@ from slrl.errors import BadInput, unknown
 from slrl.scenarios import Scenario
 from slrl.types import Image
 
-SIZE_PX = 300  # of what a camera of our own sees
-NEAR_M = 0.1  # what is nearer to it is not drawn
-FURTHER = 10  # the ground of Gymnasium's worlds is drawn 40 m far
+SIZE_PX = 300  # width and height of what a scenario's camera sees
+NEAR_M = 0.1  # from the camera; what is nearer is not drawn
+FURTHER = 10  # times as far is the ground drawn, which in Gymnasium's worlds ends after 40 m
 
 
 def headless() -> None:
@@ -29,7 +29,7 @@ def headless() -> None:
     try:
         import mujoco  # noqa: F401
     except ModuleNotFoundError:
-        return  # worlds that draw themselves do without
+        return  # worlds that draw themselves do not need it
     except (AttributeError, ImportError, OSError, RuntimeError) as error:  # importing looks for a way to draw
         raise _cannot_draw(error) from error
 
@@ -104,7 +104,7 @@ class _Camera:
                 )
         model = self._simulator.model
         model.vis.map.znear = NEAR_M / model.stat.extent  # else a long world cuts off what is near
-        for plane in np.flatnonzero(model.geom_type == PLANE):  # of which only the drawing ends anywhere
+        for plane in np.flatnonzero(model.geom_type == PLANE):  # contacts know no end of it
             model.geom_size[plane, :2] *= FURTHER
             model.mat_texrepeat[model.geom_matid[plane]] *= FURTHER
         self._renderer: Any = None
@@ -114,7 +114,7 @@ class _Camera:
 
         if self._renderer is None:
             self._renderer = mujoco.Renderer(self._simulator.model, SIZE_PX, SIZE_PX)
-        if self._body is not None:  # MuJoCo's own tracking lags behind
+        if self._body is not None:  # MuJoCo's own tracking camera lags behind
             self._camera.lookat[:] = self._simulator.data.xpos[self._body]
         self._renderer.update_scene(self._simulator.data, self._camera)
         return self._renderer.render()

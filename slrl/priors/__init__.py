@@ -60,9 +60,7 @@ class Prior:
     behaviour: NDArray[np.int32] | None = None  # (N,) which of several acted, the same in a whole episode
     notes: tuple[str, ...] = ()  # what the reader had to decide
     recipe: str | None = None  # name or path of the recipe that made it, where it is known
-    parts: tuple[
-        str, ...
-    ] = ()  # the names of the priors that were joined to this one; empty if it is a single one
+    parts: tuple[str, ...] = ()  # the names of the priors that were joined; empty if it is a single one
     latent_size: int = 0  # how many of the last entries of an observation an adapter has added
 
     def __len__(self) -> int:
@@ -325,7 +323,7 @@ def _read_flat(path: Path) -> formats.Rows | None:
             about = file.metadata()
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError):
-        return None  # damaged or of somebody else: it is made anew from the file it came from
+        return None  # damaged: the caller reads the original file again
     rows = formats.Rows(format=about["format"], notes=tuple(json.loads(about["notes"])), **arrays)
     return rows if content_hash(rows) == about["sha256"] else None
 

@@ -34,7 +34,7 @@ class Broken(Exception):
 
 
 class Verdict(NamedTuple):
-    """What became of one contract."""
+    """The outcome of the test of one contract."""
 
     contract: str
     outcome: Literal["ok", "broken", "skipped"]

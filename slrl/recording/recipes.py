@@ -40,13 +40,13 @@ class Recipe:
     licence: str
     behaviour: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # of the environment
-    shifts: tuple[dict[str, Any], ...] = ()  # laid over the world in every episode
+    shifts: tuple[dict[str, Any], ...] = ()  # of the world, in every episode
     # Shifts with ranges, of which every episode draws its own values.
     randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = None
     training_steps: int = 0  # for which a behaviour that learns is learning
     # How many of those steps become rows, in whole episodes; the other rows come after them.
     replay_rows: int = 0
-    significant_bits: int = 24  # of each number's 24; fewer make a smaller file
+    significant_bits: int = 24  # of each number; 24 keeps all of a float32, fewer make a smaller file
     sha256: str | None = None  # of the rows that it gave on the machine of its authors
 
     @property
@@ -117,7 +117,7 @@ def _load_one(text: str, quiet: bool) -> Prior:
     if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get(
         "description", ""
     ):
-        if shipped(text):  # a newer version came with a newer file
+        if shipped(text):  # with a newer recipe came a newer file of rows
             return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
         raise BadInput(
             f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` "
@@ -166,7 +166,7 @@ def build(
     shipped files are made.
     """
     final = made_folder(priors.minari_root()) / read(name)[0].dataset_id
-    if out is not None:  # before hours of recording, not after
+    if out is not None:  # found before hours of recording
         made_folder(Path(out).expanduser().absolute().parent)
         if Path(out).expanduser().is_dir():
             raise BadInput(f"{out} is a directory; --out needs the name of a file.")
@@ -260,7 +260,7 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, repl
     world = envs.make_world(World(env=recipe.env, settings=recipe.settings))
     try:
         with warnings.catch_warnings():
-            # Of an unset e-mail address and the like.
+            # Minari warns of an unset e-mail address and the like.
             warnings.filterwarnings("ignore", category=UserWarning, module="minari")
             minari.create_dataset_from_buffers(
                 temporary,

@@ -1,4 +1,4 @@
-"""A goal that moves: from some step on, the task is another one."""
+"""A goal that moves at a step of the life."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sensors that sometimes say nothing: the last reading stands."""
+"""Sensors that lose readings: the last one is repeated."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Sensors that are noisy or off."""
+"""Sensors with noise or a bias."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Hurdles and walls: boxes that stand in the world of the life and did not stand in the prior's."""
+"""Hurdles and walls: boxes that the source world does not have."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -56,7 +56,7 @@ class Obstacles(Shift):
         _take_over(holder.model, model, self._geoms)
         self._install(model, mujoco.MjData(model))
         if start_step > 0:
-            self._stand(False)
+            self._set_solid(False)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -69,12 +69,12 @@ class Obstacles(Shift):
 
     def begin(self) -> None:
         """Let the boxes collide and be seen."""
-        self._stand(True)
+        self._set_solid(True)
 
     def end(self) -> None:
         """Let them collide with nothing again, unless they stand from the start."""
         if self.start_step > 0:
-            self._stand(False)
+            self._set_solid(False)
 
     def close(self) -> None:
         """Close the environment and give it the model of before."""
@@ -91,10 +91,10 @@ class Obstacles(Shift):
             if hasattr(holder, "__dict__") and vars(holder).get("model") is old:
                 holder.model, holder.data = model, data
 
-    def _stand(self, there: bool) -> None:
+    def _set_solid(self, solid: bool) -> None:
         model = self._simulator.model
-        model.geom_contype[self._geoms] = model.geom_conaffinity[self._geoms] = int(there)
-        model.geom_rgba[self._geoms, 3] = COLOUR[3] * there
+        model.geom_contype[self._geoms] = model.geom_conaffinity[self._geoms] = int(solid)
+        model.geom_rgba[self._geoms, 3] = COLOUR[3] * solid
 
     def _refuse_inside(self) -> None:
         model, data = self._simulator.model, self._simulator.data

@@ -1,4 +1,4 @@
-"""A start that the prior did not have: on the back, turned round, with something open."""
+"""Another initial state than the source world's: on the back, turned round, with something open."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Wind: moves the body a little every step, whatever it does."""
+"""Wind: a drift of the point mass in every step, in addition to its action."""
 
 from dataclasses import dataclass
 from typing import Any, SupportsFloat

@@ -31,9 +31,9 @@ def read(file: h5py.File, path: Path) -> Rows:
         "infos/env_params": params,
         "infos/behaviour": behaviour,
     }
-    there = {key: value for key, value in given.items() if value is not None}
+    present = {key: value for key, value in given.items() if value is not None}
     same_length(
-        path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **there
+        path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **present
     )
     if len(obs) == 0:
         raise BadInput(f"{path} holds zero rows.")
