@@ -44,7 +44,7 @@ class Recipe:
     # Shifts with ranges, of which every episode draws its own values.
     randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = None
     training_steps: int = 0  # for which a behaviour that learns is learning
-    # How many of those steps become rows, in whole episodes; the other rows come after them.
+    # How many of those steps become rows: whole episodes, evenly over the training; other rows come later.
     replay_rows: int = 0
     significant_bits: int = 24  # of each number; 24 keeps all of a float32, fewer make a smaller file
     sha256: str | None = None  # of the rows that it gave on the machine of its authors
