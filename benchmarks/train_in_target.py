@@ -20,7 +20,7 @@ from slrl.envs.success import Success
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.lives.run import load_adapter
-from slrl.recording.behaviours.policy import Policy, save
+from slrl.recording.behaviours.policy import Policy, Settings, save
 from slrl.recording.recipes import load_prior
 from slrl.scenarios import Scenario
 from slrl.types import Transition
@@ -116,7 +116,7 @@ def keep(path: Path, agent: Sac) -> None:
 
 def judge(scenario: Scenario, path: Path, most: int) -> list[int | None]:
     """Steps of a life for each seed, None where it did not succeed."""
-    policy, found = Policy(str(path)), []
+    policy, found = Policy(Settings(file=str(path))), []
     for seed in LIVES:
         env = envs.make(scenario, life_steps=most)
         obs, _ = env.reset(seed=seed)

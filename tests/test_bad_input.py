@@ -1,4 +1,4 @@
-"""Whatever is wrong with the input: one sentence on stderr, exit code 2, no traceback, and nothing written."""
+"""Bad input of every kind: one sentence on stderr, exit code 2, no traceback, and nothing written."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from slrl import files
 from slrl.errors import BadInput
-from slrl.plugins import AdapterPlugin, AgentPlugin, GuidancePlugin
+from slrl.plugins import AdapterPlugin, AgentPlugin, BehaviourPlugin, GuidancePlugin, ShiftPlugin
 
 from .conftest import TINY_ADAPTER, rows_of, write_d4rl, write_minari, write_robomimic
 
@@ -139,11 +139,10 @@ def damaged_files(folder: Path) -> dict[str, tuple[Path, str]]:
     return found
 
 
-CASES = """missing, directory, empty, text, lfs pointer, truncated, no actions, no rewards, different lengths, nan, inf, outside,
-wrong observation size, wrong action size, texts, zero rows, external link, external storage, virtual, minari without rewards,
-minari of different lengths, robomimic of different lengths, raw robosuite, empty hdf5""".replace(
-    "\n", " "
-).split(", ")
+CASES = """missing, directory, empty, text, lfs pointer, truncated, no actions, no rewards, different lengths,
+nan, inf, outside, wrong observation size, wrong action size, texts, zero rows, external link, external
+storage, virtual, minari without rewards, minari of different lengths, robomimic of different lengths,
+raw robosuite, empty hdf5""".replace("\n", " ").split(", ")
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -299,3 +298,9 @@ def test_settings_reach_code_only_through_their_names() -> None:
         AdapterPlugin.parse({"name": "replay"}, "here")
     with pytest.raises(BadInput, match="unknown setting"):
         AgentPlugin.parse({"name": "sac", "prior": 1}, "here")  # what the program gives is no setting
+    with pytest.raises(BadInput, match="unknown setting"):
+        ShiftPlugin.parse({"name": "gravity", "mixup": True}, "here")
+    with pytest.raises(BadInput, match="needs the setting 'force_n'"):
+        ShiftPlugin.parse({"name": "force", "body": "torso"}, "here")
+    with pytest.raises(BadInput, match="unknown setting"):
+        BehaviourPlugin.parse({"name": "policy", "rng": 1}, "here")

@@ -109,7 +109,7 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(
 def test_a_file_that_is_being_written_stands_beside_and_keeps_its_ending(tmp_path: Path) -> None:
     path = tmp_path / "picture.png"
     path.write_text("old")
-    with files.replacing(path) as temporary:
+    with files.atomic_write(path) as temporary:
         temporary.write_text("new")
         assert (temporary.parent, temporary.suffix, temporary.name[0]) == (tmp_path, ".png", ".")
         assert path.read_text() == "old"
@@ -119,7 +119,7 @@ def test_a_file_that_is_being_written_stands_beside_and_keeps_its_ending(tmp_pat
 
 def test_two_who_write_the_same_file_do_not_share_a_temporary_one(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
-    with files.replacing(path) as one, files.replacing(path) as other:
+    with files.atomic_write(path) as one, files.atomic_write(path) as other:
         assert one != other
         one.write_text("one")
         other.write_text("other")
@@ -129,7 +129,7 @@ def test_two_who_write_the_same_file_do_not_share_a_temporary_one(tmp_path: Path
 def test_who_writes_nothing_leaves_the_old_file_and_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     files.write_text(path, "old · γ")
-    with pytest.raises(FileNotFoundError), files.replacing(path):
+    with pytest.raises(FileNotFoundError), files.atomic_write(path):
         pass
     assert path.read_bytes() == "old · γ".encode()
 
@@ -170,7 +170,7 @@ with alone({name!r}):
 
 
 def test_a_second_process_waits_until_the_first_one_is_done() -> None:
-    with files.alone("the work"):
+    with files.file_lock("the work"):
         other = waiting("other work")  # another name need not wait
         assert other.communicate(timeout=30)[0] == "there\nalone\n"
         same = waiting("the work")
@@ -183,7 +183,7 @@ def test_a_second_process_waits_until_the_first_one_is_done() -> None:
 
 def test_a_lock_is_free_again_after_an_error() -> None:
     def fail() -> None:
-        with files.alone("failing"):
+        with files.file_lock("failing"):
             raise ZeroDivisionError
 
     for _ in range(2):

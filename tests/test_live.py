@@ -220,9 +220,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch, tmp_path: Any, found: lives.Life, **s
 @pytest.mark.parametrize(
     ("world", "title"),
     [
-        ({"success_at": 4}, "mine · someone: came home after 4 steps"),
+        ({"success_at": 4}, "mine · someone: succeeded after 4 steps"),
         ({"end_at": 4}, "mine · someone: failed after 4 steps"),
-        ({}, "mine · someone: was not home after 1,200 steps"),
+        ({}, "mine · someone: had not succeeded after 1,200 steps"),
     ],
 )
 def test_the_title_of_a_trace_says_how_the_life_ended(

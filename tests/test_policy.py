@@ -7,7 +7,7 @@ import pytest
 
 from slrl.errors import BadInput
 from slrl.priors import Prior
-from slrl.recording.behaviours.policy import Policy, save
+from slrl.recording.behaviours.policy import Policy, Settings, save
 
 from .test_sac import make_sac
 
@@ -19,14 +19,14 @@ def test_a_saved_policy_acts_as_the_agent_does(small_prior: Prior, tmp_path: Pat
     save(
         tmp_path / "policy.safetensors", agent.normaliser.mean.numpy(), agent.normaliser.scale.numpy(), layers
     )
-    policy = Policy(str(tmp_path / "policy.safetensors"))
+    policy = Policy(Settings(file=str(tmp_path / "policy.safetensors")))
     for obs in 3 * small_prior.obs[:10]:
         np.testing.assert_allclose(policy.act(obs), agent.act(obs, sample=False), atol=1e-6)
 
 
 def test_a_wrong_file_is_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"there is no policy lost\.safetensors"):
-        Policy("lost.safetensors")
+        Policy(Settings(file="lost.safetensors"))
     (tmp_path / "text.safetensors").write_text("not a policy")
     with pytest.raises(BadInput, match="is not a policy in a safetensors file"):
-        Policy(str(tmp_path / "text.safetensors"))
+        Policy(Settings(file=str(tmp_path / "text.safetensors")))

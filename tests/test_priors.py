@@ -148,7 +148,7 @@ def test_a_million_rows_of_half_cheetah_size_load_fast_and_small(tmp_path: Path)
             return {key: file[key][()] for key in file}
 
     def seconds(function: Callable[[], object]) -> float:
-        """CPU time of all threads: at least the wall time of a quiet machine, and indifferent to a busy one."""
+        """CPU time of all threads, which other programs on the machine do not change."""
         began = time.process_time()
         function()
         return time.process_time() - began
@@ -233,6 +233,29 @@ def test_real_demonstrations_that_nobody_here_made(name: str) -> None:
     prior = priors.load(EARL / f"earl_tabletop_{name}.hdf5")
     assert (prior.obs.shape[1], prior.action.shape[1]) == (12, 3)
     assert prior.episodes == prior.successes() == 12
+
+
+def test_several_priors_become_one_that_knows_its_parts(tmp_path: Path) -> None:
+    paths = [write_d4rl(tmp_path / name, rows_of([4, 3], seed=seed)) for seed, name in enumerate("abc")]
+    single = recipes.load_prior(paths[0])
+    assert (single.parts, recipes.load_prior([paths[0]]).sha256) == ((), single.sha256)
+    joined = recipes.load_prior(tuple(paths))
+    assert joined.parts == tuple(map(str, paths))
+    assert joined.name == " + ".join(joined.parts)
+    assert (joined.episodes, len(joined)) == (6, 21)
+    assert joined.behaviour is not None
+    assert joined.behaviour.tolist() == [0] * 7 + [1] * 7 + [2] * 7
+    assert priors.join([priors.join([single, single]), joined]).parts == (2 * (single.name,) + joined.parts)
+    assert recipes.load_prior(joined.name).sha256 == joined.sha256  # as settings files of slrl 0.1 say it
+    with pytest.raises(BadInput, match="no prior is named"):
+        recipes.load_prior(())
+    with pytest.raises(BadInput, match="unknown prior 'pointmas'"):
+        recipes.load_prior(("pointmas", "pointmass"))
+
+
+def test_a_file_may_have_a_plus_in_its_name(tmp_path: Path) -> None:
+    path = write_d4rl(tmp_path / "forward + back.hdf5", rows_of([4]))
+    assert recipes.load_prior(path).parts == ()
 
 
 def test_minari_metadata_gives_the_spaces(tmp_path: Path) -> None:

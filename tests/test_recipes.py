@@ -63,12 +63,8 @@ def test_replay_rows_are_whole_episodes_spread_over_the_training(tmp_path: Path)
         recipe(tmp_path, "spread", rows=800, training=2_000, replay=600, warm_up=100), quiet=True
     )
     assert len(prior) == 800
-    assert np.bincount(prior.episode).tolist() == [
-        200,
-        200,
-        200,
-        200,
-    ]  # three of ten episodes of training, one after it
+    # Three of ten episodes of training, one after it.
+    assert np.bincount(prior.episode).tolist() == [200, 200, 200, 200]
     low = np.abs(prior.obs.view(np.uint32) & ((1 << 10) - 1))
     assert not low.any()  # 14 significant bits of 24
 
@@ -91,12 +87,9 @@ def test_the_same_recipe_gives_the_same_rows_again_and_through_a_shipped_file(tm
     assert data.is_dir()
     assert priors.load(tmp_path / "again.hdf5").sha256 == first.sha256
     path = Path(name)
-    path.write_text(
-        path.read_text().replace("episode_steps = 200", "episode_steps = 150")
-    )  # what is built is of an older version now
-    assert (
-        recipes.load_prior(name, quiet=True).sha256 == first.sha256
-    )  # and the file beside the recipe is what counts
+    # What is built is of an older version now, and the file beside the recipe is what counts.
+    path.write_text(path.read_text().replace("episode_steps = 200", "episode_steps = 150"))
+    assert recipes.load_prior(name, quiet=True).sha256 == first.sha256
 
 
 def test_rounding_keeps_so_many_bits_and_rounds_to_nearest() -> None:

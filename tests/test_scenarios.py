@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from slrl import envs, files, scenarios
-from slrl import injection as plugins
+from slrl.envs.rollout import rollout
 from slrl.errors import BadInput
+from slrl.plugins import BehaviourPlugin
 from slrl.recording import contracts, recipes
 from slrl.scenarios import Scenario
 
@@ -343,19 +344,12 @@ def test_the_scripts_that_know_a_world_succeed_in_it() -> None:
                 continue
         recipe, _ = recipes.read(scenario.prior)
         env = envs.make_source(scenario, life_steps=recipe.episode_steps)
-        kind, settings = plugins.split(recipe.behaviour, "")
         calm = {"noise": (0.0, 0.0), "random_actions": 0.0, "gives_up": 0.0, "detours": (1.0,)}
-        settings |= {key: value for key, value in calm.items() if key in settings}
-        behaviour = plugins.make(
-            "slrl.recording.behaviours", kind, settings, where="", rng=np.random.default_rng(0), env=env
-        )
-        obs, _ = env.reset(seed=2)
-        behaviour.reset(obs)
-        over = False
-        while not over:
-            obs, _, terminated, truncated, info = env.step(behaviour.act(obs))
-            over = terminated or truncated
-        assert info["success"], name
+        table = recipe.behaviour | {key: value for key, value in calm.items() if key in recipe.behaviour}
+        behaviour = BehaviourPlugin.parse(table, "[behaviour]").make(env, np.random.default_rng(0))
+        life = rollout(env, behaviour.act, seed=2)
+        behaviour.reset(life.first_obs)
+        assert [step.info["success"] for step in life][-1], name
         env.close()
 
 

@@ -1,4 +1,4 @@
-"""Each shift by its physical effect, what it is composed of, and that the model is as before when the environment closes."""
+"""Each shift by its physical effect, shifts together, and the model of before when the environment closes."""
 
 from typing import Any
 
@@ -6,8 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from slrl import envs, files, scenarios
-from slrl import injection as plugins
+from slrl import envs, files, plugins, scenarios
 from slrl.errors import BadInput
 from slrl.scenarios import World
 
@@ -62,7 +61,7 @@ def simulator(env: gym.Env[Any, Any]) -> Any:
 
 
 def test_every_shift_is_in_this_file() -> None:
-    assert sorted(SHIFTS) == plugins.names("slrl.envs.shifts")
+    assert sorted(SHIFTS) == plugins.names(plugins.SHIFTS)
 
 
 @pytest.mark.parametrize("name", sorted(SHIFTS))
@@ -82,12 +81,8 @@ def test_a_shift_begins_at_its_step_and_not_before(name: str, start_step: int) -
     apart = np.flatnonzero(np.abs(plain - shifted).max(1) > 1e-5)
     assert len(apart), "the shift changed nothing"
     assert apart[0] >= start_step
-    if name not in (
-        "obstacles",
-        "blocked_cells",
-        "damping",
-        "friction",
-    ):  # those wait for something to touch or to move
+    waits = ("obstacles", "blocked_cells", "damping", "friction")  # for something to touch or to move
+    if name not in waits:
         assert apart[0] <= start_step + 4
     with_shift.close()
 
@@ -130,14 +125,14 @@ def test_closing_restores_the_model(family: str, start_step: int) -> None:
         {"name": "force", "body": body, "force_n": [1, 0, 0]},
     ]
     bare = envs.make_world(World(env=family, settings=settings))
-    from slrl.envs.timed import simulator as find
+    from slrl.envs.shift import simulator as find
 
     holder = find(bare, "test")
     model = holder.model
     before = {field: getattr(model, field).copy() for field in MODEL_FIELDS} | {
         "gravity": model.opt.gravity.copy()
     }
-    env = envs.under(bare, [{**shift, "start_step": start_step} for shift in shifts])
+    env = envs.with_shifts(bare, [{**shift, "start_step": start_step} for shift in shifts])
     env.reset(seed=0)
     for _ in range(5):
         env.step(np.zeros(env.action_space.shape, np.float32))
@@ -151,25 +146,25 @@ def test_closing_restores_the_model(family: str, start_step: int) -> None:
     assert not holder.data.xfrc_applied.any()
 
 
-def test_a_world_that_is_lifted_lives_on_as_if_nothing_had_been() -> None:
+def test_a_world_without_its_shifts_goes_on_as_if_there_had_been_none() -> None:
     """Recipes lay a new shift over the same open world in every episode."""
     bare = open_world()
     plain = rollout(bare)
-    env = envs.under(
+    env = envs.with_shifts(
         bare, [{"name": "mass", "body": "torso", "times": 2.0}, {"name": "friction", "times": 3.0}]
     )
     shifted = rollout(env)
-    envs.lift(env, bare)
+    envs.without_shifts(env, bare)
     np.testing.assert_array_equal(rollout(bare), plain)
     assert np.abs(shifted - plain).max() > 0.01
 
 
-def test_shifts_that_stay_begin_again_after_others_were_lifted() -> None:
+def test_shifts_that_stay_begin_again_after_others_were_removed() -> None:
     bare = open_world({"name": "gravity", "gravity_m_per_s2": [0, 0, -1.6]})
     plain = rollout(bare)
-    env = envs.under(bare, [{"name": "friction", "times": 3.0}])
+    env = envs.with_shifts(bare, [{"name": "friction", "times": 3.0}])
     rollout(env)
-    envs.lift(env, bare)
+    envs.without_shifts(env, bare)
     np.testing.assert_array_equal(rollout(bare), plain)
     assert simulator(bare).model.opt.gravity[2] == -1.6
 
@@ -236,9 +231,8 @@ def test_mass_a_heavier_torso_is_pushed_less_far() -> None:
         mujoco.mj_forward(simulator(env).model, data)
         return float(data.subtree_com[0][0]) * float(simulator(env).model.body_mass.sum())
 
-    assert pushed(10.0) == pytest.approx(
-        pushed(1.0), rel=0.02
-    )  # displacement times mass is F t² / 2 for both
+    # Displacement times mass is F t² / 2 for both.
+    assert pushed(10.0) == pytest.approx(pushed(1.0), rel=0.02)
 
 
 def test_friction_an_ant_slides_further_on_ice() -> None:
@@ -280,16 +274,8 @@ def test_actuators_weak_dead_and_reversed(strength: float, ratio: float) -> None
 
     plain = force()
     shifted = force({"name": "actuator", "strength": strength, "actuators": ["hip_1", "ankle_1"]})
-    names = [
-        "hip_4",
-        "ankle_4",
-        "hip_1",
-        "ankle_1",
-        "hip_2",
-        "ankle_2",
-        "hip_3",
-        "ankle_3",
-    ]  # in the order of Ant's actions
+    # In the order of Ant's actions.
+    names = [f"{joint}_{leg}" for leg in (4, 1, 2, 3) for joint in ("hip", "ankle")]
     for index, name in enumerate(names):
         assert shifted[index] == pytest.approx(
             plain[index] * (ratio if name in ("hip_1", "ankle_1") else 1.0)
@@ -454,14 +440,14 @@ def test_a_turning_wind_comes_from_all_sides() -> None:
         ({"name": "obstacles", "boxes_m": [[5, 0, 0.7, 0.2, 1]]}, "a list of 6"),
         ({"name": "obstacles", "boxes_m": [[5, 0, 0.7, 0.2, 1, 0]]}, "sizes more than 0"),
         ({"name": "obs_noise", "dims": [17]}, "0 to 16, not 17"),
-        ({"name": "obs_dropout", "probability_per_step": 2}, "must be 0 to 1"),
+        ({"name": "obs_dropout", "probability_per_step": 2}, "must be between 0 and 1"),
         ({"name": "action_delay", "delay_steps": 0}, "1 or more"),
         ({"name": "start_state", "joints_m_or_rad": {"rooti": 1.0}}, "did you mean 'root"),
         ({"name": "goal", "position_m": [1, 2]}, "it has no position as its goal"),
         ({"name": "blocked_cells", "cells": [[1, 1]]}, "needs a maze"),
         (
             {"name": "gravity", "gravity_m_per_s2": [0, 0, -1], "start_step": -5},
-            "'start_step' of a shift must be 0 or more",
+            "shift 'gravity': start_step must be 0 or more, not -5",
         ),
     ],
 )

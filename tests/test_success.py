@@ -5,6 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from slrl.envs.timed import Timed
 
 from slrl import envs
 from slrl.envs import OneLife
@@ -15,7 +16,6 @@ from slrl.envs.shifts.obs_delay import ObsDelay
 from slrl.envs.shifts.obs_dropout import ObsDropout
 from slrl.envs.shifts.obs_noise import ObsNoise
 from slrl.envs.success import Judged, Success, imported, look_up
-from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 from slrl.scenarios import World, parse
 

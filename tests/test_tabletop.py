@@ -22,13 +22,11 @@ def test_the_hand_carries_what_it_holds_and_the_edge_stops_both() -> None:
     start, _ = env.reset(seed=0)
     np.testing.assert_allclose(start, [0, 0, 2.5, 0, -1, -1, 0, 0, -2.5, 1, -1, -1])
     far = act(env, *[(1, 0, 1)] * 11)[-1]
-    np.testing.assert_allclose(
-        far[:6], [2.2, 0, 2.5, 0, -1, -1], atol=1e-6
-    )  # 0.5 before the last move: out of reach
+    # 0.5 away before the last move: out of reach.
+    np.testing.assert_allclose(far[:6], [2.2, 0, 2.5, 0, -1, -1], atol=1e-6)
     held = act(env, (0.5, 0, 1))[-1]
-    np.testing.assert_allclose(
-        held[:6], [2.3, 0, 2.6, 0, 0, 0], atol=1e-6
-    )  # 0.3 away: grasped, and moved with the hand
+    # 0.3 away: grasped, and moved with the hand.
+    np.testing.assert_allclose(held[:6], [2.3, 0, 2.6, 0, 0, 0], atol=1e-6)
     edge = act(env, (1, 1, 1), (1, 1, 1), (1, 1, 1))[-1]
     np.testing.assert_allclose(edge[:4], [2.8, 0.6, 2.8, 0.6], atol=1e-6)  # the mug at 2.8, the hand then too
     free = act(env, (-1, 0, -1))[-1]
@@ -57,7 +55,7 @@ def test_starts_and_goals_are_those_that_are_named() -> None:
 
 @pytest.mark.parametrize("name", ["forward", "reverse"])
 def test_the_demonstrations_of_the_original_replay_exactly_and_to_success(name: str) -> None:
-    """Each row's action leads to the stored next observation, and each episode, played from its start, ends in success."""
+    """Each action leads to the stored next observation; each episode, played from its start, succeeds."""
     path = EARL / f"earl_tabletop_{name}.hdf5"
     if not path.is_file():
         pytest.skip(f"{path} is not there")

@@ -26,9 +26,8 @@ def test_the_kitchen_has_the_spaces_of_d4rls_data() -> None:
     assert ours.action_space == theirs.action_space
     plain, _ = theirs.reset(seed=0)
     same, _ = ours.reset(seed=0)
-    np.testing.assert_allclose(
-        same[:22], plain[:22], atol=0.02
-    )  # goals reached and wanted: nothing is done in either
+    # Goals reached and wanted: nothing is done in either.
+    np.testing.assert_allclose(same[:22], plain[:22], atol=0.02)
 
 
 def test_what_is_not_to_do_is_done_already() -> None:

@@ -280,7 +280,7 @@ class OfBehaviours:
     ) -> None:
         self._who = who
         parts = behaviours(prior)
-        joined = prior.name.split(" + ")  # of several priors, each of which is one behaviour
+        joined = list(prior.parts or (prior.name,))  # of several priors, each of which is one behaviour
         usual = (
             joined if len(joined) == len(parts) else [str(part.name.rpartition(", ")[2]) for part in parts]
         )

@@ -1,4 +1,4 @@
-"""Environments: the worlds written here, the making of a scenario's world, and the wrapper that makes a life single."""
+"""Environments: the worlds of slrl, the worlds of a scenario, and the wrapper that allows one life only."""
 
 import importlib
 from collections.abc import Mapping, Sequence
@@ -8,17 +8,19 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from slrl import injection as plugins
+from slrl import plugins
+from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description
-from slrl.envs.success import Judged, Success, look_up
-from slrl.envs.timed import Timed
+from slrl.envs.success import Success, WithSuccess, look_up
 from slrl.errors import BadInput
+from slrl.plugins import ShiftPlugin
 from slrl.scenarios import Scenario, World
 
 # Packages that are not always there, and the extra of slrl that brings them.
 EXTRAS = {"mujoco": "mujoco", "gymnasium_robotics": "robotics", "metaworld": "metaworld"}
 
-# String entry points: Minari cannot store an environment made from a callable, and MuJoCo stays unimported until it is used.
+# String entry points: Minari cannot store an environment made from a callable, and MuJoCo stays unimported
+# until it is used.
 WORLDS = {
     "slrl/Pointmass-v0": "slrl.envs.pointmass:Pointmass",
     "slrl/Tabletop-v0": "slrl.envs.tabletop:Tabletop",
@@ -32,9 +34,10 @@ for _id, _entry_point in WORLDS.items():
 
 
 class OneLife(gym.Wrapper[Any, Any, Any, Any]):
-    """Lets the wrapped environment be reset once, ends it after ``life_steps``, and never lets it be stepped after its end.
+    """An environment that can be reset once, ends after ``life_steps``, and cannot be stepped after its end.
 
-    The info of every step has ``success`` and ``progress`` (NaN without ``progress_info``), whatever the world calls them.
+    The info of every step has ``success`` and ``progress`` (NaN without ``progress_info``), whatever the
+    world calls them.
 
     Raises:
         RuntimeError: at the second ``reset``, and at a ``step`` outside the life.
@@ -54,19 +57,23 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        """Begin the life."""
         if self._born:
             raise RuntimeError("a life cannot be restarted: build a new one with slrl.envs.make().")
         self._born = self._alive = True
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """One step of the life: terminated also by success, truncated by nothing but the budget of steps.
+
+        Raises:
+            BadInput: if the info has no ``success_info`` or ``progress_info``; the sentence says what it has.
+        """
         if not self._alive:
             raise RuntimeError(
                 "step() outside a life: call reset() first, once, and stop when the life has ended."
             )
-        obs, reward, terminated, _, info = self.env.step(
-            action
-        )  # a time limit of the source world does not end a life
+        obs, reward, terminated, _, info = self.env.step(action)  # a time limit of the world ends no life
         self._steps_left -= 1
         progress = float(look_up(info, self._progress_info)) if self._progress_info else np.nan
         success = bool(look_up(info, self._success_info))
@@ -84,7 +91,7 @@ def make(scenario: Scenario, *, life_steps: int | None = None, render_mode: str 
 def make_source(
     scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None
 ) -> OneLife:
-    """The source world of a scenario with the same success test: what the prior's policy can do where nothing is new."""
+    """The source world of a scenario for one life, with the success test of the target."""
     return _one_life(scenario, scenario.source, life_steps, render_mode)
 
 
@@ -104,33 +111,43 @@ def check(scenario: Scenario) -> None:
 def make_world(
     world: World, *, success: Success | None = None, render_mode: str | None = None
 ) -> gym.Env[Any, Any]:
-    """An environment without a time limit, under its shifts, with a flat float32 Box observation and actions in [-1, 1].
+    """A world with its shifts and no time limit: observations in a flat float32 Box, actions in [-1, 1].
 
-    A ``success`` test looks at the observation as it is, before the shifts blur it.
+    A ``success`` test sees the observation as the world gives it, before any shift changes it.
+
+    Raises:
+        BadInput: if the world, a setting of it or a shift does not work.
     """
     env = _flat(_open(world, render_mode), world.env)
     if success is not None:
-        env = Judged(env, success)
-    return under(env, world.shifts)
+        env = WithSuccess(env, success)
+    return with_shifts(env, world.shifts)
 
 
-def under(env: gym.Env[Any, Any], shifts: Sequence[Mapping[str, Any]]) -> gym.Env[Any, Any]:
-    """The environment with shifts laid over it, in order."""
+def with_shifts(env: gym.Env[Any, Any], shifts: Sequence[Mapping[str, Any]]) -> gym.Env[Any, Any]:
+    """The environment wrapped in shifts, in order; each is a table with a ``name`` and its settings.
+
+    Raises:
+        BadInput: for a name, a setting or a value that does not work, or does not in this environment.
+    """
     for shift in shifts:
-        name, settings = plugins.split(shift, "each shift")
-        env = plugins.make("slrl.envs.shifts", name, settings, where=f"shift {name!r}", env=env)
+        env = _parsed(shift).make(env)
     return env
 
 
-def lift(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
-    """Undo the shifts that lie over ``bare``, which stays open."""
+def _parsed(shift: Mapping[str, Any]) -> ShiftPlugin:
+    return ShiftPlugin.parse(shift, f"shift {shift['name']!r}" if "name" in shift else "each shift")
+
+
+def without_shifts(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
+    """Undo the shifts that ``env`` has and ``bare``, which it wraps, has not; ``bare`` stays open."""
     while env is not bare and isinstance(env, gym.Wrapper):
-        if isinstance(env, Timed):
+        if isinstance(env, Shift):
             env.stop()
         env = env.env
     while isinstance(env, gym.Wrapper):
-        if isinstance(env, Timed):
-            env.outermost = True  # of those that are left
+        if isinstance(env, Shift):
+            env.outermost = True  # of those that ``bare`` has
             break
         env = env.env
 
@@ -142,10 +159,9 @@ def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
     module, colon, name = world.env.partition(":")
     if colon and _is_class(module, name):
         spec = EnvSpec(id=f"{name}-v0", entry_point=world.env)
+    # A class of the user's need not know ``render_mode``.
+    drawn = {} if render_mode is None else {"render_mode": render_mode}
     try:
-        drawn = (
-            {} if render_mode is None else {"render_mode": render_mode}
-        )  # a plain class need not know the word
         return gym.make(spec, max_episode_steps=-1, disable_env_checker=True, **drawn, **world.settings)
     except (gym.error.DependencyNotInstalled, ModuleNotFoundError) as error:
         raise _missing(world.env, error) from None
@@ -156,7 +172,7 @@ def _open(world: World, render_mode: str | None) -> gym.Env[Any, Any]:
 
 
 def _hush_notices() -> None:
-    """Gymnasium-Robotics prints a notice about three of its hands at every import, whatever is used of it."""
+    """Do not let Gymnasium-Robotics print a notice about three of its hands at every import."""
     try:
         from farama_notifications import notifications
     except ModuleNotFoundError:
@@ -208,10 +224,14 @@ def _float32(obs: np.ndarray) -> np.ndarray:
 
 
 def describe(world: World) -> list[Description]:
-    """Every shift of a world in words."""
-    described = []
-    for shift in world.shifts:
-        name, settings = plugins.split(shift, "each shift")
-        function = plugins.find("slrl.envs.shifts", name).describe
-        described.append(function(**plugins.bind(function, settings, where=f"shift {name!r}")))
-    return described
+    """Every shift of a world in words; one that brings no ``describe`` is told by its name and settings."""
+    return [_described(_parsed(shift)) for shift in world.shifts]
+
+
+def _described(shift: ShiftPlugin) -> Description:
+    function = getattr(plugins.find(plugins.SHIFTS, shift.name), "describe", None)
+    if function is not None:
+        described: Description = function(shift.settings)
+        return described
+    settings = ", ".join(f"{key} = {value}" for key, value in plugins.table(shift.settings).items())
+    return Description(f"{shift.name} ({settings})" if settings else shift.name)

@@ -8,14 +8,14 @@ import numpy as np
 
 from slrl import envs
 from slrl.envs import OneLife
-from slrl.envs.timed import PLANE, index, simulator
+from slrl.envs.shift import PLANE, index, simulator
 from slrl.errors import BadInput, unknown
 from slrl.scenarios import Scenario
 from slrl.types import Image
 
-SIZE_PX = 300  # of what a camera of our own sees
-NEAR_M = 0.1  # what is nearer to it is not drawn
-FURTHER = 10  # the ground of Gymnasium's worlds is drawn 40 m far
+SIZE_PX = 300  # width and height of what a scenario's camera sees
+NEAR_M = 0.1  # from the camera; what is nearer is not drawn
+FURTHER = 10  # times as far is the ground drawn, which in Gymnasium's worlds ends after 40 m
 
 
 def headless() -> None:
@@ -29,13 +29,8 @@ def headless() -> None:
     try:
         import mujoco  # noqa: F401
     except ModuleNotFoundError:
-        return  # worlds that draw themselves do without
-    except (
-        AttributeError,
-        ImportError,
-        OSError,
-        RuntimeError,
-    ) as error:  # it looks for one when it is imported
+        return  # worlds that draw themselves do not need it
+    except (AttributeError, ImportError, OSError, RuntimeError) as error:  # importing looks for a way to draw
         raise _cannot_draw(error) from error
 
 
@@ -54,15 +49,17 @@ def check(scenario: Scenario) -> None:
 
 
 class View:
-    """What is to be seen of a world: from the scenario's own camera, free (``lookat``) or after a body (``follow = "torso"``)
-    in a MuJoCo world, or as the world draws itself.
+    """Pictures of a world: as it draws itself, or from a camera of the scenario in a MuJoCo world.
+
+    ``camera`` is a table with ``lookat`` (a point, m) or ``follow`` (the name of a body), ``distance`` (m),
+    ``azimuth`` and ``elevation`` (degrees).
     """
 
     def __init__(self, env: OneLife, camera: dict[str, Any] | None = None) -> None:
         self._env, self._camera = env, None if camera is None else _Camera(env, camera)
 
     def __call__(self) -> Image:
-        """The world as it is now.
+        """The world as it is now, (height, width, 3).
 
         Raises:
             BadInput: where it cannot be drawn.
@@ -73,7 +70,8 @@ class View:
             raise _cannot_draw(error) from error
         if frame is None:
             raise BadInput(
-                f"{type(self._env.unwrapped).__name__} draws nothing: its render() returns None in the mode rgb_array."
+                f"{type(self._env.unwrapped).__name__} draws nothing: its render() returns None in the mode "
+                "rgb_array."
             )
         return np.asarray(frame, np.uint8)
 
@@ -106,9 +104,7 @@ class _Camera:
                 )
         model = self._simulator.model
         model.vis.map.znear = NEAR_M / model.stat.extent  # else a long world cuts off what is near
-        for plane in np.flatnonzero(
-            model.geom_type == PLANE
-        ):  # drawn further; for what collides with them they end nowhere anyway
+        for plane in np.flatnonzero(model.geom_type == PLANE):  # contacts know no end of it
             model.geom_size[plane, :2] *= FURTHER
             model.mat_texrepeat[model.geom_matid[plane]] *= FURTHER
         self._renderer: Any = None
@@ -118,7 +114,7 @@ class _Camera:
 
         if self._renderer is None:
             self._renderer = mujoco.Renderer(self._simulator.model, SIZE_PX, SIZE_PX)
-        if self._body is not None:  # MuJoCo's own tracking lags behind
+        if self._body is not None:  # MuJoCo's own tracking camera lags behind
             self._camera.lookat[:] = self._simulator.data.xpos[self._body]
         self._renderer.update_scene(self._simulator.data, self._camera)
         return self._renderer.render()
@@ -129,7 +125,7 @@ class _Camera:
 
 
 def _drawing_errors() -> tuple[type[Exception], ...]:
-    """What is raised where there is no way to draw: by PyOpenGL, Gymnasium and MuJoCo, each in its own manner."""
+    """What PyOpenGL, Gymnasium and MuJoCo raise where there is no way to draw."""
     known: tuple[type[Exception], ...] = (AttributeError, ImportError, OSError, RuntimeError, gym.error.Error)
     try:
         import mujoco
@@ -141,5 +137,6 @@ def _drawing_errors() -> tuple[type[Exception], ...]:
 def _cannot_draw(error: Exception) -> BadInput:
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     return BadInput(
-        f"this machine cannot draw the world with MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')}: {reason}; try egl or osmesa."
+        f"this machine cannot draw the world with MUJOCO_GL={os.environ.get('MUJOCO_GL', 'unset')}: "
+        f"{reason}; try egl or osmesa."
     )

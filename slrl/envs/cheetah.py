@@ -1,6 +1,7 @@
 """The half-cheetah with the short torso: the robot of the QWALE paper's hurdles, on Gymnasium's MuJoCo.
 
-Constants after the released code of Chen et al., "You Only Live Once: Single-Life Reinforcement Learning" (2022).
+Constants after the released code of Chen et al., "You Only Live Once: Single-Life Reinforcement Learning"
+(2022).
 """
 
 from typing import Any
@@ -16,13 +17,14 @@ HEAD_GAP = 0.1  # m, from the end of the torso to the head, as in Gymnasium's
 
 
 class ShortCheetah(HalfCheetahEnv):
-    """Run in +x. Everything is as in ``HalfCheetah-v5`` (mass 14 kg, dt 0.05 s) but for torso, observation and reward.
+    """``HalfCheetah-v5`` (mass 14 kg, dt 0.05 s, runs in +x) with another torso, observation and reward.
 
-    Observation, ``Box(18,)`` float32: ``qpos[1:]`` (8: height in m, pitch and six joint angles in rad), ``qvel`` (9, in m/s and
-    rad/s), and -1 (constant, as in the paper's code, where other worlds have the place of the next hurdle).
+    Observation, ``Box(18,)`` float32: ``qpos[1:]`` (8: height in m, pitch and six joint angles in rad),
+    ``qvel`` (9, in m/s and rad/s), and -1 (constant, as in the paper's code, where other worlds have the
+    place of the next hurdle).
 
-    Reward: ``Δx / 0.05 s - 0.1 ‖action‖² - |pitch|``. The pitch is not wrapped: a cheetah that has rolled over pays for it.
-    Termination and truncation: never. Info: ``x_position`` (m), ``x_velocity`` (m/s).
+    Reward: ``Δx / 0.05 s - 0.1 ‖action‖² - |pitch|``. The pitch is not wrapped: a cheetah that has rolled
+    over pays for it. Termination and truncation: never. Info: ``x_position`` (m), ``x_velocity`` (m/s).
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -51,7 +53,7 @@ class ShortCheetah(HalfCheetahEnv):
 
 
 def shorten(spec: Any) -> None:
-    """Give Gymnasium's half-cheetah the short torso, with head and thighs at its ends; the total mass stays 14 kg."""
+    """Give Gymnasium's half-cheetah the short torso, head and thighs at its ends; its mass stays 14 kg."""
     for geom in spec.geoms:
         if geom.name == "torso":
             geom.fromto = [-HALF_LENGTH, 0, 0, HALF_LENGTH, 0, 0]

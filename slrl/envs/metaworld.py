@@ -1,4 +1,4 @@
-"""One task of Meta-World as an environment for a life: no time limit, its start drawn from a range that a scenario may move."""
+"""One task of Meta-World without a time limit, its start drawn from a range that a scenario may move."""
 
 from typing import Any
 
@@ -14,11 +14,12 @@ from slrl.types import F32
 class MetaWorld(gym.Env[F32, F32]):
     """A Sawyer arm with one of Meta-World's 50 tasks.
 
-    Observation, ``Box(39,)`` float32, in m: hand (3), gripper opening (1), position and quaternion of the first object (7) and
-    of the second (7), the same 18 of the step before, goal (3). Action, ``Box(-1, 1, (4,))``: displacement of the hand, grip.
+    Observation, ``Box(39,)`` float32, in m: hand (3), gripper opening (1), position and quaternion of the
+    first object (7) and of the second (7), the same 18 of the step before, goal (3).
+    Action, ``Box(-1, 1, (4,))``: displacement of the hand, grip.
 
-    Reward: 1 where Meta-World calls the task a success, else 0 (sparse). Termination: success. Truncation: never.
-    Info: Meta-World's, with ``success`` as bool.
+    Reward: 1 where Meta-World calls the task a success, else 0 (sparse). Termination: success.
+    Truncation: never. Info: Meta-World's, with ``success`` as bool.
 
     Args:
         task: for example ``door-close-v3``.
@@ -48,7 +49,8 @@ class MetaWorld(gym.Env[F32, F32]):
         self._high = own.high if start_high is None else np.array(start_high, np.float64)
         if self._low.shape != own.shape or self._high.shape != own.shape or np.any(self._low > self._high):
             raise BadInput(
-                f"'start_low' and 'start_high' of {task} must be {own.shape[0]} numbers each, and low not above high."
+                f"'start_low' and 'start_high' of {task} must be {own.shape[0]} numbers each, and low not "
+                "above high."
             )
         self.render_mode = render_mode
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (39,), np.float32)
@@ -57,6 +59,7 @@ class MetaWorld(gym.Env[F32, F32]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[F32, dict[str, Any]]:
+        """Draw the start; what Meta-World itself draws follows from the same seed."""
         super().reset(seed=seed)
         robot = self.robot
         if seed is not None:
@@ -66,13 +69,15 @@ class MetaWorld(gym.Env[F32, F32]):
         return obs.astype(np.float32), {"success": False}
 
     def step(self, action: NDArray[Any]) -> tuple[F32, float, bool, bool, dict[str, Any]]:
+        """One step; the action is clipped to [-1, 1]."""
         obs, _, _, _, info = self.robot.step(np.clip(action, -1.0, 1.0))
         success = bool(info["success"])
         return obs.astype(np.float32), float(success), success, False, {**info, "success": success}
 
     def render(self) -> Any:
-        # Meta-World's cameras hang upside down.
+        """The picture of Meta-World's camera, which hangs upside down, turned round; None in other modes."""
         return None if self.render_mode != "rgb_array" else np.flipud(self.robot.render())
 
     def close(self) -> None:
+        """Close Meta-World's environment and its renderer."""
         self.robot.close()

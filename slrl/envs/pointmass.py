@@ -1,6 +1,7 @@
 """A point that walks on a plane to a goal: the world of the QWALE paper's first experiment.
 
-Constants after the released code of Chen et al., "You Only Live Once: Single-Life Reinforcement Learning" (2022).
+Constants after the released code of Chen et al., "You Only Live Once: Single-Life Reinforcement Learning"
+(2022).
 """
 
 from typing import Any
@@ -22,15 +23,17 @@ class Pointmass(gym.Env[F32, F32]):
     | index | what | range | unit |
     |---|---|---|---|
     | 0, 1 | position x, y | ±100, ±200 | unit |
-    | 2, 3 | velocity entries, N(0, 0.01²), drawn at reset and never changed (as in the paper's code) | ±0.1 | unit/step |
+    | 2, 3 | velocity entries, which never change | ±0.1 | unit/step |
     | 4, 5 | goal x, y: always 100, 0 | ±100, ±200 | unit |
+
+    The velocity entries are drawn from N(0, 0.01²) at reset, and mean nothing, as in the paper's code.
 
     Action, ``Box(-1, 1, (2,))``: displacement in units per step; what exceeds the bounds is clipped.
     The position moves by the action and by the air, and is clipped to the arena:
     ``position ← clip(position + clip(action, -1, 1) + U(wind_low, wind_high))``.
 
-    Reward: 1 for arriving within ``goal_radius`` of the goal, else 0 (sparse).
-    Termination: arrival, and nothing else. Truncation: never; the source world's recipes cut episodes at 1000 steps.
+    Reward: 1 for arriving within ``goal_radius`` of the goal, else 0 (sparse). Termination: arrival.
+    Truncation: never; recipes cut the episodes that they record.
     Info: ``success`` (bool), ``distance`` (units to the goal), ``wind`` ((2,) drift of this step, units).
     """
 
@@ -51,6 +54,7 @@ class Pointmass(gym.Env[F32, F32]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[F32, dict[str, Any]]:
+        """Start within 0.2 units of the origin along each axis."""
         super().reset(seed=seed)
         self.position = self.np_random.uniform(-0.2, 0.2, 2)
         self._velocity = np.clip(self.np_random.normal(0.0, 0.01, 2), -0.1, 0.1)
@@ -58,6 +62,7 @@ class Pointmass(gym.Env[F32, F32]):
         return self._observe(), self._info()
 
     def step(self, action: NDArray[Any]) -> tuple[F32, float, bool, bool, dict[str, Any]]:
+        """Move by the action and the drift, which is drawn from the world's generator also in calm air."""
         self._drift = self.np_random.uniform(self.wind_low, self.wind_high)
         self.position = np.clip(self.position + np.clip(action, -1.0, 1.0) + self._drift, -ARENA, ARENA)
         if self.render_mode is not None:
@@ -66,6 +71,7 @@ class Pointmass(gym.Env[F32, F32]):
         return self._observe(), float(info["success"]), info["success"], False, info
 
     def render(self) -> NDArray[np.uint8] | None:
+        """The arena (840, 440, 3): goal, body, trail and wind; None in other modes than rgb_array."""
         if self.render_mode != "rgb_array":
             return None
         from PIL import Image, ImageDraw
@@ -103,6 +109,6 @@ class Pointmass(gym.Env[F32, F32]):
 
 
 def reward(obs: F32, action: F32, next_obs: F32) -> F32:
-    """(N, 6), (N, 2), (N, 6) -> (N,): 1 for arriving within 2 units of the goal, as recorded priors must have it."""
+    """(N, 6), (N, 2), (N, 6) -> (N,): the reward of recorded rows, 1 within 2 units of the goal."""
     result: F32 = (np.hypot(*(next_obs[:, :2] - next_obs[:, 4:6]).T) <= 2.0).astype(np.float32)
     return result

@@ -1,6 +1,7 @@
 """Rewards of worlds that others wrote, computed from recorded rows: what `slrl check` compares priors with.
 
-Each is a function of (obs, action, next_obs), arrays of N rows, that returns (N,) rewards for arriving in ``next_obs``.
+Each is a function of (obs, action, next_obs), arrays of N rows, that returns (N,) rewards for arriving in
+``next_obs``.
 """
 
 import numpy as np
@@ -19,7 +20,7 @@ def door_close(obs: F32, action: F32, next_obs: F32) -> F32:
 
 
 def kitchen_pair(obs: F32, action: F32, next_obs: F32) -> F32:
-    """``slrl/Kitchen-v0``: 1 when light switch and slide cabinet are both less than 0.3 from where they should be."""
+    """``slrl/Kitchen-v0``: 1 when light switch and slide cabinet are both less than 0.3 from their goals."""
     light = np.linalg.norm(next_obs[:, 7:9] - next_obs[:, 18:20], axis=1)
     cabinet = np.abs(next_obs[:, 10] - next_obs[:, 21])
     result: F32 = ((light < 0.3) & (cabinet < 0.3)).astype(np.float32)

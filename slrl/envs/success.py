@@ -1,4 +1,4 @@
-"""When a life counts as done: a key of the world's info, a threshold on it or on the observation, or a function of the user's."""
+"""When a life counts as done: by the world's info, a threshold on it or on the observation, or a function."""
 
 import importlib
 from collections.abc import Callable
@@ -53,20 +53,25 @@ class Success:
         )
 
 
-class Judged(gym.Wrapper[Any, Any, Any, Any]):
-    """Writes ``success`` into the info of every step."""
+class WithSuccess(gym.Wrapper[Any, Any, Any, Any]):
+    """Writes ``success`` into the info of every step, whatever the world says there."""
 
     def __init__(self, env: gym.Env[Any, Any], success: Success) -> None:
         super().__init__(env)
         self._success = success
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """A step of the world; what it calls terminated stays as it is."""
         obs, reward, terminated, truncated, info = self.env.step(action)
         return obs, reward, terminated, truncated, {**info, "success": self._success(obs, info)}
 
 
 def look_up(info: dict[str, Any], key: str) -> Any:
-    """``info[key]``, or a sentence with the keys that there are."""
+    """``info[key]``.
+
+    Raises:
+        BadInput: with the keys that there are.
+    """
     if key not in info:
         raise BadInput(
             f"the environment's info has no {key!r}; it has {', '.join(sorted(info)) or 'nothing'}."
@@ -75,7 +80,11 @@ def look_up(info: dict[str, Any], key: str) -> Any:
 
 
 def imported(name: str, key: str) -> Callable[..., Any]:
-    """The function that a scenario names as ``module:function``."""
+    """The function that a scenario names as ``module:function`` in its setting ``key``.
+
+    Raises:
+        BadInput: if it is not named so, or is not there.
+    """
     module, _, attribute = name.partition(":")
     if not (module and attribute):
         raise BadInput(f"{key!r} must be module:function, not {name!r}.")

@@ -1,7 +1,7 @@
 """A gripper and a mug on a table, seen from above: the tabletop of EARL and of the QWALE paper.
 
-Constants after the released code of Sharma et al., "Autonomous Reinforcement Learning: Formalism and Benchmarking" (EARL, 2022)
-and Chen et al., "You Only Live Once: Single-Life Reinforcement Learning" (2022).
+Constants after the released code of Sharma et al., "Autonomous Reinforcement Learning: Formalism and
+Benchmarking" (EARL, 2022) and Chen et al., "You Only Live Once: Single-Life Reinforcement Learning" (2022).
 """
 
 from typing import Any
@@ -32,8 +32,9 @@ class Tabletop(gym.Env[F32, F32]):
     | 4, 5 | -1, -1 while nothing is held; 0, 0 while the mug is |
     | 6 … 11 | the goal, as the first six: gripper at the origin, mug at one of four places, nothing held |
 
-    Action, ``Box(-1, 1, (3,))``: displacement x, y (times 0.2 units), and the grip: more than 0 grasps a mug that is less than
-    0.4 away before the move, and holds it; anything else lets it go. A held mug moves with the gripper. Both stay on the table.
+    Action, ``Box(-1, 1, (3,))``: displacement x, y (times 0.2 units), and the grip: more than 0 grasps a mug
+    that is less than 0.4 away before the move, and holds it; anything else lets it go. A held mug moves with
+    the gripper. Both stay on the table.
 
     Reward: 1 in the steps where the task is done, else 0 (sparse). Termination: done. Truncation: never.
     Info: ``success`` (bool), ``distance`` (units from the mug to its goal), ``holding`` (bool).
@@ -43,7 +44,8 @@ class Tabletop(gym.Env[F32, F32]):
         mug_starts: its initial places; one is drawn at every reset.
         mug_noise: the start is moved by U(-noise, noise) along both axes.
         tolerance: how near is done, in units.
-        gripper_home: whether the gripper must be back at the origin too, as in EARL; in the QWALE paper only the mug counts.
+        gripper_home: whether the gripper must be back at the origin too, as in EARL; in the QWALE paper
+            only the mug counts.
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}  # noqa: RUF012 (declared so by Gymnasium)
@@ -61,14 +63,11 @@ class Tabletop(gym.Env[F32, F32]):
         for name, points in (("goals", self._goals), ("mug_starts", self._starts)):
             if points.ndim != 2 or points.shape[1] != 2 or np.abs(points).max() > EDGE:
                 raise BadInput(
-                    f"'{name}' of slrl/Tabletop-v0 must list points [x, y] on the table, from -{EDGE} to {EDGE}."
+                    f"'{name}' of slrl/Tabletop-v0 must list points [x, y] on the table, from -{EDGE} to "
+                    f"{EDGE}."
                 )
-        self._noise, self._tolerance, self._home, self.render_mode = (
-            mug_noise,
-            tolerance,
-            gripper_home,
-            render_mode,
-        )
+        self._noise, self._tolerance, self._home = mug_noise, tolerance, gripper_home
+        self.render_mode = render_mode
         low, high = np.full(12, -EDGE, np.float32), np.full(12, EDGE, np.float32)
         self.observation_space = gym.spaces.Box(low, high)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (3,), np.float32)
@@ -78,6 +77,7 @@ class Tabletop(gym.Env[F32, F32]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[F32, dict[str, Any]]:
+        """Put the gripper at the origin, and draw a goal and a place for the mug."""
         super().reset(seed=seed)
         self.gripper, self.holding = np.zeros(2), False
         self.goal = self._goals[self.np_random.integers(len(self._goals))].copy()
@@ -86,6 +86,7 @@ class Tabletop(gym.Env[F32, F32]):
         return self._observe(), self._info()
 
     def step(self, action: NDArray[Any]) -> tuple[F32, float, bool, bool, dict[str, Any]]:
+        """Grasp or let go first, then move."""
         action = np.clip(action, -1.0, 1.0)
         self.holding = bool(action[2] > 0 and (self.holding or np.hypot(*(self.gripper - self.mug)) < REACH))
         before = self.gripper
@@ -97,6 +98,7 @@ class Tabletop(gym.Env[F32, F32]):
         return self._observe(), float(info["success"]), info["success"], False, info
 
     def render(self) -> NDArray[np.uint8] | None:
+        """The table (360, 360, 3) with goal, mug and gripper; None in other modes than rgb_array."""
         if self.render_mode != "rgb_array":
             return None
         from PIL import Image, ImageDraw
@@ -135,6 +137,6 @@ class Tabletop(gym.Env[F32, F32]):
 
 
 def reward(obs: F32, action: F32, next_obs: F32) -> F32:
-    """(N, 12), (N, 3), (N, 12) -> (N,): 1 where the mug is within 0.15 units of its goal, as recorded priors must have it."""
+    """(N, 12), (N, 3), (N, 12) -> (N,): rewards of recorded rows, 1 with the mug within 0.15 of its goal."""
     result: F32 = (np.hypot(*(next_obs[:, 2:4] - next_obs[:, 8:10]).T) <= 0.15).astype(np.float32)
     return result

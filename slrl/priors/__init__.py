@@ -40,9 +40,9 @@ _ROWS = (
 class Prior:
     """N transitions that are never changed, with where they came from.
 
-    The reward of a row is for arriving in its ``next_obs``. ``terminated`` rows have no future; ``truncated`` rows are
-    the last of an episode that was cut. ``sha256`` is made from the rows alone: the same data has the same hash in
-    every file layout.
+    The reward of a row is for arriving in its ``next_obs``. ``terminated`` rows have no future; ``truncated``
+    rows are the last of an episode that was cut. ``sha256`` is made from the rows alone: the same data has
+    the same hash in every file layout.
     """
 
     name: str
@@ -57,21 +57,18 @@ class Prior:
     observation_space: Box
     action_space: Box
     env_params: F32 | None = None  # (N, E) the physical parameters under which each row was recorded
-    behaviour: NDArray[np.int32] | None = (
-        None  # (N,) which of several behaviours acted, the same for a whole episode
-    )
+    behaviour: NDArray[np.int32] | None = None  # (N,) which of several acted, the same in a whole episode
     notes: tuple[str, ...] = ()  # what the reader had to decide
     recipe: str | None = None  # name or path of the recipe that made it, where it is known
-    latent_size: int = (
-        0  # how many of the last entries of an observation are an adapter's own, and not the world's
-    )
+    parts: tuple[str, ...] = ()  # the names of the priors that were joined; empty if it is a single one
+    latent_size: int = 0  # how many of the last entries of an observation an adapter has added
 
     def __len__(self) -> int:
         return len(self.reward)
 
     @cached_property
     def sha256(self) -> str:
-        """Of the rows alone; computed when it is first asked for, which for a large file costs more than reading it."""
+        """Of the rows alone; computed at the first use, which for a large file costs more than reading it."""
         return content_hash(self)
 
     @property
@@ -121,7 +118,8 @@ def join(priors: Sequence[Prior]) -> Prior:
         ):
             if size != of_first:
                 raise BadInput(
-                    f"priors {first.name} and {prior.name} have {what} of sizes {of_first} and {size}; all must be alike."
+                    f"priors {first.name} and {prior.name} have {what} of sizes {of_first} and {size}; all "
+                    "must be alike."
                 )
         own = (
             np.zeros(len(prior), np.int32)
@@ -139,6 +137,7 @@ def join(priors: Sequence[Prior]) -> Prior:
     return replace(
         first,
         name=" + ".join(prior.name for prior in priors),
+        parts=tuple(name for prior in priors for name in prior.parts or (prior.name,)),
         recipe=None,
         **joined,
         episode=np.concatenate(
@@ -151,7 +150,7 @@ def join(priors: Sequence[Prior]) -> Prior:
 
 
 def load(spec: str | os.PathLike[str]) -> Prior:
-    """Load recorded data: a Minari id, a Minari directory, or an HDF5 file in Minari's, D4RL's or robomimic's layout.
+    """Load recorded data: a Minari id or directory, or an HDF5 file in a known layout.
 
     Nothing is downloaded. Recipes are resolved one level up, by :func:`slrl.load_prior`.
 
@@ -161,7 +160,8 @@ def load(spec: str | os.PathLike[str]) -> Prior:
     file, metadata = _locate(str(spec))
     if file.is_dir():
         raise BadInput(
-            f"{file} is a directory without Minari's data/metadata.json; give the .hdf5 file or the dataset's directory."
+            f"{file} is a directory without Minari's data/metadata.json; give the .hdf5 file or the "
+            "dataset's directory."
         )
     if metadata is None and file.parent.joinpath("metadata.json").is_file():
         metadata = file.parent / "metadata.json"
@@ -172,7 +172,11 @@ def load(spec: str | os.PathLike[str]) -> Prior:
 
 
 def check_fit(prior: Prior, observation_space: Space[F32], action_space: Space[F32], scenario: str) -> None:
-    """Refuse a prior whose sizes or action bounds are not those of the scenario."""
+    """Refuse a prior whose sizes or action bounds are not those of the scenario.
+
+    Raises:
+        BadInput: with the sizes, or the first dimension of the actions that is outside.
+    """
     assert isinstance(observation_space, Box)
     assert isinstance(action_space, Box)
     for what, rows, space in (
@@ -181,15 +185,17 @@ def check_fit(prior: Prior, observation_space: Space[F32], action_space: Space[F
     ):
         if rows.shape[1] != space.shape[0]:
             raise BadInput(
-                f"prior {prior.name} has {what}s of size {rows.shape[1]}, but {scenario} has size {space.shape[0]}."
+                f"prior {prior.name} has {what}s of size {rows.shape[1]}, but {scenario} has size "
+                f"{space.shape[0]}."
             )
     low, high = column_range(prior.action)
     outside = (low < action_space.low - 1e-5) | (high > action_space.high + 1e-5)
     if outside.any():
         d = int(np.argmax(outside))
         raise BadInput(
-            f"prior {prior.name} has actions outside the bounds of {scenario}: dimension {d} goes from {low[d]:.4g} to "
-            f"{high[d]:.4g}, allowed are {action_space.low[d]:.4g} to {action_space.high[d]:.4g}."
+            f"prior {prior.name} has actions outside the bounds of {scenario}: dimension {d} goes from "
+            f"{low[d]:.4g} to {high[d]:.4g}, allowed are {action_space.low[d]:.4g} to "
+            f"{action_space.high[d]:.4g}."
         )
 
 
@@ -220,7 +226,7 @@ def content_hash(rows: "formats.Rows | Prior") -> str:
 
 
 def column_range(values: F32) -> tuple[F32, F32]:
-    """Smallest and largest value of each column: as ``min(0)`` and ``max(0)``, which are slow for long and narrow arrays."""
+    """Smallest and largest value of each column, faster than ``min(0)`` and ``max(0)`` of narrow arrays."""
     n, width = values.shape
     block = 64 if n >= 64 else 1
     whole, rest = values[: n - n % block].reshape(-1, block * width), values[n - n % block :]
@@ -229,7 +235,11 @@ def column_range(values: F32) -> tuple[F32, F32]:
 
 
 def validate(rows: formats.Rows, where: str) -> None:
-    """Refuse what no agent can learn from: nothing, or numbers that are none."""
+    """Refuse what no agent can learn from.
+
+    Raises:
+        BadInput: for no rows, NaN or infinite numbers, or a behaviour that changes within an episode.
+    """
     if not len(rows.obs):
         raise BadInput(f"{where} holds zero rows.")
     for key in ("obs", "action", "reward", "next_obs", "env_params"):
@@ -244,7 +254,8 @@ def validate(rows: formats.Rows, where: str) -> None:
         changed = np.flatnonzero(within & (rows.behaviour[1:] != rows.behaviour[:-1]))
         if len(changed):
             raise BadInput(
-                f"{where}: the behaviour changes within an episode, at row {changed[0] + 1}; cut the episode there."
+                f"{where}: the behaviour changes within an episode, at row {changed[0] + 1}; cut the episode "
+                "there."
             )
 
 
@@ -299,7 +310,8 @@ def _read_cached(file: Path) -> formats.Rows:
     if cached.is_file() and (found := _read_flat(cached)) is not None:
         return found
     rows = formats.read(file)
-    _write_flat(cached, rows)
+    if rows.format in formats.BUILT_IN:  # readers of other distributions change without our knowledge
+        _write_flat(cached, rows)
     return rows
 
 
@@ -311,7 +323,7 @@ def _read_flat(path: Path) -> formats.Rows | None:
             about = file.metadata()
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
     except (SafetensorError, OSError):
-        return None  # damaged or of somebody else: it is made anew from the file it came from
+        return None  # damaged: the caller reads the original file again
     rows = formats.Rows(format=about["format"], notes=tuple(json.loads(about["notes"])), **arrays)
     return rows if content_hash(rows) == about["sha256"] else None
 

@@ -1,10 +1,11 @@
 """The contract of a scenario, tested before a long run and not during it: what `slrl check` prints.
 
-Each test is a function that returns a sentence on what holds, raises :class:`Broken` with a sentence on what does not, or returns
-None where it does not apply.
+Each test is a function that returns a sentence on what holds, raises :class:`Broken` with a sentence on what
+does not, or returns None where it does not apply.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -12,9 +13,10 @@ import gymnasium as gym
 import numpy as np
 
 from slrl import envs, scenarios
-from slrl import injection as plugins
+from slrl.envs.rollout import rollout
 from slrl.envs.success import imported
 from slrl.errors import BadInput
+from slrl.plugins import BehaviourPlugin
 from slrl.priors import Prior, check_fit
 from slrl.recording import recipes
 from slrl.recording.recipes import Behaviour
@@ -32,7 +34,7 @@ class Broken(Exception):
 
 
 class Verdict(NamedTuple):
-    """What became of one contract."""
+    """The outcome of the test of one contract."""
 
     contract: str
     outcome: Literal["ok", "broken", "skipped"]
@@ -88,8 +90,9 @@ def _spaces(subject: Subject) -> str:
             or source.action_space != target.action_space
         ):
             raise Broken(
-                f"Source and target differ: {source.observation_space.shape} and {target.observation_space.shape} "
-                f"observations, {source.action_space} and {target.action_space} actions; a life needs the same."
+                f"Source and target differ: {source.observation_space.shape} and "
+                f"{target.observation_space.shape} observations, {source.action_space} and "
+                f"{target.action_space} actions; a life needs the same."
             )
         check_fit(
             subject.prior,
@@ -120,14 +123,15 @@ def _one_life(subject: Subject) -> str:
 
 
 def _same_seed(subject: Subject) -> str:
-    first, second = (_rollout(subject.target(), 7, REPEAT_STEPS) for _ in range(2))
+    first, second = (_random_observations(subject.target(), 7, REPEAT_STEPS) for _ in range(2))
     if len(first) != len(second) or not np.array_equal(first, second):
         step = next(
             (t for t, (a, b) in enumerate(zip(first, second, strict=False)) if not np.array_equal(a, b)),
             len(second),
         )
         raise Broken(
-            f"The same seed and actions gave another observation at step {step}; the world draws from something unseeded."
+            f"The same seed and actions gave another observation at step {step}; the world draws from "
+            "something unseeded."
         )
     return f"The same seed gives the same {len(first) - 1} steps."
 
@@ -142,14 +146,16 @@ def _rewards(subject: Subject) -> str | None:
     )
     if expected.shape != prior.reward.shape:
         raise Broken(
-            f"{name} gives an array of shape {expected.shape} for {len(prior):,} rows; it must give one reward per row."
+            f"{name} gives an array of shape {expected.shape} for {len(prior):,} rows; it must give one "
+            "reward per row."
         )
     off = np.abs(expected - prior.reward) > 1e-3 * np.maximum(1.0, np.abs(prior.reward))
     if off.any():
         row = int(np.argmax(off))
         raise Broken(
-            f"{name} gives {expected[row]:.6g} for row {row} of the prior, which stores {prior.reward[row]:.6g}; "
-            f"{int(off.sum()):,} rows differ. The reward of a row must be for arriving in its next_obs."
+            f"{name} gives {expected[row]:.6g} for row {row} of the prior, which stores "
+            f"{prior.reward[row]:.6g}; {int(off.sum()):,} rows differ. "
+            "The reward of a row must be for arriving in its next_obs."
         )
     return f"{name} gives the stored reward of all {len(prior):,} rows."
 
@@ -158,7 +164,7 @@ def _optimum(subject: Subject) -> str | None:
     scenario = subject.scenario
     if scenario.optimum is None or scenario.optimum_steps is None:
         return None
-    steps = [_lived_by(subject, scenario.optimum, seed) for seed in range(OPTIMUM_SEEDS)]
+    steps = [_steps_to_success(subject, scenario.optimum, seed) for seed in range(OPTIMUM_SEEDS)]
     reached = [step for step in steps if step is not None]
     if 2 * len(reached) < len(steps):
         most = 4 * scenario.optimum_steps
@@ -168,7 +174,8 @@ def _optimum(subject: Subject) -> str | None:
     median = float(np.median(reached))
     if abs(median / scenario.optimum_steps - 1) > OPTIMUM_MARGIN:
         raise Broken(
-            f"The named optimum needs {median:,.0f} steps (median of {reached}); 'optimum_steps' says {scenario.optimum_steps:,}."
+            f"The named optimum needs {median:,.0f} steps (median of {reached}); 'optimum_steps' says "
+            f"{scenario.optimum_steps:,}."
         )
     name = scenario.optimum["name"]
     return (
@@ -177,20 +184,19 @@ def _optimum(subject: Subject) -> str | None:
 
 
 def _no_early_end(subject: Subject) -> str:
-    env, rng = subject.target(), np.random.default_rng(3)
-    try:
-        env.reset(seed=3)
-        for step in range(1, min(RANDOM_STEPS, subject.scenario.life_steps) + 1):
-            *_, terminated, _, info = env.step(_random(env, rng))
-            if terminated and not info["success"]:
+    most = min(RANDOM_STEPS, subject.scenario.life_steps)
+    with closing(subject.target()) as env:
+        for step in rollout(env, _random(env, 3), seed=3, max_steps=most):
+            if step.transition.terminated and not step.info["success"]:
                 raise Broken(
-                    f"The world ended the life after {step} random steps without success; a life ends by success or its budget."
+                    f"The world ended the life after {step.number} random steps without success; a life ends "
+                    "by success or its budget."
                 )
-            if terminated:
-                return f"Random actions succeeded after {step} steps, and nothing ended the life before."
-        return f"Nothing ends the life in {step:,} random steps."
-    finally:
-        env.close()
+            if step.transition.terminated:
+                return (
+                    f"Random actions succeeded after {step.number} steps, and nothing ended the life before."
+                )
+    return f"Nothing ends the life in {most:,} random steps."
 
 
 def _shift_matters(subject: Subject) -> str | None:
@@ -200,7 +206,8 @@ def _shift_matters(subject: Subject) -> str | None:
     late = max((int(shift.get("start_step", 0)) for shift in scenario.target.shifts), default=0)
     steps = REPEAT_STEPS + late
     source, target = (
-        _rollout(build(life_steps=steps + 1), 7, steps) for build in (subject.source, subject.target)
+        _random_observations(build(life_steps=steps + 1), 7, steps)
+        for build in (subject.source, subject.target)
     )
     for step, (a, b) in enumerate(zip(source, target, strict=False)):
         if not np.allclose(a, b, atol=1e-6):
@@ -208,7 +215,8 @@ def _shift_matters(subject: Subject) -> str | None:
     parts = _model_difference(subject)
     if parts is None:
         raise Broken(
-            f"Source and target are the same for {steps:,} random steps and in their models: the shift changes nothing."
+            f"Source and target are the same for {steps:,} random steps and in their models: the shift "
+            "changes nothing."
         )
     return parts
 
@@ -226,51 +234,36 @@ def _model_difference(subject: Subject) -> str | None:
         return None
     a, b = (int(model.ngeom) for model in models)
     return (
-        f"The target's model has {b - a} more geoms than the source's ({b} and {a}); random actions do not reach them."
+        f"The target's model has {b - a} more geoms than the source's ({b} and {a}); random actions do not "
+        "reach them."
         if a != b
         else None
     )
 
 
-def _rollout(env: gym.Env[Any, Any], seed: int, steps: int) -> list[F32]:
-    """Observations under random actions that depend on ``seed`` alone, until the end of the life."""
-    rng = np.random.default_rng(seed)
-    try:
-        seen = [env.reset(seed=seed)[0]]
-        for _ in range(steps):
-            obs, _, terminated, truncated, _ = env.step(_random(env, rng))
-            seen.append(obs)
-            if terminated or truncated:
-                break
-        return seen
-    finally:
-        env.close()
+def _random_observations(env: gym.Env[Any, Any], seed: int, steps: int) -> list[F32]:
+    """What is observed under random actions that depend on ``seed`` alone, until the end of the life."""
+    with closing(env):
+        walk = rollout(env, _random(env, seed), seed=seed, max_steps=steps)
+        return [walk.first_obs, *(step.transition.next_obs for step in walk)]
 
 
-def _random(env: gym.Env[Any, Any], rng: np.random.Generator) -> F32:
-    assert env.action_space.shape is not None
-    return rng.uniform(-1, 1, env.action_space.shape).astype(np.float32)
+def _random(env: gym.Env[Any, Any], seed: int) -> Callable[[F32], F32]:
+    """Uniform actions, whatever is observed."""
+    rng, shape = np.random.default_rng(seed), env.action_space.shape
+    return lambda obs: rng.uniform(-1, 1, shape).astype(np.float32)
 
 
-def _lived_by(subject: Subject, table: dict[str, Any], seed: int) -> int | None:
+def _steps_to_success(subject: Subject, table: dict[str, Any], seed: int) -> int | None:
     """Steps until a behaviour succeeds in the target, or None."""
     assert subject.scenario.optimum_steps is not None
-    env = subject.target(life_steps=4 * subject.scenario.optimum_steps)
-    name, settings = plugins.split(table, "[optimum]")
-    rng = np.random.default_rng(seed)
-    behaviour: Behaviour = plugins.make(
-        "slrl.recording.behaviours", name, settings, where="[optimum]", rng=rng, env=env
-    )
-    try:
-        obs, _ = env.reset(seed=seed)
-        behaviour.reset(obs)
-        for step in range(1, 4 * subject.scenario.optimum_steps + 1):
-            obs, _, terminated, truncated, info = env.step(behaviour.act(obs))
-            if terminated or truncated:
-                return step if info["success"] else None
-        return None
-    finally:
-        env.close()
+    with closing(subject.target(life_steps=4 * subject.scenario.optimum_steps)) as env:
+        behaviour: Behaviour = BehaviourPlugin.parse(table, "[optimum]").make(
+            env, np.random.default_rng(seed)
+        )
+        life = rollout(env, behaviour.act, seed=seed)
+        behaviour.reset(life.first_obs)
+        return next((step.number for step in life if step.info["success"]), None)
 
 
 CONTRACTS: dict[str, Callable[[Subject], str | None]] = {

@@ -12,18 +12,20 @@ def describe(prior: Prior, scenario: str | None = None) -> str:
     returns, ends = prior.returns(), int(prior.terminated.sum())
     low, middle, high = np.quantile(returns, (0, 0.5, 1))
     lengths = np.bincount(prior.episode)
+    short, median, long = lengths.min(), np.median(lengths), lengths.max()
+    constant = [_dims(np.ptp(rows, 0) == 0) for rows in (prior.obs, prior.action)]
     lines = {
         "prior": prior.name,
         "format": prior.format,
         "rows": f"{len(prior):,} transitions",
-        "episodes": f"{prior.episodes:,} of {lengths.min():,} to {lengths.max():,} steps, median {np.median(lengths):,.0f}",
+        "episodes": f"{prior.episodes:,} of {short:,} to {long:,} steps, median {median:,.0f}",
         "returns": f"{low:.4g} to {high:.4g}, median {middle:.4g}",
         "successes": f"{prior.successes():,} episodes end terminated with a positive reward",
         "terminal rows": f"{ends:,} ({ends / len(prior):.2%})",
         "truncated rows": f"{int(prior.truncated.sum()):,} ({prior.truncated.mean():.2%})",
         "observations": _space(prior.obs, prior.observation_space.low, prior.observation_space.high),
         "actions": _space(prior.action, prior.action_space.low, prior.action_space.high),
-        "constant": f"observation {_dims(np.ptp(prior.obs, 0) == 0)}; action {_dims(np.ptp(prior.action, 0) == 0)}",
+        "constant": f"observation {constant[0]}; action {constant[1]}",
         "saturated": _saturated(prior),
         "env_params": "none"
         if prior.env_params is None
@@ -44,7 +46,8 @@ def _fit(prior: Prior, name: str) -> str:
         return f"no: {error}"
     finally:
         env.close()
-    return f"yes: {scenario.name} has observations of size {prior.obs.shape[1]} and actions of size {prior.action.shape[1]} too"
+    o, a = prior.obs.shape[1], prior.action.shape[1]
+    return f"yes: {scenario.name} has observations of size {o} and actions of size {a} too"
 
 
 def _space(rows: np.ndarray, low: np.ndarray, high: np.ndarray) -> str:

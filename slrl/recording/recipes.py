@@ -1,4 +1,4 @@
-"""Recipes: priors that are made here. Reads priors/*.toml, writes Minari datasets that `minari show` reads."""
+"""Recipes: priors that are made here. Reads priors/*.toml, writes Minari datasets for `minari show`."""
 
 import hashlib
 import json
@@ -6,20 +6,22 @@ import os
 import secrets
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Protocol, get_type_hints, runtime_checkable
+from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
-from slrl import envs, files, priors
-from slrl import injection as plugins
+from slrl import envs, files, plugins, priors
+from slrl.envs.rollout import rollout
 from slrl.errors import BadInput
 from slrl.files import atomic_write, made_folder, write_text
+from slrl.plugins import BehaviourPlugin
 from slrl.priors import Prior, formats
 from slrl.scenarios import World
 from slrl.types import F32, Metrics, Transition
@@ -38,13 +40,13 @@ class Recipe:
     licence: str
     behaviour: dict[str, Any]
     settings: dict[str, Any] = field(default_factory=dict)  # of the environment
-    shifts: tuple[dict[str, Any], ...] = ()  # laid over the world in every episode
-    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = (
-        None  # shifts with ranges; every episode draws from them
-    )
-    training_steps: int = 0  # lived while a behaviour that learns is learning
-    replay_rows: int = 0  # of them, how many are kept at most: whole episodes, evenly over the training; the other rows come after it
-    significant_bits: int = 24  # of each number's 24; fewer make a smaller file
+    shifts: tuple[dict[str, Any], ...] = ()  # of the world, in every episode
+    # Shifts with ranges, of which every episode draws its own values.
+    randomise: dict[str, Any] | tuple[dict[str, Any], ...] | None = None
+    training_steps: int = 0  # for which a behaviour that learns is learning
+    # How many of those steps become rows: whole episodes, evenly over the training; other rows come later.
+    replay_rows: int = 0
+    significant_bits: int = 24  # of each number; 24 keeps all of a float32, fewer make a smaller file
     sha256: str | None = None  # of the rows that it gave on the machine of its authors
 
     @property
@@ -53,7 +55,7 @@ class Recipe:
         return f"slrl/{self.name}-v0"
 
 
-SEVERAL = " + "
+Spec = str | os.PathLike[str]  # of one prior
 
 
 class Behaviour(Protocol):
@@ -81,23 +83,31 @@ class Learner(Protocol):
         ...
 
 
-def load_prior(spec: str | os.PathLike[str] | tuple[str, ...], *, quiet: bool = False) -> Prior:
-    """A prior by recipe name or path (built if it is not there yet), Minari id, Minari directory or HDF5 file.
+def load_prior(spec: Spec | Sequence[Spec], *, quiet: bool = False) -> Prior:
+    """A prior by the name or path of a recipe (built where it is not yet), Minari id, directory or HDF5 file.
 
-    Several of them, with `` + `` in between, become one prior in which each is a behaviour.
+    Several of them, as ``("pointmass", "mine.hdf5")``, become one prior in which each is a behaviour.
 
     Raises:
-        BadInput: with one sentence on what is wrong with the file or the name.
+        BadInput: with one sentence on what is wrong with a file or name, or if the sizes of several differ.
     """
-    if isinstance(spec, tuple):
-        return (
-            load_prior(spec[0], quiet=quiet)
-            if len(spec) == 1
-            else load_prior(SEVERAL.join(spec), quiet=quiet)
-        )
+    specs = _specs(spec)
+    if not specs:
+        raise BadInput("no prior is named; name a recipe, a Minari id, a directory or an HDF5 file.")
+    loaded = [_load_one(one, quiet) for one in specs]
+    return loaded[0] if len(loaded) == 1 else priors.join(loaded)
+
+
+def _specs(spec: Spec | Sequence[Spec]) -> list[str]:
+    if not isinstance(spec, (str, os.PathLike)):
+        return [str(one) for one in spec]
     text = str(spec)
-    if SEVERAL in text:
-        return priors.join([load_prior(one, quiet=quiet) for one in text.split(SEVERAL)])
+    if " + " in text and not Path(text).expanduser().exists():
+        return text.split(" + ")  # how settings files of slrl 0.1 name several priors
+    return [text]
+
+
+def _load_one(text: str, quiet: bool) -> Prior:
     if not (text.endswith(".toml") or text in files.names("priors")):
         return priors.load(text)
     recipe, table = read(text)
@@ -107,27 +117,32 @@ def load_prior(spec: str | os.PathLike[str] | tuple[str, ...], *, quiet: bool = 
     if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get(
         "description", ""
     ):
-        if shipped(text):  # a newer version came with a newer file
+        if shipped(text):  # with a newer recipe came a newer file of rows
             return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
         raise BadInput(
-            f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` makes it anew."
+            f"{data} was built from another version of the recipe; `slrl prior build {text} --rebuild` "
+            "makes it anew."
         )
     return replace(priors.load(data), name=recipe.name, recipe=text)
 
 
 def shipped(name: str) -> Path | None:
-    """The file beside a recipe that holds its rows, if building them would take long and they are shipped built."""
+    """The file beside a recipe that holds its rows, where recording them takes too long."""
     path = Path(name).expanduser() if name.endswith(".toml") else files.folder("priors") / f"{name}.toml"
     path = path.with_suffix(".hdf5")
     return path if path.is_file() else None
 
 
 def read(name: str) -> tuple[Recipe, dict[str, Any]]:
-    """A recipe and the table it was read from."""
+    """A recipe by name or path, and the table it was read from.
+
+    Raises:
+        BadInput: for a name, a setting or a value that does not work.
+    """
     table = files.read("priors", name)
     short = Path(name).stem if name.endswith(".toml") else name
     where = f"prior {short!r}"
-    recipe = Recipe(**plugins.bind(Recipe, {"name": short, **table}, where=where))
+    recipe = plugins.bind(Recipe, {"name": short, **table}, where=where)
     if recipe.rows < 1 or recipe.episode_steps < 1:
         raise BadInput(f"'rows' and 'episode_steps' in {where} must be 1 or more.")
     if not 0 <= recipe.replay_rows <= min(recipe.rows, recipe.training_steps):
@@ -144,13 +159,14 @@ def read(name: str) -> tuple[Recipe, dict[str, Any]]:
 def build(
     name: str, *, rebuild: bool = False, quiet: bool = False, out: str | os.PathLike[str] | None = None
 ) -> Prior:
-    """Store the recipe's rows as a Minari dataset, whole or not at all.
+    """Store the rows of a recipe, by name or path, as a Minari dataset, whole or not at all.
 
-    The rows are taken from the file that is shipped beside the recipe, or recorded if there is none or ``rebuild`` is set.
-    ``out`` names a compressed HDF5 file in Minari's layout that gets them too: how the shipped files are made.
+    The rows are taken from the file that is shipped beside the recipe, or recorded if there is none or
+    ``rebuild`` is set. ``out`` names a compressed HDF5 file in Minari's layout that gets them too: how the
+    shipped files are made.
     """
     final = made_folder(priors.minari_root()) / read(name)[0].dataset_id
-    if out is not None:  # before hours of recording, not after
+    if out is not None:  # found before hours of recording
         made_folder(Path(out).expanduser().absolute().parent)
         if Path(out).expanduser().is_dir():
             raise BadInput(f"{out} is a directory; --out needs the name of a file.")
@@ -175,34 +191,49 @@ def _build(
     return replace(priors.load(final), name=recipe.name, recipe=name)
 
 
-class DrawnWorld:
-    """A recipe's world for those who act in it themselves (:class:`slrl.types.RandomisedWorld`)."""
+class DrawnEpisode(NamedTuple):
+    """What an episode of a recipe takes place in."""
 
-    def __init__(self, recipe: Recipe, seed: int = 0) -> None:
+    env: gym.Env[Any, Any]  # not reset yet; valid until the next draw
+    seed: int  # for its reset
+    params: F32 | None  # (E,) the numbers that were drawn, in the order of the tables and their sorted keys
+
+
+class DrawnWorld:
+    """A recipe's world, in which every episode draws its shifts (:class:`slrl.types.RandomisedWorld`).
+
+    ``seeds`` is for the episodes' seeds and ``params`` for what the shifts are drawn with.
+    """
+
+    def __init__(self, recipe: Recipe, seeds: np.random.SeedSequence, params: np.random.SeedSequence) -> None:
         self.episode_steps, self._randomise = recipe.episode_steps, recipe.randomise
-        self._bare = self._env = envs.make_world(
+        self.bare = self._env = envs.make_world(
             World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts)
         )
-        seeds, params = np.random.SeedSequence((recipe.seed, seed)).spawn(2)
-        self._seeds, self._rng = np.random.default_rng(seeds), np.random.default_rng(params)
+        self._seeds, self._params = np.random.default_rng(seeds), np.random.default_rng(params)
+
+    def draw(self) -> DrawnEpisode:
+        """Undo the shifts of the episode before and draw those of the next one."""
+        envs.without_shifts(self._env, self.bare)
+        shifts, params = _draw(self._randomise, self._params)
+        self._env = envs.with_shifts(self.bare, shifts)
+        return DrawnEpisode(self._env, int(self._seeds.integers(2**31)), params)
 
     def reset(self) -> tuple[F32, F32]:
-        """Draw the parameters, and begin an episode under them."""
-        envs.lift(self._env, self._bare)
-        shifts, params = _draw(self._randomise, self._rng)
-        assert params is not None
-        self._env = envs.under(self._bare, shifts)
-        return self._env.reset(seed=int(self._seeds.integers(2**31)))[0], params
+        """Draw an episode and begin it: its first observation (O,) and its parameters (E,)."""
+        episode = self.draw()
+        assert episode.params is not None
+        return episode.env.reset(seed=episode.seed)[0], episode.params
 
     def step(self, action: F32) -> tuple[F32, bool]:
-        """One step; nothing happens by itself after the last one of an episode."""
+        """The next observation (O,) and whether it has no future; who calls it counts the steps."""
         obs, _, terminated, _, _ = self._env.step(action)
         return obs, terminated
 
     def close(self) -> None:
-        """Undo the changes and close."""
-        envs.lift(self._env, self._bare)
-        self._bare.close()
+        """Undo the shifts and close the environment."""
+        envs.without_shifts(self._env, self.bare)
+        self.bare.close()
 
 
 @dataclass(frozen=True)
@@ -228,7 +259,7 @@ class RandomisedRecipe:
 
     def open(self) -> DrawnWorld:
         """The world, with parameters from the recipe's seed."""
-        return DrawnWorld(self.recipe)
+        return DrawnWorld(self.recipe, *np.random.SeedSequence((self.recipe.seed, 0)).spawn(2))
 
 
 def world_of(prior: Prior) -> RandomisedRecipe | None:
@@ -252,9 +283,8 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, repl
     world = envs.make_world(World(env=recipe.env, settings=recipe.settings))
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", category=UserWarning, module="minari"
-            )  # an unset e-mail address and the like
+            # Minari warns of an unset e-mail address and the like.
+            warnings.filterwarnings("ignore", category=UserWarning, module="minari")
             minari.create_dataset_from_buffers(
                 temporary,
                 episodes,
@@ -281,68 +311,59 @@ def _store(recipe: Recipe, episodes: list[Any], about: str, final: Path, *, repl
 def _record(recipe: Recipe, bar: "tqdm[Any]") -> Iterator[Any]:
     """Episodes until there are enough rows; the last one is cut to give exactly ``recipe.rows``."""
     world_seed, behaviour_seed, randomise_seed = np.random.SeedSequence(recipe.seed).spawn(3)
-    rng, randomiser = np.random.default_rng(behaviour_seed), np.random.default_rng(randomise_seed)
-    name, settings = plugins.split(recipe.behaviour, f"[behaviour] of prior {recipe.name!r}")
-    world = envs.make_world(World(env=recipe.env, settings=recipe.settings, shifts=recipe.shifts))
-    behaviour: Behaviour = plugins.make(
-        "slrl.recording.behaviours", name, settings, where="[behaviour]", rng=rng, env=world
-    )
-    if recipe.training_steps and not isinstance(behaviour, Learner):
-        raise BadInput(
-            f"the behaviour {name!r} of prior {recipe.name!r} does not learn; leave out 'training_steps'."
-        )
-    seeds = np.random.default_rng(world_seed)
-    number = kept = lived = 0
-    while kept < recipe.rows:
-        learner = behaviour if lived < recipe.training_steps and isinstance(behaviour, Learner) else None
-        shifts, params = _draw(recipe.randomise, randomiser)
-        env = envs.under(world, shifts)
-        most = recipe.training_steps - lived if learner else recipe.rows - kept
-        seed = int(seeds.integers(2**31))
-        episode = _episode(env, behaviour, learner, seed, min(recipe.episode_steps, most), bar)
-        envs.lift(env, world)
-        steps = len(episode["actions"])
-        if learner:
-            lived += steps
-            if lived >= recipe.training_steps:
-                learner.finish()
-            # Kept if the share of the replay rows that is kept has fallen behind the share of the training that is over.
-            room = recipe.replay_rows - kept
-            if not room or kept / recipe.replay_rows >= lived / recipe.training_steps:
-                continue
-            episode = _cut(episode, min(steps, room))
+    plugin = BehaviourPlugin.parse(recipe.behaviour, f"[behaviour] of prior {recipe.name!r}")
+    with closing(DrawnWorld(recipe, world_seed, randomise_seed)) as world:
+        behaviour: Behaviour = plugin.make(world.bare, np.random.default_rng(behaviour_seed))
+        if recipe.training_steps and not isinstance(behaviour, Learner):
+            raise BadInput(
+                f"the behaviour {plugin.name!r} of prior {recipe.name!r} does not learn; leave out "
+                "'training_steps'."
+            )
+        number = kept = lived = 0
+        while kept < recipe.rows:
+            learner = behaviour if lived < recipe.training_steps and isinstance(behaviour, Learner) else None
+            most = recipe.training_steps - lived if learner else recipe.rows - kept
+            drawn = world.draw()
+            episode = _episode(drawn, behaviour, learner, min(recipe.episode_steps, most), bar)
             steps = len(episode["actions"])
-        episode["actions"] = [_own_units(action, world) for action in episode["actions"]]
-        yield _buffer(number, seed, episode, params, recipe.significant_bits)
-        number, kept = number + 1, kept + steps
-    world.close()
+            if learner:
+                lived += steps
+                if lived >= recipe.training_steps:
+                    learner.finish()
+                # Kept if the share of the replay rows that is kept has fallen behind the share of the
+                # training that is over.
+                room = recipe.replay_rows - kept
+                if not room or kept / recipe.replay_rows >= lived / recipe.training_steps:
+                    continue
+                episode = _cut(episode, min(steps, room))
+                steps = len(episode["actions"])
+            episode["actions"] = [_own_units(action, world.bare) for action in episode["actions"]]
+            yield _buffer(number, drawn.seed, episode, drawn.params, recipe.significant_bits)
+            number, kept = number + 1, kept + steps
 
 
 def _episode(
-    env: gym.Env[Any, Any],
-    behaviour: Behaviour,
-    learner: Learner | None,
-    seed: int,
-    most: int,
-    bar: "tqdm[Any]",
+    drawn: DrawnEpisode, behaviour: Behaviour, learner: Learner | None, most: int, bar: "tqdm[Any]"
 ) -> dict[str, list[Any]]:
-    obs, _ = env.reset(seed=seed)
-    behaviour.reset(obs)
-    episode: dict[str, list[Any]] = {"observations": [obs], "actions": [], "rewards": [], "terminations": []}
-    for step in range(1, most + 1):
-        action = behaviour.act(obs)
-        next_obs, reward, terminated, _, _ = env.step(action)
+    """What Minari stores of an episode of at most ``most`` steps, from which ``learner`` learns."""
+    steps = rollout(drawn.env, behaviour.act, seed=drawn.seed, max_steps=most)
+    behaviour.reset(steps.first_obs)
+    episode: dict[str, list[Any]] = {
+        "observations": [steps.first_obs],
+        "actions": [],
+        "rewards": [],
+        "terminations": [],
+    }
+    for step in steps:
+        _, action, reward, next_obs, terminated, _ = step.transition
         if learner:
-            metrics = learner.learn(Transition(obs, action, float(reward), next_obs, terminated, False))
-            if step == most or terminated:
+            metrics = learner.learn(step.transition)
+            if step.number == most or step.over:
                 shown = {"return": sum(episode["rewards"]), **metrics}
                 bar.set_postfix({key: f"{float(value):.4g}" for key, value in shown.items()}, refresh=False)
-        obs = next_obs
-        for key, value in zip(episode, (obs, action, float(reward), terminated), strict=True):
+        for key, value in zip(episode, (next_obs, action, reward, terminated), strict=True):
             episode[key].append(value)
         bar.update(1)
-        if terminated:
-            break
     return episode
 
 
@@ -384,7 +405,7 @@ def _buffer(
 
 
 def rounded(values: F32, bits: int) -> F32:
-    """Float32 with the given number of significant bits, the rest of the 24 zero: rounded to nearest, and easy to compress."""
+    """``values`` rounded to so many significant bits of 24; the zeros behind them compress well."""
     if bits >= 24:
         return values
     drop = 24 - bits
@@ -402,7 +423,10 @@ def _draw(
         return (), None
     shifts, params = [], []
     for table in (randomise,) if isinstance(randomise, dict) else randomise:
-        hints = get_type_hints(plugins.find("slrl.envs.shifts", str(table.get("name"))).make)
+        name = str(table.get("name"))
+        types = get_type_hints(
+            plugins.settings_type(plugins.factory(plugins.SHIFTS, name), f"shift {name!r}")
+        )
         shift = {}
         for key, value in sorted(table.items()):
             if not (
@@ -413,7 +437,7 @@ def _draw(
                 shift[key] = value
                 continue
             params.append(float(rng.uniform(*value)))
-            shift[key] = params[-1] if hints.get(key) is float else [params[-1], params[-1]]
+            shift[key] = params[-1] if types.get(key) is float else [params[-1], params[-1]]
         shifts.append(shift)
     return tuple(shifts), np.array(params, np.float32)
 
@@ -462,7 +486,7 @@ def _compress(source: Path, target: Path) -> None:
 
 
 def _spec_of(world: gym.Env[Any, Any]) -> Any:
-    """The world for Minari's metadata; one that Gymnasium does not know by an id cannot be described there."""
+    """The world for Minari's metadata, which can only describe worlds with an id of Gymnasium."""
     return world if world.spec is not None and world.spec.id in gym.registry else None
 
 

@@ -1,8 +1,9 @@
-"""Shifts: what differs between source and target, one file each; the file name is the name used in scenarios/*.toml.
+"""Shifts: what differs between source and target, one file each, by whose name scenarios/*.toml call it.
 
-A file has ``make(env, …) -> env``, which wraps an environment, and ``describe(…) -> Description``, which says in words
-(and for the picture, where it has a direction) what ``make`` does with the same settings. Every shift can begin at a
-``start_step`` of the life, says the unit of a setting in its name, and is undone when the environment closes.
+A file has a dataclass ``Settings``, ``make(settings, env) -> env``, which wraps an environment, and
+``describe(settings) -> Description``, which says in words (and for the picture, where it has a direction)
+what ``make`` does. Every shift can begin at a ``start_step`` of the life, says the unit of a setting in its
+name, and is undone when the environment closes.
 """
 
 from typing import NamedTuple
@@ -16,5 +17,5 @@ class Description(NamedTuple):
 
 
 def since(start_step: int) -> str:
-    """The end of a description."""
+    """The end of a description: from which step on; empty for a shift that acts from the start."""
     return f" from step {start_step:,}" if start_step else ""

@@ -1,35 +1,50 @@
 """Actions that arrive late, as over a slow bus."""
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
+from slrl import plugins
+from slrl.envs.shift import Shift, ShiftSettings
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
-from slrl.errors import BadInput
 
 
-class ActionDelay(Timed):
-    """A queue of commands; while it fills, the last command of before goes on being carried out."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """Every action is carried out ``delay_steps`` steps after it was given."""
 
-    def __init__(self, env: gym.Env[Any, Any], delay_steps: int, start_step: int) -> None:
-        super().__init__(env, start_step)
-        self._delay = delay_steps
+    delay_steps: int  # 1 or more
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.at_least(self, 1, "delay_steps")
+
+
+class ActionDelay(Shift):
+    """A queue of actions; while it fills, the last action of before is repeated."""
+
+    def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env, settings.start_step)
+        self._delay = settings.delay_steps
         self._last = np.zeros(env.action_space.shape or (), np.float32)
         self._queue: deque[Any] = deque()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode whose last action is zero, which is what a delay from step 0 repeats."""
         self._last = np.zeros_like(self._last)
         return super().reset(seed=seed, options=options)
 
     def begin(self) -> None:
+        """Fill the queue with the last action that was carried out."""
         self._queue = deque([self._last] * self._delay)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Queue ``action`` and carry out the oldest one in the queue."""
         self.begin_due()
         if self.active:
             self._queue.append(np.array(action))
@@ -38,13 +53,9 @@ class ActionDelay(Timed):
         return super().step(action)
 
 
-def make(env: gym.Env[Any, Any], delay_steps: int, start_step: int = 0) -> gym.Env[Any, Any]:
-    """Carry every action out ``delay_steps`` steps after it was given."""
-    if delay_steps < 1:
-        raise BadInput(f"'delay_steps' of the shift 'action_delay' must be 1 or more, not {delay_steps}.")
-    return ActionDelay(env, delay_steps, start_step)
+make = ActionDelay
 
 
-def describe(delay_steps: int, start_step: int = 0) -> Description:
-    """The delay in words."""
-    return Description(f"actions {delay_steps} steps late{since(start_step)}")
+def describe(settings: Settings) -> Description:
+    """The delay, in steps."""
+    return Description(f"actions {settings.delay_steps} steps late{since(settings.start_step)}")

@@ -1,23 +1,36 @@
 """Actions that are not carried out exactly."""
 
+from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
+from slrl import plugins
+from slrl.envs.shift import Shift, ShiftSettings
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
-from slrl.errors import BadInput
 
 
-class ActionNoise(Timed):
-    """Independent Gaussian noise on every entry, clipped to [-1, 1] with the action."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """Gaussian noise on actions, which go from -1 to 1: 0.1 is a twentieth of the range."""
 
-    def __init__(self, env: gym.Env[Any, Any], std: float, start_step: int) -> None:
-        super().__init__(env, start_step)
-        self._std = std
+    std_action_units: float  # standard deviation, 0 or more
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.at_least(self, 0, "std_action_units")
+
+
+class ActionNoise(Shift):
+    """Draws the noise of every entry from the environment's own generator, and clips the sum to [-1, 1]."""
+
+    def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env, settings.start_step)
+        self._std = settings.std_action_units
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Carry out ``action`` plus noise."""
         self.begin_due()
         if self.active:
             noise = self._std * self.np_random.standard_normal(np.shape(action))
@@ -25,15 +38,9 @@ class ActionNoise(Timed):
         return super().step(action)
 
 
-def make(env: gym.Env[Any, Any], std_action_units: float, start_step: int = 0) -> gym.Env[Any, Any]:
-    """Add noise of this standard deviation; actions go from -1 to 1, so 0.1 is a twentieth of the range."""
-    if std_action_units < 0:
-        raise BadInput(
-            f"'std_action_units' of the shift 'action_noise' must be 0 or more, not {std_action_units:g}."
-        )
-    return ActionNoise(env, std_action_units, start_step)
+make = ActionNoise
 
 
-def describe(std_action_units: float, start_step: int = 0) -> Description:
-    """The noise in words."""
-    return Description(f"noise of {std_action_units:g} on actions{since(start_step)}")
+def describe(settings: Settings) -> Description:
+    """The standard deviation of the noise."""
+    return Description(f"noise of {settings.std_action_units:g} on actions{since(settings.start_step)}")

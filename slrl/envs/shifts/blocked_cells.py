@@ -1,10 +1,13 @@
 """Corridors of a maze that are walled off."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from slrl import plugins
+from slrl.envs.shift import ShiftSettings
 from slrl.envs.shifts import Description, since
 from slrl.envs.shifts.obstacles import Obstacles
 from slrl.errors import BadInput
@@ -12,31 +15,46 @@ from slrl.errors import BadInput
 Cell = tuple[int, int]  # row, column, from 0, as in the maze's map
 
 
-def make(env: gym.Env[Any, Any], cells: tuple[Cell, ...], start_step: int = 0) -> gym.Env[Any, Any]:
-    """Fill cells of a Gymnasium-Robotics maze, each ``[row, column]``, with walls."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """Cells of a Gymnasium-Robotics maze that are filled with walls."""
+
+    cells: tuple[Cell, ...]  # [row, column] each, one or more
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.require(len(self.cells) > 0, "cells needs at least one [row, column]")
+
+
+def make(settings: Settings, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Put a box as high as the maze's walls into each cell.
+
+    Raises:
+        BadInput: if the world is no maze, or a cell is outside it or a wall already.
+    """
     maze = getattr(env.unwrapped, "maze", None)
     if maze is None or not hasattr(maze, "cell_rowcol_to_xy"):
         raise BadInput(
-            f"the shift 'blocked_cells' needs a maze of Gymnasium-Robotics, not {type(env.unwrapped).__name__}."
+            "the shift 'blocked_cells' needs a maze of Gymnasium-Robotics, not "
+            f"{type(env.unwrapped).__name__}."
         )
     rows, columns = maze.map_length, maze.map_width
     half, height = maze.maze_size_scaling / 2, maze.maze_height * maze.maze_size_scaling / 2
     boxes = []
-    for row, column in cells:
+    for row, column in settings.cells:
         if not (0 <= row < rows and 0 <= column < columns):
-            size = f"{rows} x {columns}"
             raise BadInput(
-                f"'cells' of the shift 'blocked_cells' must be inside the {size} maze, not [{row}, {column}]."
+                f"'cells' of the shift 'blocked_cells' must be inside the {rows} x {columns} maze, not "
+                f"[{row}, {column}]."
             )
         if maze.maze_map[row][column] == 1:
             raise BadInput(f"the cell [{row}, {column}] of the shift 'blocked_cells' is a wall already.")
         x, y = maze.cell_rowcol_to_xy(np.array([row, column]))
         boxes.append((float(x), float(y), height, half, half, height))
-    if not boxes:
-        raise BadInput("'cells' of the shift 'blocked_cells' needs at least one [row, column].")
-    return Obstacles(env, tuple(boxes), start_step, "blocked_cells")
+    return Obstacles(env, tuple(boxes), settings.start_step, "blocked_cells")
 
 
-def describe(cells: tuple[Cell, ...], start_step: int = 0) -> Description:
-    """The cells in words."""
-    return Description(f"walls in the cells {', '.join(f'({r}, {c})' for r, c in cells)}{since(start_step)}")
+def describe(settings: Settings) -> Description:
+    """The cells, as (row, column)."""
+    cells = ", ".join(f"({row}, {column})" for row, column in settings.cells)
+    return Description(f"walls in the cells {cells}{since(settings.start_step)}")

@@ -1,38 +1,51 @@
 """A ground with another grip: ice, rubber."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 
+from slrl import plugins
+from slrl.envs.shift import PLANE, ModelChange, ShiftSettings, index, simulator
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import PLANE, ModelChange, index, simulator
-from slrl.errors import BadInput
 
 ICE, RUBBER = (0.45, 0.75, 1.0, 1.0), (0.25, 0.25, 0.27, 1.0)  # in pictures
 
 
-def make(
-    env: gym.Env[Any, Any], times: float, geoms: tuple[str, ...] = (), start_step: int = 0
-) -> gym.Env[Any, Any]:
-    """Multiply sliding, torsional and rolling friction of ``geoms`` (all if none is named).
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """Sliding, torsional and rolling friction of ``geoms`` are multiplied by ``times``.
 
-    MuJoCo takes the larger friction of the two geoms in a contact: with one of them unchanged, ice is only ice where
-    both are named.
+    MuJoCo takes the larger friction of the two geoms in a contact: with one of them unchanged, ice is only
+    ice where both are named.
     """
-    if times < 0:
-        raise BadInput(f"'times' of the shift 'friction' must be 0 or more, not {times:g}.")
+
+    times: float  # 0 or more
+    geoms: tuple[str, ...] = ()  # by name; all if none is named
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.at_least(self, 0, "times")
+
+
+def make(settings: Settings, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Write the friction into the model; pictures show the ground as ice or as rubber.
+
+    Raises:
+        BadInput: for an unknown geom.
+    """
     model = simulator(env, "friction").model
-    chosen = [index(model, "geom", name, "friction") for name in geoms] or list(range(model.ngeom))
+    chosen = [index(model, "geom", name, "friction") for name in settings.geoms] or list(range(model.ngeom))
 
     def change(model: Any) -> None:
-        model.geom_friction[chosen] *= times
+        model.geom_friction[chosen] *= settings.times
 
     ground = [geom for geom in chosen if int(model.geom_type[geom]) == PLANE]
-    return ModelChange(
-        env, start_step, ("geom_friction",), change, "friction", ground, ICE if times < 1 else RUBBER
-    )
+    colour = ICE if settings.times < 1 else RUBBER
+    return ModelChange(env, settings.start_step, ("geom_friction",), change, "friction", ground, colour)
 
 
-def describe(times: float, geoms: tuple[str, ...] = (), start_step: int = 0) -> Description:
-    """The grip in words."""
-    return Description(f"friction × {times:g}{' of ' + ', '.join(geoms) if geoms else ''}{since(start_step)}")
+def describe(settings: Settings) -> Description:
+    """What the friction is multiplied by, and of which geoms."""
+    which = " of " + ", ".join(settings.geoms) if settings.geoms else ""
+    return Description(f"friction × {settings.times:g}{which}{since(settings.start_step)}")

@@ -1,28 +1,61 @@
-"""A goal that moves: the task is another one from some step on."""
+"""A goal that moves at a step of the life."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from slrl import plugins
+from slrl.envs.shift import Shift, ShiftSettings
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 
-class Goal(Timed):
-    """Writes the world's ``goal``; what the world shows and rewards follows from it."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """The goal is at ``position_m`` from ``start_step`` on."""
 
-    def __init__(self, env: gym.Env[Any, Any], position: np.ndarray, start_step: int) -> None:
-        super().__init__(env, start_step)
+    position_m: tuple[float, ...]  # in metres, or in the world's own unit
+    start_step: int = 1  # 1 or more, since many worlds draw their goal in reset
+
+    def __post_init__(self) -> None:
+        plugins.require(
+            self.start_step >= 1,
+            f"start_step must be 1 or more, not {self.start_step}: before that, reset sets the goal",
+        )
+
+
+class Goal(Shift):
+    """Writes the world's ``goal``; what the world shows and rewards follows from it.
+
+    Raises:
+        BadInput: if the world has no position as its goal, or one of another size.
+    """
+
+    def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
+        world: Any = env.unwrapped
+        goal = np.zeros(2) if hasattr(world, "maze") else getattr(world, "goal", None)  # unset before reset
+        if not isinstance(goal, np.ndarray):
+            raise BadInput(
+                f"the shift 'goal' cannot act on {type(world).__name__}: it has no position as its goal."
+            )
+        position = np.array(settings.position_m, np.float64)
+        if goal.shape != position.shape:
+            raise BadInput(
+                f"'position_m' of the shift 'goal' must have {goal.size} numbers here, not {position.size}."
+            )
+        super().__init__(env, settings.start_step)
         self._position, self._before = position, position
 
     def begin(self) -> None:
+        """Move the goal, after noting where this episode's was."""
         world: Any = self.env.unwrapped
         self._before = np.array(world.goal)
         self._place(self._position)
 
     def end(self) -> None:
+        """Put the goal back."""
         self._place(self._before)
 
     def _place(self, position: np.ndarray) -> None:
@@ -32,26 +65,10 @@ class Goal(Timed):
             world.update_target_site_pos()
 
 
-def make(env: gym.Env[Any, Any], position_m: tuple[float, ...], start_step: int = 1) -> gym.Env[Any, Any]:
-    """Move the goal to ``position_m`` (or the world's own unit); from step 1, since many worlds draw their goal in reset."""
-    goal = (
-        np.zeros(2) if hasattr(env.unwrapped, "maze") else getattr(env.unwrapped, "goal", None)
-    )  # a maze has none before reset
-    if not isinstance(goal, np.ndarray):
-        raise BadInput(
-            f"the shift 'goal' cannot act on {type(env.unwrapped).__name__}: it has no position as its goal."
-        )
-    if goal.shape != (len(position_m),):
-        raise BadInput(
-            f"'position_m' of the shift 'goal' must have {goal.size} numbers here, not {len(position_m)}."
-        )
-    if start_step < 1:
-        raise BadInput(
-            f"'start_step' of the shift 'goal' must be 1 or more, not {start_step}: before that, reset sets the goal."
-        )
-    return Goal(env, np.array(position_m, np.float64), start_step)
+make = Goal
 
 
-def describe(position_m: tuple[float, ...], start_step: int = 1) -> Description:
-    """The goal in words."""
-    return Description(f"the goal at ({', '.join(f'{x:g}' for x in position_m)}){since(start_step)}")
+def describe(settings: Settings) -> Description:
+    """Where the goal is."""
+    at = ", ".join(f"{x:g}" for x in settings.position_m)
+    return Description(f"the goal at ({at}){since(settings.start_step)}")

@@ -1,25 +1,31 @@
 """Another gravity: weaker, stronger or tilted."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 
+from slrl.envs.shift import ModelChange, ShiftSettings
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import ModelChange
-
-Vector = tuple[float, float, float]
 
 
-def make(env: gym.Env[Any, Any], gravity_m_per_s2: Vector, start_step: int = 0) -> gym.Env[Any, Any]:
-    """Set gravity along the world's x, y, z; on Earth it is [0, 0, -9.81]."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """Gravity; on Earth it is [0, 0, -9.81]."""
+
+    gravity_m_per_s2: tuple[float, float, float]  # along the world's x, y, z
+
+
+def make(settings: Settings, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Write gravity into the options of the MuJoCo model."""
 
     def change(model: Any) -> None:
-        model.opt.gravity[:] = gravity_m_per_s2
+        model.opt.gravity[:] = settings.gravity_m_per_s2
 
-    return ModelChange(env, start_step, ("opt.gravity",), change, "gravity")
+    return ModelChange(env, settings.start_step, ("opt.gravity",), change, "gravity")
 
 
-def describe(gravity_m_per_s2: Vector, start_step: int = 0) -> Description:
-    """Gravity in words."""
-    x, y, z = gravity_m_per_s2
-    return Description(f"gravity of ({x:g}, {y:g}, {z:g}) m/s²{since(start_step)}")
+def describe(settings: Settings) -> Description:
+    """Gravity along the world's axes."""
+    x, y, z = settings.gravity_m_per_s2
+    return Description(f"gravity of ({x:g}, {y:g}, {z:g}) m/s²{since(settings.start_step)}")

@@ -1,38 +1,49 @@
 """Sensors that report late."""
 
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
+from slrl import plugins
 from slrl.envs.sensors import Sensors
+from slrl.envs.shift import ShiftSettings
 from slrl.envs.shifts import Description, since
-from slrl.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """Every observation is shown ``delay_steps`` steps late; rewards and the success test are not delayed."""
+
+    delay_steps: int  # 1 or more
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.at_least(self, 1, "delay_steps")
 
 
 class ObsDelay(Sensors):
     """Observations wait in a queue; until it is full, the oldest one is repeated."""
 
-    def __init__(self, env: gym.Env[Any, Any], delay_steps: int, start_step: int) -> None:
-        super().__init__(env, start_step)
-        self._readings: deque[np.ndarray] = deque(maxlen=delay_steps + 1)
+    def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env, settings.start_step)
+        self._readings: deque[np.ndarray] = deque(maxlen=settings.delay_steps + 1)
 
     def begin(self) -> None:
+        """Forget the observations of the episode before."""
         self._readings.clear()
 
     def sense(self, obs: np.ndarray) -> np.ndarray:
+        """The observation of ``delay_steps`` steps ago, or the oldest that there is."""
         self._readings.append(obs)
         return self._readings[0]
 
 
-def make(env: gym.Env[Any, Any], delay_steps: int, start_step: int = 0) -> gym.Env[Any, Any]:
-    """Show every observation ``delay_steps`` steps after it was true; rewards and the success test stay true."""
-    if delay_steps < 1:
-        raise BadInput(f"'delay_steps' of the shift 'obs_delay' must be 1 or more, not {delay_steps}.")
-    return ObsDelay(env, delay_steps, start_step)
+make = ObsDelay
 
 
-def describe(delay_steps: int, start_step: int = 0) -> Description:
-    """The delay in words."""
-    return Description(f"observations {delay_steps} steps late{since(start_step)}")
+def describe(settings: Settings) -> Description:
+    """The delay, in steps."""
+    return Description(f"observations {settings.delay_steps} steps late{since(settings.start_step)}")

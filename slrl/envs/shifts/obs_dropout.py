@@ -1,27 +1,42 @@
-"""Sensors that sometimes say nothing: the last reading stands."""
+"""Sensors that lose readings: the last one is repeated."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from slrl.envs.sensors import Sensors, entries
+from slrl import plugins
+from slrl.envs.sensors import Sensors, SensorSettings, entries
 from slrl.envs.shifts import Description, since
-from slrl.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(SensorSettings):
+    """Each of the entries ``dims`` is lost in a step with a probability, independently of the others."""
+
+    probability_per_step: float  # from 0 to 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.share(self, "probability_per_step")
 
 
 class ObsDropout(Sensors):
-    """Each chosen entry keeps its last reading with a probability per step, independently."""
+    """Entries that are lost keep their last reading."""
 
-    def __init__(self, env: gym.Env[Any, Any], probability: float, dims: list[int], start_step: int) -> None:
-        super().__init__(env, start_step)
-        self._probability, self._dims = probability, np.array(dims)
+    def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env, settings.start_step)
+        self._probability = settings.probability_per_step
+        self._dims = np.array(entries(env, settings.dims, "obs_dropout"))
         self._last: np.ndarray | None = None
 
     def begin(self) -> None:
+        """Forget the readings of the episode before: the first observation is whole."""
         self._last = None
 
     def sense(self, obs: np.ndarray) -> np.ndarray:
+        """``obs`` with the last reading in the entries that are lost in this step."""
         obs = obs.copy()
         lost = self._dims[self.np_random.random(len(self._dims)) < self._probability]
         if self._last is not None:
@@ -30,20 +45,12 @@ class ObsDropout(Sensors):
         return obs
 
 
-def make(
-    env: gym.Env[Any, Any], probability_per_step: float, dims: tuple[int, ...] = (), start_step: int = 0
-) -> gym.Env[Any, Any]:
-    """Lose each of the entries ``dims`` (all if none is named) with this probability in each step."""
-    if not 0 <= probability_per_step <= 1:
-        raise BadInput(
-            f"'probability_per_step' of the shift 'obs_dropout' must be 0 to 1, not {probability_per_step:g}."
-        )
-    return ObsDropout(env, probability_per_step, entries(env, dims, "obs_dropout"), start_step)
+make = ObsDropout
 
 
-def describe(probability_per_step: float, dims: tuple[int, ...] = (), start_step: int = 0) -> Description:
-    """The sensors in words."""
-    which = f"entries {', '.join(map(str, dims))}" if dims else "all entries"
+def describe(settings: Settings) -> Description:
+    """Which entries are lost, and how often."""
     return Description(
-        f"{which} of the observation lost in {probability_per_step:.0%} of the steps{since(start_step)}"
+        f"{settings.which()} of the observation lost in {settings.probability_per_step:.0%} of the steps"
+        f"{since(settings.start_step)}"
     )

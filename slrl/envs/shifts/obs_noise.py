@@ -1,50 +1,50 @@
-"""Sensors that are noisy or off."""
+"""Sensors with noise or a bias."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from slrl.envs.sensors import Sensors, entries
+from slrl import plugins
+from slrl.envs.sensors import Sensors, SensorSettings, entries
 from slrl.envs.shifts import Description, since
-from slrl.errors import BadInput
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(SensorSettings):
+    """Gaussian noise and a constant bias on the entries ``dims``, each in its own unit."""
+
+    std_obs_units: float = 0.0  # standard deviation, 0 or more
+    bias_obs_units: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.at_least(self, 0, "std_obs_units")
 
 
 class ObsNoise(Sensors):
-    """Gaussian noise and a constant bias on chosen entries."""
+    """Draws the noise from the environment's own generator, anew for every observation."""
 
-    def __init__(
-        self, env: gym.Env[Any, Any], std: float, bias: float, dims: list[int], start_step: int
-    ) -> None:
-        super().__init__(env, start_step)
-        self._std, self._bias, self._dims = std, bias, dims
+    def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env, settings.start_step)
+        self._std, self._bias = settings.std_obs_units, settings.bias_obs_units
+        self._dims = entries(env, settings.dims, "obs_noise")
 
     def sense(self, obs: np.ndarray) -> np.ndarray:
+        """``obs`` plus bias and noise."""
         obs = obs.copy()
-        obs[self._dims] += (self._bias + self._std * self.np_random.standard_normal(len(self._dims))).astype(
-            obs.dtype
-        )
+        noise = self._bias + self._std * self.np_random.standard_normal(len(self._dims))
+        obs[self._dims] += noise.astype(obs.dtype)
         return obs
 
 
-def make(
-    env: gym.Env[Any, Any],
-    std_obs_units: float = 0.0,
-    bias_obs_units: float = 0.0,
-    dims: tuple[int, ...] = (),
-    start_step: int = 0,
-) -> gym.Env[Any, Any]:
-    """Change the entries ``dims`` of the observation (all if none is named), each in its own unit."""
-    if std_obs_units < 0:
-        raise BadInput(f"'std_obs_units' of the shift 'obs_noise' must be 0 or more, not {std_obs_units:g}.")
-    return ObsNoise(env, std_obs_units, bias_obs_units, entries(env, dims, "obs_noise"), start_step)
+make = ObsNoise
 
 
-def describe(
-    std_obs_units: float = 0.0, bias_obs_units: float = 0.0, dims: tuple[int, ...] = (), start_step: int = 0
-) -> Description:
-    """The sensors in words."""
-    which = f"entries {', '.join(map(str, dims))}" if dims else "all entries"
+def describe(settings: Settings) -> Description:
+    """Noise, bias, and the entries that have them."""
     return Description(
-        f"noise of {std_obs_units:g} and a bias of {bias_obs_units:g} on {which} of the observation{since(start_step)}"
+        f"noise of {settings.std_obs_units:g} and a bias of {settings.bias_obs_units:g} on "
+        f"{settings.which()} of the observation{since(settings.start_step)}"
     )

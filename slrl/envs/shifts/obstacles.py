@@ -1,12 +1,13 @@
-"""Hurdles and walls: boxes that stand in the world of the life and did not stand in the prior's."""
+"""Hurdles and walls: boxes that the source world does not have."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 
+from slrl import plugins
+from slrl.envs.shift import Shift, ShiftSettings, simulator
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed, simulator
 from slrl.errors import BadInput
 
 Box = tuple[float, float, float, float, float, float]  # centre x, y, z and half-size x, y, z in m
@@ -14,10 +15,14 @@ COLOUR = (0.80, 0.28, 0.20, 1.0)
 TOUCH_M = 1e-3  # deeper than this is inside
 
 
-class Obstacles(Timed):
-    """The world's model compiled anew with static boxes in it; until ``start_step`` they are air.
+class Obstacles(Shift):
+    """The world's model compiled anew with static boxes, which collide with nothing before ``start_step``.
 
-    Static geoms add no degree of freedom: observations keep their size. The model of before comes back on close.
+    Static geoms add no degree of freedom: observations keep their size. The model of before comes back on
+    close. ``shift`` is the name that geoms and messages have.
+
+    Raises:
+        BadInput: if the world has no MuJoCo model; at reset, if a box is inside the robot as it starts.
     """
 
     def __init__(self, env: gym.Env[Any, Any], boxes: tuple[Box, ...], start_step: int, shift: str) -> None:
@@ -51,29 +56,33 @@ class Obstacles(Timed):
         _take_over(holder.model, model, self._geoms)
         self._install(model, mujoco.MjData(model))
         if start_step > 0:
-            self._stand(False)
+            self._set_solid(False)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode; refuse boxes that the robot starts in."""
         result = super().reset(seed=seed, options=options)
         if self.start_step == 0:
             self._refuse_inside()
         return result
 
     def begin(self) -> None:
-        self._stand(True)
+        """Let the boxes collide and be seen."""
+        self._set_solid(True)
 
     def end(self) -> None:
+        """Let them collide with nothing again, unless they stand from the start."""
         if self.start_step > 0:
-            self._stand(False)
+            self._set_solid(False)
 
     def close(self) -> None:
+        """Close the environment and give it the model of before."""
         super().close()
         self._install(*self._old)
 
     def _install(self, model: Any, data: Any) -> None:
-        """Exchange model and data wherever the environment keeps them: in itself, in its parts and in their renderers."""
+        """Exchange model and data wherever the environment keeps them: itself, its parts, their renderers."""
         old = self._simulator.model
         world = self.env.unwrapped
         holders = [world, *vars(world).values(), self._simulator]
@@ -82,10 +91,10 @@ class Obstacles(Timed):
             if hasattr(holder, "__dict__") and vars(holder).get("model") is old:
                 holder.model, holder.data = model, data
 
-    def _stand(self, there: bool) -> None:
+    def _set_solid(self, solid: bool) -> None:
         model = self._simulator.model
-        model.geom_contype[self._geoms] = model.geom_conaffinity[self._geoms] = int(there)
-        model.geom_rgba[self._geoms, 3] = COLOUR[3] * there
+        model.geom_contype[self._geoms] = model.geom_conaffinity[self._geoms] = int(solid)
+        model.geom_rgba[self._geoms, 3] = COLOUR[3] * solid
 
     def _refuse_inside(self) -> None:
         model, data = self._simulator.model, self._simulator.data
@@ -138,20 +147,31 @@ _WRITTEN = (
 )
 
 
-def make(env: gym.Env[Any, Any], boxes_m: tuple[Box, ...], start_step: int = 0) -> gym.Env[Any, Any]:
-    """Put boxes into a MuJoCo world, each ``[x, y, z, half x, half y, half z]`` in metres.
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """Static boxes in a MuJoCo world."""
+
+    boxes_m: tuple[Box, ...]  # [x, y, z, half x, half y, half z] each, in m; one or more
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.require(
+            bool(self.boxes_m) and all(min(box[3:]) > 0 for box in self.boxes_m),
+            "boxes_m needs boxes [x, y, z, half x, half y, half z] with sizes more than 0",
+        )
+
+
+def make(settings: Settings, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Put the boxes into the world.
 
     Raises:
-        BadInput: if there is none, one has no size, or one is inside the robot as it starts.
+        BadInput: at reset, if a box is inside the robot as it starts.
     """
-    if not boxes_m or any(min(box[3:]) <= 0 for box in boxes_m):
-        raise BadInput(
-            "'boxes_m' of the shift 'obstacles' needs boxes [x, y, z, half x, half y, half z] with sizes more than 0."
-        )
-    return Obstacles(env, boxes_m, start_step, "obstacles")
+    return Obstacles(env, settings.boxes_m, settings.start_step, "obstacles")
 
 
-def describe(boxes_m: tuple[Box, ...], start_step: int = 0) -> Description:
+def describe(settings: Settings) -> Description:
     """How many, and where the first one stands."""
-    x, y, _ = np.array(boxes_m[0][:3])
-    return Description(f"{len(boxes_m)} obstacles, the first at ({x:g}, {y:g}) m{since(start_step)}")
+    x, y = settings.boxes_m[0][:2]
+    number = len(settings.boxes_m)
+    return Description(f"{number} obstacles, the first at ({x:g}, {y:g}) m{since(settings.start_step)}")

@@ -1,35 +1,61 @@
-"""Wind: moves the body a little every step, whatever it does."""
+"""Wind: a drift of the point mass in every step, in addition to its action."""
 
+from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
+from slrl import plugins
+from slrl.envs.shift import Shift, ShiftSettings
 from slrl.envs.shifts import Description, since
-from slrl.envs.timed import Timed
 from slrl.errors import BadInput
 
 Range = tuple[float, float]
 CALM: Range = (0.0, 0.0)
 
 
-class Wind(Timed):
-    """Uniform drift per step, drawn from the environment's own generator, in units per step; its direction may turn."""
+@dataclass(frozen=True, kw_only=True)
+class Settings(ShiftSettings):
+    """The drift of a step is drawn uniformly between a lowest and a highest value along each axis."""
 
-    def __init__(
-        self, env: gym.Env[Any, Any], x: Range, y: Range, turn_rad_per_step: float, start_step: int
-    ) -> None:
-        super().__init__(env, start_step)
-        self._range = np.array([x, y]).T
-        self._turn = turn_rad_per_step
+    x_units_per_step: Range = CALM  # [lowest, highest]
+    y_units_per_step: Range = CALM  # [lowest, highest]
+    turn_deg_per_step: float = 0.0  # by which the mean drift turns, counter-clockwise
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for low, high in (self.x_units_per_step, self.y_units_per_step):
+            plugins.require(low <= high, f"a wind range is [lowest, highest], not [{low}, {high}]")
+
+
+class Wind(Shift):
+    """Writes the range of the drift into the world, which draws from it with its own generator.
+
+    Raises:
+        BadInput: if the world has no such range.
+    """
+
+    def __init__(self, settings: Settings, env: gym.Env[Any, Any]) -> None:
+        if not hasattr(env.unwrapped, "wind_low"):
+            raise BadInput(
+                f"the shift 'wind' cannot act on {type(env.unwrapped).__name__}: it has no air (`wind_low`, "
+                "`wind_high`)."
+            )
+        super().__init__(env, settings.start_step)
+        self._range = np.array([settings.x_units_per_step, settings.y_units_per_step]).T
+        self._turn = float(np.deg2rad(settings.turn_deg_per_step))
 
     def begin(self) -> None:
+        """Let the wind blow."""
         self._blow(*self._range)
 
     def end(self) -> None:
+        """Let it be calm."""
         self._blow(np.zeros(2), np.zeros(2))
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Turn the wind to where it blows in this step, and take the step."""
         self.begin_due()
         if self._turn and self.active:
             low, high = self._range
@@ -45,32 +71,13 @@ class Wind(Timed):
         world.wind_low, world.wind_high = low, high
 
 
-def make(
-    env: gym.Env[Any, Any],
-    x_units_per_step: Range = CALM,
-    y_units_per_step: Range = CALM,
-    turn_deg_per_step: float = 0.0,
-    start_step: int = 0,
-) -> gym.Env[Any, Any]:
-    """Wrap ``env``; each range is [lowest, highest] drift per step, and the mean drift turns counter-clockwise."""
-    if not hasattr(env.unwrapped, "wind_low"):
-        raise BadInput(
-            f"the shift 'wind' cannot act on {type(env.unwrapped).__name__}: it has no air (`wind_low`, `wind_high`)."
-        )
-    for low, high in (x_units_per_step, y_units_per_step):
-        if low > high:
-            raise BadInput(f"a wind range is [lowest, highest], not [{low}, {high}].")
-    return Wind(env, x_units_per_step, y_units_per_step, float(np.deg2rad(turn_deg_per_step)), start_step)
+make = Wind
 
 
-def describe(
-    x_units_per_step: Range = CALM,
-    y_units_per_step: Range = CALM,
-    turn_deg_per_step: float = 0.0,
-    start_step: int = 0,
-) -> Description:
-    """Mean drift in words and as an arrow, which a wind that turns has not."""
-    x, y = sum(x_units_per_step) / 2, sum(y_units_per_step) / 2
-    turning = f" that turns by {turn_deg_per_step:g} degrees per step" if turn_deg_per_step else ""
-    text = f"wind ({x:+.2f}, {y:+.2f}) units per step{turning}{since(start_step)}"
-    return Description(text, None if turn_deg_per_step else (x, y))
+def describe(settings: Settings) -> Description:
+    """The mean drift in words and, unless it turns, as an arrow."""
+    x, y = sum(settings.x_units_per_step) / 2, sum(settings.y_units_per_step) / 2
+    turn = settings.turn_deg_per_step
+    turning = f" that turns by {turn:g} degrees per step" if turn else ""
+    text = f"wind ({x:+.2f}, {y:+.2f}) units per step{turning}{since(settings.start_step)}"
+    return Description(text, None if turn else (x, y))

@@ -1,15 +1,17 @@
-"""Layouts of recorded data, one file each. Which one a file has is seen from what is in it, never from its name.
+"""Layouts of recorded data, one file each; a file's layout is known by what is in it, never by its name.
 
 ```
 row t of every layout:   obs[t]  action[t]  reward[t]  next_obs[t]  terminated[t]  truncated[t]
-                            └──────── action leads from obs to next_obs; the reward is for arriving there ────────┘
+                         └──── action leads from obs to next_obs; the reward is for arriving there ────┘
 ```
-Each module has ``matches(file) -> bool`` and ``read(file) -> Rows``.
+Each module has ``matches(file) -> bool`` and ``read(file, path) -> Rows``. Another distribution brings a
+layout as an entry point of the group ``slrl.formats``: a module, or an object, with the same two functions.
 """
 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from slrl import plugins
 from slrl.errors import BadInput
 from slrl.types import F32, Bools
 
@@ -37,26 +40,64 @@ class Rows(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def read(path: Path) -> Rows:
-    """Read a file in any layout that slrl knows."""
-    from slrl.priors.formats import d4rl, minari, robomimic
+BUILT_IN = ("robomimic", "minari", "d4rl")  # in the order of trying: the most specific first
 
+
+def read(path: Path) -> Rows:
+    """Read a file in the first layout that matches: those of slrl, then those of other distributions.
+
+    Raises:
+        BadInput: if the file cannot be read, no layout matches, or code of another distribution fails.
+    """
     with open_hdf5(path) as file:
-        layouts: tuple[Any, ...] = (robomimic, minari, d4rl)
-        for layout in layouts:  # from the most to the least specific
+        for name in BUILT_IN:
+            layout = plugins.find(plugins.FORMATS, name)
             if layout.matches(file):
                 rows: Rows = layout.read(file, path)
                 return rows
-        found = ", ".join(sorted(file)[:8]) or "nothing"
+        others = entry_points(group=plugins.FORMATS.group)
+        for point in others:
+            if (found := _read_foreign(point, file, path)) is not None:
+                return found
+        holds = ", ".join(sorted(file)[:8]) or "nothing"
+        more = f", or what {', '.join(sorted(others.names))} reads" if others else ""
         raise BadInput(
-            f"{path} is not a dataset slrl knows: it holds {found}. It should hold episode_0, … (Minari), "
-            "data/demo_0, … (robomimic) or observations and actions (D4RL)."
+            f"{path} is not a dataset slrl knows: it holds {holds}. It should hold episode_0, … (Minari), "
+            f"data/demo_0, … (robomimic) or observations and actions (D4RL){more}."
         )
+
+
+def _read_foreign(point: EntryPoint, file: h5py.File, path: Path) -> Rows | None:
+    """The rows by a layout of another distribution, or None if it does not match the file."""
+    layout = plugins.find(plugins.FORMATS, point.name)
+    try:
+        rows = layout.read(file, path) if layout.matches(file) else None
+    except BadInput:
+        raise
+    except Exception as error:  # whatever their code raises
+        raise BadInput(
+            f"{path}: the format {point.name!r} ({point.value}) failed with {type(error).__name__}: "
+            f"{str(error).rstrip('.')}."
+        ) from error
+    if rows is None:
+        return None
+    if not isinstance(rows, Rows):
+        raise BadInput(
+            f"{path}: the format {point.name!r} ({point.value}) must return slrl.priors.formats.Rows, not "
+            f"{type(rows).__name__}."
+        )
+    arrays = {key: value for key, value in rows._asdict().items() if isinstance(value, np.ndarray)}
+    same_length(path, f"the format {point.name!r}", **arrays)
+    return rows._replace(format=point.name)
 
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open an HDF5 file to read, or say in one sentence why it is none."""
+    """Open an HDF5 file to read.
+
+    Raises:
+        BadInput: if there is none, it cannot be opened, or a part of it cannot be read back.
+    """
     if not path.is_file():
         raise BadInput(f"there is no file {path}." if not path.exists() else f"{path} is not a file.")
     try:
@@ -82,11 +123,16 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def child(group: h5py.Group, key: str) -> Any:
-    """``group[key]``, refused if it leads out of the file."""
+    """``group[key]``.
+
+    Raises:
+        BadInput: if there is none, or it leads to another file.
+    """
     link = group.get(key, getlink=True)
     if isinstance(link, h5py.ExternalLink):
         raise BadInput(
-            f"{group.file.filename}: {group.name.rstrip('/')}/{key} is a link into another file, which slrl does not follow."
+            f"{group.file.filename}: {group.name.rstrip('/')}/{key} is a link into another file, which "
+            "slrl does not follow."
         )
     if key not in group:
         raise BadInput(f"{group.file.filename} has no {group.name.rstrip('/')}/{key}; it is needed.")
@@ -99,7 +145,11 @@ def child(group: h5py.Group, key: str) -> Any:
 
 
 def array(group: h5py.Group, key: str, dtype: Any = np.float32) -> NDArray[Any]:
-    """A numeric dataset as an array."""
+    """A dataset as an array of ``dtype``.
+
+    Raises:
+        BadInput: if it is a group or does not hold numbers.
+    """
     node = child(group, key)
     if not isinstance(node, h5py.Dataset):
         raise BadInput(f"{group.file.filename}: {node.name} must be an array, not a group.")
@@ -113,7 +163,7 @@ def array(group: h5py.Group, key: str, dtype: Any = np.float32) -> NDArray[Any]:
 
 
 def columns(node: h5py.Group, key: str) -> F32:
-    """Observations or actions as (T, D): a group of arrays is concatenated in sorted key order."""
+    """Observations or actions as (T, D); the arrays of a group are put side by side in sorted key order."""
     member = child(node, key)
     if isinstance(member, h5py.Group):
         if not len(member):

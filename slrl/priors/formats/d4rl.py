@@ -1,4 +1,4 @@
-"""D4RL: flat arrays observations, actions, rewards, terminals; timeouts and next_observations where there are any."""
+"""D4RL: flat arrays observations, actions, rewards, terminals; optionally timeouts and next_observations."""
 
 from pathlib import Path
 
@@ -31,9 +31,9 @@ def read(file: h5py.File, path: Path) -> Rows:
         "infos/env_params": params,
         "infos/behaviour": behaviour,
     }
-    there = {key: value for key, value in given.items() if value is not None}
+    present = {key: value for key, value in given.items() if value is not None}
     same_length(
-        path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **there
+        path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **present
     )
     if len(obs) == 0:
         raise BadInput(f"{path} holds zero rows.")
@@ -73,9 +73,8 @@ def read(file: h5py.File, path: Path) -> Rows:
     cut = np.append(truncated[1:], False) & ~terminated  # the row before a dropped one ends its episode now
     kept = np.flatnonzero(keep)
     rows = [a.take(kept, axis=0) for a in (obs, action, reward, next_obs, terminated, cut)]
-    episode = np.unique(episode[kept], return_inverse=True)[1].astype(
-        np.int32
-    )  # an episode of one cut row is gone
+    # Numbered anew, since an episode of one cut row is gone.
+    episode = np.unique(episode[kept], return_inverse=True)[1].astype(np.int32)
     params = None if params is None else params[kept]
     who = None if who is None else who[kept]
     return Rows("d4rl", *rows, episode, params, who, tuple(notes))  # type: ignore[arg-type, call-arg]

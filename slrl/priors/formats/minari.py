@@ -1,4 +1,4 @@
-"""Minari: groups episode_0, episode_1, … with T actions and T + 1 observations. Also without its metadata.json."""
+"""Minari: groups episode_0, … with T actions and T + 1 observations; metadata.json may be missing."""
 
 import re
 from pathlib import Path
@@ -41,13 +41,12 @@ def read(file: h5py.File, path: Path) -> Rows:
             truncations=truncated,
         )
         steps = len(action)
-        if (
-            len(obs) == steps
-        ):  # published data has it (Minari issue 199): the last action leads nowhere that was stored
+        if len(obs) == steps:  # as in published data (Minari issue 199): the last observation is missing
             short, steps = short + 1, steps - 1
         elif len(obs) != steps + 1:
             raise BadInput(
-                f"{path}: episode_{number} has {steps} actions and {len(obs)} observations; it needs {steps + 1}."
+                f"{path}: episode_{number} has {steps} actions and {len(obs)} observations; it needs "
+                f"{steps + 1}."
             )
         if steps < 1:
             continue

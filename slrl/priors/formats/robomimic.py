@@ -24,8 +24,8 @@ def matches(file: h5py.File) -> bool:
 def read(file: h5py.File, path: Path) -> Rows:
     """All demos by number; observation keys are concatenated in sorted order.
 
-    ``dones`` at the end of a demo only says that the demo is over. It is a termination where the reward is positive
-    (the task was done there) and a cut where it is not.
+    ``dones`` at the end of a demo only says that the demo is over. It is a termination where the reward is
+    positive (the task was done there) and a cut where it is not.
     """
     data = child(file, "data")
     demos = sorted((int(match[1]), key) for key in data if (match := _DEMO.fullmatch(key)))
@@ -38,7 +38,8 @@ def read(file: h5py.File, path: Path) -> Rows:
         demo = child(data, key)
         if "obs" not in demo and "states" in demo:
             raise BadInput(
-                f"{path} is a raw demonstration file (states, no obs); convert it with robomimic's dataset_states_to_obs.py."
+                f"{path} is a raw demonstration file (states, no obs); convert it with robomimic's "
+                "dataset_states_to_obs.py."
             )
         obs, action, reward = (
             columns(demo, "obs"),

@@ -1,5 +1,6 @@
-"""A hand that closes Meta-World's door however stiff it is: it pushes along the arc, and takes hold again when it has slipped."""
+"""Closes Meta-World's door, also a stiff one: pushes along the arc, and again when the hand has slipped."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
@@ -11,17 +12,24 @@ HAND, HANDLE = slice(0, 3), slice(4, 7)
 BEHIND_M, ABOVE_M, SLIPPED_M = 0.09, 0.16, 0.07
 
 
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """There is nothing to set."""
+
+
 class DoorPusher:
-    """Three moves, over and over: above the place behind the handle, down to it, and forward, until the hand has slipped off."""
+    """Three moves, repeated: above the place behind the handle, down to it, forward until the hand slips."""
 
     def __init__(self, env: gym.Env[Any, Any]) -> None:
         self._world = env.unwrapped
         self._move = 0
 
     def reset(self, obs: F32) -> None:
+        """Begin with the first move."""
         self._move = 0
 
     def act(self, obs: F32) -> F32:
+        """Displacement of the hand and grip (4,); where the hinge is, is read from the simulation."""
         hand, handle = obs[HAND].astype(np.float64), obs[HANDLE].astype(np.float64)
         world: Any = self._world
         arm = (handle - world.robot.data.joint("doorjoint").xanchor)[:2]
@@ -38,4 +46,6 @@ class DoorPusher:
         return np.append(np.clip(10.0 * (targets[self._move] - hand), -1, 1), -1.0).astype(np.float32)
 
 
-make = DoorPusher
+def make(settings: Settings, env: gym.Env[Any, Any], rng: np.random.Generator) -> DoorPusher:
+    """The pusher in ``env``; it draws nothing."""
+    return DoorPusher(env)

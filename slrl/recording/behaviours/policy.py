@@ -1,7 +1,10 @@
-"""A policy that was trained before, played without noise: what a scenario names as its optimum where no script knows one."""
+"""A trained policy, played without noise: the optimum of scenarios for which there is no script."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 
 from slrl import files
@@ -9,19 +12,32 @@ from slrl.errors import BadInput
 from slrl.types import F32
 
 
-class Policy:
-    """The mode of a tanh-Gaussian policy from a safetensors file: normaliser and layers, as ``save`` writes them."""
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the policy is."""
 
-    def __init__(self, file: str) -> None:
+    file: str  # a path, or the name of a file beside the scenarios
+
+
+class Policy:
+    """The mode of a tanh-Gaussian policy from a safetensors file that :func:`save` wrote.
+
+    Raises:
+        BadInput: if the file does not exist, or holds something else.
+    """
+
+    def __init__(self, settings: Settings) -> None:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        path = Path(file).expanduser()
-        path = path if path.is_file() else files.folder("scenarios") / file
+        path = Path(settings.file).expanduser()
+        path = path if path.is_file() else files.folder("scenarios") / settings.file
         try:
             stored = load_file(path)
         except FileNotFoundError:
-            raise BadInput(f"there is no policy {file}, neither here nor beside the scenarios.") from None
+            raise BadInput(
+                f"there is no policy {settings.file}, neither here nor beside the scenarios."
+            ) from None
         except (SafetensorError, OSError) as error:
             raise BadInput(f"{path} is not a policy in a safetensors file: {error}.") from None
         self._mean, self._scale = stored["mean"], stored["scale"]
@@ -31,9 +47,10 @@ class Policy:
         ]
 
     def reset(self, obs: F32) -> None:
-        """Nothing to forget."""
+        """Nothing: the policy has no memory."""
 
     def act(self, obs: F32) -> F32:
+        """The mode (A,) for an observation (O,)."""
         x = np.arcsinh((obs - self._mean) / self._scale)
         for weight, bias in self._layers[:-1]:
             x = np.maximum(x @ weight + bias, 0.0)
@@ -43,7 +60,10 @@ class Policy:
 
 
 def save(path: Path, mean: F32, scale: F32, layers: list[tuple[F32, F32]]) -> None:
-    """Write a policy: its normaliser and its layers (weight (in, out), bias (out,)), the last of which gives mean and log std."""
+    """Write a policy: mean and scale (O,) of its normaliser, and its layers: weight (in, out), bias (out,).
+
+    The last layer gives the mean and the logarithm of the standard deviation (2 A,).
+    """
     from safetensors.numpy import save_file
 
     from slrl.files import atomic_write
@@ -57,4 +77,6 @@ def save(path: Path, mean: F32, scale: F32, layers: list[tuple[F32, F32]]) -> No
         save_file({"mean": mean, "scale": scale, **arrays}, temporary)
 
 
-make = Policy
+def make(settings: Settings, env: gym.Env[Any, Any], rng: np.random.Generator) -> Policy:
+    """The policy, which draws nothing and sees nothing of ``env`` but observations."""
+    return Policy(settings)

@@ -1,27 +1,40 @@
-"""What shifts have in common: they begin at a step, they end with the environment, and some change a MuJoCo model."""
+"""What shifts share: a step at which they begin, an end, and ways to change a MuJoCo model."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 
+from slrl import plugins
 from slrl.errors import BadInput, unknown
 
 PLANE = 0  # mjGEOM_PLANE
 CHANGED = (0.70, 0.16, 0.12, 1.0)  # the colour of what a shift has changed, in pictures
 
 
-class Timed(gym.Wrapper[Any, Any, Any, Any]):
-    """A change of the world that begins at step ``start_step`` of a life and is undone when the environment closes.
+@dataclass(frozen=True, kw_only=True)
+class ShiftSettings:
+    """What the settings of every shift begin with."""
 
-    Where several lie over each other, those that begin at the same step begin from the inside out, which is the order of the
-    TOML file, and are undone from the outside in. The outermost one sees to it.
+    start_step: int = 0  # of the life, or of an episode that is recorded, from which on the shift acts
+
+    def __post_init__(self) -> None:
+        plugins.at_least(self, 0, "start_step")
+
+
+class Shift(gym.Wrapper[Any, Any, Any, Any]):
+    """A change of the world from step ``start_step`` of a life on, undone when the environment closes.
+
+    A shift overrides :meth:`begin` and :meth:`end`. One that acts in every step overrides :meth:`step`, where
+    it calls :meth:`begin_due` first and then looks at ``active``.
+
+    Of several shifts of one environment, those that begin at the same step begin from the inside out, which
+    is the order of the TOML file, and are undone from the outside in. The outermost one calls the others.
     """
 
     def __init__(self, env: gym.Env[Any, Any], start_step: int) -> None:
-        if start_step < 0:
-            raise BadInput(f"'start_step' of a shift must be 0 or more, not {start_step}.")
         super().__init__(env)
         self.start_step, self._steps, self.active, self.outermost = start_step, 0, False, True
         self._inside_out = [*reversed(self._below()), self]
@@ -31,6 +44,7 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
+        """Undo the shifts of the episode before, begin those of step 0, and reset the environment."""
         if self.outermost:
             for shift in reversed(self._inside_out):
                 shift.stop()
@@ -39,11 +53,13 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
         return self.env.reset(seed=seed, options=options)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Begin what is due and step the environment."""
         self.begin_due()
         self._steps += 1
         return self.env.step(action)
 
     def close(self) -> None:
+        """Undo the change and close the environment."""
         self.stop()
         super().close()
 
@@ -67,22 +83,23 @@ class Timed(gym.Wrapper[Any, Any, Any, Any]):
             self.active = False
             self.end()
 
-    def _below(self) -> list["Timed"]:
-        """The shifts that this one lies over, from the outside in."""
-        found: list[Timed] = []
+    def _below(self) -> list["Shift"]:
+        """The shifts that this one wraps, from the outside in."""
+        found: list[Shift] = []
         env: gym.Env[Any, Any] = self.env
         while isinstance(env, gym.Wrapper):
-            if isinstance(env, Timed):
+            if isinstance(env, Shift):
                 found.append(env)
             env = env.env
         return found
 
 
-class ModelChange(Timed):
+class ModelChange(Shift):
     """Fields of the MuJoCo model that are different from ``start_step`` on, and put back at the end.
 
-    ``change(model)`` writes into the named ``fields``; it may multiply, since every beginning finds the values of before.
-    Pictures show what has changed: the geoms of ``painted`` take the ``colour``.
+    ``change(model)`` writes into ``fields`` (dotted names, as ``opt.gravity``); it may multiply, since it
+    always finds the values of before. Pictures show what has changed: the geoms ``painted`` get the
+    ``colour`` (RGBA, 0 to 1). ``shift`` is the name that messages have.
     """
 
     def __init__(
@@ -102,16 +119,17 @@ class ModelChange(Timed):
         self._before: dict[str, Any] = {}
 
     def begin(self) -> None:
+        """Keep the fields' values, change them, and paint what has changed."""
         model = self._simulator.model
         self._before = {field: _get(model, field).copy() for field in self._fields}
         self._change(model)
         model.geom_rgba[self._painted] = self._colour
-        model.geom_matid[
-            [geom for geom in self._painted if int(model.geom_type[geom]) != PLANE]
-        ] = -1  # the ground keeps its pattern
+        plain = [geom for geom in self._painted if int(model.geom_type[geom]) != PLANE]
+        model.geom_matid[plain] = -1  # but the ground keeps its pattern
         self._settle()
 
     def end(self) -> None:
+        """Write the values of before."""
         for field, values in self._before.items():
             _get(self._simulator.model, field)[...] = values
         self._settle()
@@ -121,12 +139,16 @@ class ModelChange(Timed):
         import mujoco
 
         if any(field.startswith("body_") for field in self._fields):
-            # mj_setConst computes in qpos0 and leaves the data there: the life goes on in a copy of its own.
+            # mj_setConst computes in qpos0 and leaves the data there, so it gets data of its own.
             mujoco.mj_setConst(self._simulator.model, mujoco.MjData(self._simulator.model))
 
 
 def simulator(env: gym.Env[Any, Any], shift: str) -> Any:
-    """The object inside an environment that owns MuJoCo's ``model`` and ``data``: the environment itself, or the robot in it."""
+    """The object that owns MuJoCo's ``model`` and ``data``: the environment itself, or the robot in it.
+
+    Raises:
+        BadInput: if there is none; the sentence names ``shift``.
+    """
     world = env.unwrapped
     for candidate in (world, *vars(world).values()):
         if type(getattr(candidate, "model", None)).__name__ == "MjModel" and hasattr(candidate, "init_qpos"):
@@ -137,7 +159,11 @@ def simulator(env: gym.Env[Any, Any], shift: str) -> Any:
 
 
 def index(model: Any, kind: str, name: str, shift: str) -> int:
-    """The number of a named body, geom, joint or actuator, or a sentence with the names that there are."""
+    """The number of a named body, geom, joint or actuator.
+
+    Raises:
+        BadInput: with the nearest name, or all of them.
+    """
     import mujoco
 
     code = getattr(mujoco.mjtObj, f"mjOBJ_{kind.upper()}")
