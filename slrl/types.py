@@ -112,17 +112,21 @@ class Guidance(Protocol):
         ...
 
 
+class DrawnEpisode(NamedTuple):
+    """What an episode takes place in whose physical parameters were drawn."""
+
+    env: Any  # a Gymnasium environment, not reset yet; valid until the next draw
+    seed: int  # for its reset
+    params: F32 | None  # (E,) the numbers that were drawn
+
+
 class RandomisedWorld(Protocol):
     """The source world, with physical parameters that are drawn anew for every episode."""
 
     episode_steps: int
 
-    def reset(self) -> tuple[F32, F32]:
-        """The first observation (O,) of an episode and its parameters (E,)."""
-        ...
-
-    def step(self, action: F32) -> tuple[F32, bool]:
-        """The next observation (O,), and whether the episode terminated there."""
+    def draw(self) -> DrawnEpisode:
+        """The next episode; the one before is over."""
         ...
 
     def close(self) -> None:

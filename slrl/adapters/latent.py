@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from slrl.adapters.setup import Plan, Setup
+from slrl.envs.rollout import rollout
 from slrl.learning import extrinsics
 from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
@@ -146,36 +147,34 @@ class Student:
 
     def _episode(self, world: RandomisedWorld) -> tuple[F32, F32, F32, F32]:
         """Observations, actions and next observations of an episode that the student acted in, and its parameters."""
-        extrinsics, obs_dim = self.latents, self.latents.dynamics.obs_dim
-        obs, params = world.reset()
-        rows: list[F32] = []
-        features = torch.zeros(
-            extrinsics.history, 2 * obs_dim + self._agent.action_dim, device=extrinsics.device
-        )
-        there = torch.zeros(extrinsics.history, dtype=torch.bool, device=extrinsics.device)
-        z = np.zeros(extrinsics.size, np.float32)
-        over = False
-        steps = min(self._episode_steps, world.episode_steps)
-        while len(rows) < steps and not over:
+        latents, obs_dim, drawn = self.latents, self.latents.dynamics.obs_dim, world.draw()
+        assert drawn.params is not None
+        features = torch.zeros(latents.history, 2 * obs_dim + self._agent.action_dim, device=latents.device)
+        mask = torch.zeros(latents.history, dtype=torch.bool, device=latents.device)
+        z, rows = np.zeros(latents.size, np.float32), list[F32]()
+
+        def act(obs: F32) -> F32:
+            nonlocal z
             if len(rows) % 5 == 0:
                 with torch.no_grad():
-                    z = extrinsics.infer(features.unsqueeze(0), there.unsqueeze(0))[0].cpu().numpy()
+                    z = latents.infer(features.unsqueeze(0), mask.unsqueeze(0))[0].cpu().numpy()
             noise = 0.1 * self._rng.standard_normal(self._agent.action_dim)
-            action = np.clip(self._agent.act(np.concatenate([obs, z]), sample=False) + noise, -1, 1).astype(
-                np.float32
-            )
-            next_obs, over = world.step(action)
-            rows.append(np.concatenate([obs, action, next_obs]))
-            step = torch.from_numpy(rows[-1]).to(extrinsics.device)
-            new = extrinsics.features(step[:obs_dim], step[obs_dim:-obs_dim], step[-obs_dim:])
-            features, there = (
-                torch.cat([features[1:], new.unsqueeze(0)]),
-                torch.cat([there[1:], torch.ones_like(there[:1])]),
-            )
-            there[: -extrinsics.shown] = False
-            obs = next_obs
-        lived = np.stack(rows)
-        return lived[:, :obs_dim], lived[:, obs_dim:-obs_dim], lived[:, -obs_dim:], params
+            action = self._agent.act(np.concatenate([obs, z]), sample=False) + noise
+            clipped: F32 = np.clip(action, -1, 1).astype(np.float32)
+            return clipped
+
+        steps = min(self._episode_steps, world.episode_steps)
+        for step in rollout(drawn.env, act, seed=drawn.seed, max_steps=steps):
+            lived = step.transition
+            rows.append(np.concatenate([lived.obs, lived.action, lived.next_obs]))
+            row = torch.from_numpy(rows[-1]).to(latents.device)
+            new = latents.features(row[:obs_dim], row[obs_dim:-obs_dim], row[-obs_dim:])
+            features = torch.cat([features[1:], new.unsqueeze(0)])
+            mask = torch.cat([mask[1:], torch.ones_like(mask[:1])])
+            mask[: -latents.shown] = False
+        lived_rows = np.stack(rows)
+        parts = lived_rows[:, :obs_dim], lived_rows[:, obs_dim:-obs_dim], lived_rows[:, -obs_dim:]
+        return *parts, drawn.params
 
     def state_dict(self) -> State:
         return self.latents.state_dict()

@@ -131,6 +131,7 @@ def behaviours(prior: Prior) -> list[Prior]:
                 episode=episode,
                 env_params=params,
                 behaviour=None,
+                parts=(),
                 name=f"{prior.name}, behaviour {name}",
             )
         )

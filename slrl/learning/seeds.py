@@ -18,6 +18,11 @@ def of_life(seed: int) -> LifeSeeds:
     return LifeSeeds(*np.random.SeedSequence(seed).spawn(3))
 
 
+def of_world(seed: int) -> int:
+    """The 31-bit integer that the world of the life with this seed is reset with."""
+    return seed_of(of_life(seed).world) % 2**31
+
+
 class PretrainingSeeds(NamedTuple):
     """The seeds of the parts of a method besides its agent, which takes the seed of the pretraining itself."""
 

@@ -10,9 +10,10 @@ from tqdm import tqdm
 
 from slrl.envs import OneLife
 from slrl.envs.camera import View
+from slrl.envs.rollout import Step, rollout
 from slrl.errors import BadInput
 from slrl.learning import seeds
-from slrl.types import F32, Adapter, Image, Modal, Transition, Watcher
+from slrl.types import F32, Adapter, Image, Metrics, Modal, Transition, Watcher
 
 Outcome = Literal["success", "failure", "timeout", "interrupted"]
 LOG_EVERY_STEPS = 100
@@ -46,58 +47,77 @@ def live(
 ) -> Life:
     """Let ``adapter`` live in ``env`` once.
 
-    ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and what was lived
-    until then is returned. An adapter that looks at the world does so through ``view``, or else as the world draws itself.
+    ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and what was
+    lived until then is returned; a life that had ended by then stays what it was. An adapter that looks at the world
+    does so through ``view``, or else as the world draws itself.
+
+    Raises:
+        BadInput: if an action is not finite.
     """
     if isinstance(adapter, Watcher):
         adapter.watch(view or (View(env) if env.render_mode == "rgb_array" else None))
     outcome: Outcome = "interrupted"
-    steps: list[tuple[F32, float, F32, float]] = []  # action, reward, next_obs, progress
+    steps: list[Transition] = []
+    progress: list[float] = []
     rows: list[dict[str, float]] = []
-    first, info = env.reset(seed=seeds.seed_of(seeds.of_life(seed).world) % 2**31)
-    obs, began = first, time.perf_counter()
+    metrics: Metrics = {}
+
+    def act(obs: F32) -> F32:
+        action = adapter.act(obs)
+        if not np.isfinite(action).all():
+            raise BadInput(
+                f"the action became {action} after {len(steps)} steps: learning diverged; choose smaller learning "
+                "rates."
+            )
+        return action
+
+    life, began = rollout(env, act, seed=seeds.of_world(seed)), time.perf_counter()
+
+    def log() -> None:
+        """A row of metrics as they are now."""
+        about = {
+            "life/step": float(len(steps)),
+            "life/reward": steps[-1].reward,
+            "life/progress": progress[-1],
+        }
+        rate = {"time/steps_per_s": len(steps) / (time.perf_counter() - began)}
+        rows.append(about | {key: float(value) for key, value in metrics.items()} | rate)
+
     with tqdm(total=env.life_steps, desc="life", unit="step", disable=quiet, mininterval=0.5) as bar:
         try:
-            while outcome == "interrupted":
-                action = adapter.act(obs)
-                if not np.isfinite(action).all():
-                    raise BadInput(
-                        f"the action became {action} after {len(steps)} steps: learning diverged; choose smaller learning rates."
-                    )
-                next_obs, reward, terminated, truncated, info = env.step(action)
-                transition = Transition(obs, action, float(reward), next_obs, terminated, truncated)
-                steps.append((action, transition.reward, next_obs, info["progress"]))
-                obs = next_obs
-                metrics = {**adapter.observe(transition), **adapter.learn()}
-                if terminated or truncated:
-                    outcome = "timeout" if truncated else "success" if info["success"] else "failure"
-                told = "adapter/changed" in metrics  # a change of mode has a row of its own
-                if len(steps) % LOG_EVERY_STEPS == 0 or told or outcome != "interrupted":
-                    rate = len(steps) / (time.perf_counter() - began)
-                    row = {
-                        "life/step": float(len(steps)),
-                        "life/reward": transition.reward,
-                        "life/progress": steps[-1][3],
-                    }
-                    rows.append(
-                        row
-                        | {key: float(value) for key, value in metrics.items()}
-                        | {"time/steps_per_s": rate}
-                    )
+            for step in life:
+                steps.append(step.transition)
+                progress.append(step.info["progress"])
+                outcome = _outcome(step)
+                metrics = {}  # of this step, also if it is interrupted
+                metrics = {**adapter.observe(step.transition), **adapter.learn()}
+                changed = "adapter/changed" in metrics  # a change of mode has a row of its own
+                if len(steps) % LOG_EVERY_STEPS == 0 or changed or step.over:
+                    log()
                     _show(bar, rows[-1], len(steps))
         except KeyboardInterrupt:
             pass  # the outcome says so
-    actions, rewards, arrived, progress = zip(*steps, strict=True) if steps else ((), (), (), ())
+    if steps and (not rows or rows[-1]["life/step"] != len(steps)):
+        log()
     return Life(
         outcome=outcome,
-        obs=np.stack([first, *arrived]).astype(np.float32),
-        action=np.array(actions, np.float32).reshape(len(steps), *env.action_space.shape or ()),
-        reward=np.array(rewards, np.float32),
+        obs=np.stack([life.first_obs, *(step.next_obs for step in steps)]).astype(np.float32),
+        action=np.array([step.action for step in steps], np.float32).reshape(
+            len(steps), *env.action_space.shape or ()
+        ),
+        reward=np.array([step.reward for step in steps], np.float32),
         progress=np.array(progress, np.float32),
         metrics=rows,
         wall_clock_s=time.perf_counter() - began,
         modes=adapter.modes if isinstance(adapter, Modal) else (),
     )
+
+
+def _outcome(step: Step) -> Outcome:
+    """How a life has ended with this step; ``interrupted`` while it goes on, for that is all that can still happen."""
+    if not step.over:
+        return "interrupted"
+    return "timeout" if step.transition.truncated else "success" if step.info["success"] else "failure"
 
 
 def _show(bar: "tqdm[Any]", row: dict[str, float], steps: int) -> None:

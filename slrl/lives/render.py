@@ -9,13 +9,14 @@ import numpy as np
 from slrl import envs
 from slrl.envs import OneLife, camera
 from slrl.envs.camera import SIZE_PX, View
+from slrl.envs.rollout import rollout
 from slrl.errors import BadInput
 from slrl.files import atomic_write, made_folder
 from slrl.learning import seeds
 from slrl.lives.run import load_adapter
 from slrl.recording.recipes import load_prior
 from slrl.scenarios import Scenario, load
-from slrl.types import Adapter, Image, Transition
+from slrl.types import Adapter, Image
 
 MARGIN_PX, BANNER_PX = 8, 44
 HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended
@@ -76,17 +77,14 @@ def _draws(build: Callable[..., OneLife], scenario: Scenario, steps: int) -> One
 
 def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, view: View) -> Iterator[tuple[Image, str]]:
     """Frames of a life with a line of text each."""
-    obs, _ = env.reset(seed=seeds.seed_of(seeds.of_life(seed).world) % 2**31)
+    life = rollout(env, adapter.act, seed=seeds.of_world(seed))
     yield view(), "step 0"
-    step, over = 0, False
-    while not over:
-        action = adapter.act(obs)
-        next_obs, reward, terminated, truncated, info = env.step(action)
-        adapter.observe(Transition(obs, action, float(reward), next_obs, terminated, truncated))
-        obs, step, over = next_obs, step + 1, terminated or truncated
-        if step % every == 0 or over:
-            ending = " · success" if info["success"] else ""
-            yield view(), f"step {step:,}{ending}"
+    for step in life:
+        adapter.observe(step.transition)
+        adapter.learn()
+        if step.number % every == 0 or step.over:
+            ending = " · success" if step.info["success"] else ""
+            yield view(), f"step {step.number:,}{ending}"
     view.close()
     env.close()
 

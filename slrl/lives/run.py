@@ -61,7 +61,7 @@ def adapt(
     settings = LifeSettings(
         scenario=found,
         method=method,
-        prior=(found.prior,) if prior is None else (prior,) if isinstance(prior, str) else tuple(prior),
+        prior=tuple(recipes.specs(found.prior if prior is None else prior)),
         seed=seed,
         device=device,
         life_steps=found.life_steps if life_steps is None else life_steps,

@@ -8,6 +8,7 @@ from typing import Any
 from slrl import adapters, files, plugins, scenarios
 from slrl.adapters import Method
 from slrl.adapters.method import LEVELS
+from slrl.recording import recipes
 from slrl.scenarios import Scenario
 
 
@@ -58,11 +59,10 @@ class LifeSettings:
         for record, planner in _planners(method):
             if (path.parent / record).is_file():
                 planner["replay"] = str(path.parent / record)
-        spec = file.prior.spec
         return cls(
             scenario=scenarios.parse(scenario, name=names[0]),
             method=adapters.parse(method, name=names[1]),
-            prior=(spec,) if isinstance(spec, str) else spec,
+            prior=tuple(recipes.specs(file.prior.spec)),
             prior_sha256=file.prior.sha256,
             seed=file.seed,
             life_steps=file.life_steps,

@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
+from typing import Any, Protocol, get_type_hints, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +24,7 @@ from slrl.files import atomic_write, made_folder, write_text
 from slrl.plugins import BehaviourPlugin
 from slrl.priors import Prior, formats
 from slrl.scenarios import World
-from slrl.types import F32, Metrics, Transition
+from slrl.types import F32, DrawnEpisode, Metrics, Transition
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,14 +91,15 @@ def load_prior(spec: Spec | Sequence[Spec], *, quiet: bool = False) -> Prior:
     Raises:
         BadInput: with one sentence on what is wrong with a file or name, or if the sizes of several differ.
     """
-    specs = _specs(spec)
-    if not specs:
+    named = specs(spec)
+    if not named:
         raise BadInput("no prior is named; name a recipe, a Minari id, a directory or an HDF5 file.")
-    loaded = [_load_one(one, quiet) for one in specs]
+    loaded = [_load_one(one, quiet) for one in named]
     return loaded[0] if len(loaded) == 1 else priors.join(loaded)
 
 
-def _specs(spec: Spec | Sequence[Spec]) -> list[str]:
+def specs(spec: Spec | Sequence[Spec]) -> list[str]:
+    """What is to be loaded, each by its name or path."""
     if not isinstance(spec, (str, os.PathLike)):
         return [str(one) for one in spec]
     text = str(spec)
@@ -191,14 +192,6 @@ def _build(
     return replace(priors.load(final), name=recipe.name, recipe=name)
 
 
-class DrawnEpisode(NamedTuple):
-    """What an episode of a recipe takes place in."""
-
-    env: gym.Env[Any, Any]  # not reset yet; valid until the next draw
-    seed: int  # for its reset
-    params: F32 | None  # (E,) the numbers that were drawn, in the order of the tables and their sorted keys
-
-
 class DrawnWorld:
     """A recipe's world, in which every episode draws its shifts (:class:`slrl.types.RandomisedWorld`).
 
@@ -218,17 +211,6 @@ class DrawnWorld:
         shifts, params = _draw(self._randomise, self._params)
         self._env = envs.with_shifts(self.bare, shifts)
         return DrawnEpisode(self._env, int(self._seeds.integers(2**31)), params)
-
-    def reset(self) -> tuple[F32, F32]:
-        """Draw an episode and begin it: its first observation (O,) and its parameters (E,)."""
-        episode = self.draw()
-        assert episode.params is not None
-        return episode.env.reset(seed=episode.seed)[0], episode.params
-
-    def step(self, action: F32) -> tuple[F32, bool]:
-        """The next observation (O,) and whether it has no future; who calls it counts the steps."""
-        obs, _, terminated, _, _ = self._env.step(action)
-        return obs, terminated
 
     def close(self) -> None:
         """Undo the shifts and close the environment."""
