@@ -12,7 +12,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import torch
-from compare import fill, table
+from tables import fill, table
 from tqdm import tqdm
 
 import slrl

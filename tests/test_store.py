@@ -11,6 +11,7 @@ import pytest
 
 import slrl
 from slrl.evaluation import store, verdict
+from slrl.evaluation.report import report
 from slrl.evaluation.stats import Lives
 
 from .conftest import write_life
@@ -101,7 +102,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_there(runs: Path, command: 
 def test_an_empty_folder_is_no_error_and_none_is(tmp_path: Path, command: Command) -> None:
     assert command("results", tmp_path)[:2] == (
         0,
-        "scenario  adapter  seed  outcome  steps  life_steps  steps_per_s  prior  folder\n0 lives\n",
+        f"{'  '.join(store.SHOWN)}\n0 lives\n",
     )
     code, out, err = command("results", tmp_path / "nowhere")
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -112,7 +113,7 @@ def test_an_empty_folder_is_no_error_and_none_is(tmp_path: Path, command: Comman
 def test_a_wrong_condition_is_one_sentence(wrong: str, runs: Path, command: Command) -> None:
     code, out, err = command("results", runs, "--where", wrong)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "columns are scenario, adapter, seed" in err
+    assert "columns are scenario, world, adapter, seed" in err
 
 
 def test_ten_thousand_lives_are_indexed_in_ten_seconds(tmp_path: Path) -> None:
@@ -186,6 +187,59 @@ def test_metrics_go_to_tensorboard(
     code, _, err = command(*arguments)
     assert code == 2
     assert "slrl[tensorboard]" in err
+
+
+def test_lives_in_the_source_are_listed_and_never_compared(tmp_path: Path, command: Command) -> None:
+    """Three lives in the source, three times as fast: no table, verdict or report counts them."""
+    for seed in range(6):
+        write_life(tmp_path / "runs", "one", seed, 300)
+        write_life(tmp_path / "runs", "two", seed, 400)
+        write_life(tmp_path / "plain", "one", seed, 300)
+        write_life(tmp_path / "plain", "two", seed, 400)
+    for seed in range(3):
+        write_life(
+            tmp_path / "runs", "one", seed, 100, folder=f"../one-source/seed-{seed}", world="source", lr=7
+        )
+    found = store.scan(tmp_path / "runs")
+    assert len(found.rows) == 15
+    assert len(store.in_target(found)) == 12
+    groups, left_out = store.comparable(found)
+    assert {key: len(rows) for key, rows in groups.items()} == {("windy", "one"): 6, ("windy", "two"): 6}
+    assert left_out == ["3 lives took place in the source world and are left out."]
+    _, out, _ = command("results", tmp_path / "runs", "--where", "world = 'source'")
+    assert out.splitlines()[-1] == "3 lives"
+    assert "windy/one-source/seed-0" in out
+    both = [list(verdict.compare(tmp_path / name)) for name in ("runs", "plain")]
+    assert both[0] == [*both[1], f"Note: {left_out[0]}"]
+    assert verdict.summary(tmp_path / "runs") == f"{verdict.summary(tmp_path / 'plain')}\nNote: {left_out[0]}"
+    for form in ("csv", "md"):
+        text, problems = report(tmp_path / "runs", form=form)
+        assert text.replace(f"* Note: {left_out[0]}\n", "") == report(tmp_path / "plain", form=form)[0]
+        assert problems == left_out
+    page, _ = report(tmp_path / "runs", form="html", animations=False)
+    assert page.count('<tr class="life"') == 12
+
+
+def test_results_of_before_there_was_a_world_or_a_progress_are_read(tmp_path: Path, command: Command) -> None:
+    write_life(tmp_path, "old", 0, 5)
+    write_life(tmp_path, "new", 0, 5, world="source", progress=12.34567)
+    write_life(tmp_path, "new", 1, 5, progress=3)
+    found = store.scan(tmp_path)
+    assert [(row.world, row.progress) for row in found.rows] == [
+        ("source", 12.34567),
+        ("target", 3.0),
+        ("target", None),
+    ]
+    _, out, _ = command("results", tmp_path, "--sort", "progress desc")
+    assert [line.split()[6] for line in out.splitlines()[:3]] == ["progress", "12.35", "3"]
+    with sqlite3.connect(tmp_path / store.INDEX) as base:
+        assert base.execute("SELECT count(*) FROM lives WHERE progress IS NULL").fetchone() == (1,)
+    write_life(tmp_path, "odd", 0, 5, world="moon")
+    write_life(tmp_path, "odd", 1, 5, progress="far")
+    assert [problem.partition("damaged: ")[2] for problem in store.scan(tmp_path).problems] == [
+        "'world' is 'moon'.",
+        "'progress' is 'far'.",
+    ]
 
 
 # --- verdicts ----------------------------------------------------------------------------------------------------------------

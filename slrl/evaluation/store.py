@@ -1,7 +1,6 @@
 """All lives under a folder. The folders are the truth; an SQLite index of them is made anew whenever they are read.
 
-A life is a folder with a ``result.json``. What cannot be read is a problem with a sentence: never an error, and never left out in
-silence.
+A life is a folder with a ``result.json``. Unreadable folders are reported; they neither raise nor disappear silently.
 """
 
 import csv
@@ -23,7 +22,7 @@ from slrl.errors import BadInput
 from slrl.evaluation.stats import Lives
 from slrl.files import replacing
 from slrl.lives.life import Outcome
-from slrl.lives.results import ERROR, SCHEMA
+from slrl.lives.results import ERROR, SCHEMA, WorldName
 
 INDEX = "index.sqlite"
 LIFE = re.compile(r"seed-\d+(\.\d+)?")  # with a number behind it, another life has taken its place
@@ -34,9 +33,11 @@ class Row:
     """One life, as its folder has it."""
 
     scenario: str
+    world: str  # "target", or "source": the prior's own world
     adapter: str
     seed: int
     outcome: str
+    progress: float | None  # the scenario's progress_info at the end of the life, if it has one
     steps: int
     life_steps: int
     wall_clock_s: float
@@ -53,20 +54,38 @@ class Row:
     folder: str  # relative to that of all runs
 
 
-SHOWN = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior", "folder")
+SHOWN = (
+    "scenario",
+    "adapter",
+    "seed",
+    "outcome",
+    "steps",
+    "life_steps",
+    "progress",
+    "steps_per_s",
+    "prior",
+    "folder",
+)
 COLUMNS = tuple(field.name for field in fields(Row))
-_KINDS = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
+_KINDS = {int: "INTEGER", bool: "INTEGER", float: "REAL", float | None: "REAL", str: "TEXT"}
+_UNSAID: dict[str, Any] = {
+    "world": "target",  # results of before there were lives in the source
+    "mujoco": "not installed",
+    "torch": "not installed",
+    "slrl": "not installed",
+    "instructions": "unknown",
+}
 
 
 @dataclass(frozen=True)
-class Found:
+class Scan:
     """Lives in the order of their folders, and a sentence on each folder that could not be read."""
 
     rows: list[Row]
     problems: list[str]
 
 
-def scan(runs: Path) -> Found:
+def scan(runs: Path) -> Scan:
     """Read every life under ``runs``.
 
     Raises:
@@ -98,7 +117,7 @@ def scan(runs: Path) -> Found:
         problems.append(
             f"lives were lived on processors with {' and '.join(processors)}: what is learned differs between them."
         )
-    return Found(rows, problems)
+    return Scan(rows, problems)
 
 
 def _life_folders(runs: Path) -> Iterator[tuple[Path, set[str]]]:
@@ -124,24 +143,20 @@ def _read(folder: Path, name: str) -> Row:
     if table.get("schema") != SCHEMA:
         raise BadInput(f"its result.json has schema {table.get('schema')!r}, and this slrl reads {SCHEMA}.")
     versions = table.get("versions")
-    unsaid = {
-        "mujoco": "not installed",
-        "torch": "not installed",
-        "slrl": "not installed",
-        "instructions": "unknown",
-    }
-    table |= unsaid | (versions if isinstance(versions, dict) else {})
+    table = _UNSAID | table | (versions if isinstance(versions, dict) else {})
     table |= {"settings_sha256": _of_settings(settings), "replaced": "." in folder.name, "folder": name}
     table["git_revision"] = table.get("git_revision") or ""
     for field in fields(Row):
-        value = table.get(field.name)
-        if field.type is float and type(value) is int:
+        value = table.setdefault(field.name, None)
+        kinds = get_args(field.type) or (field.type,)
+        if float in kinds and type(value) is int:
             value = table[field.name] = float(value)
-        if type(value) is not field.type:
+        if type(value) not in kinds:
             raise BadInput(f"its result.json is damaged: {field.name!r} is {value!r}.")
     row = Row(**{key: table[key] for key in COLUMNS})
-    if row.outcome not in get_args(Outcome):
-        raise BadInput(f"its result.json is damaged: 'outcome' is {row.outcome!r}.")
+    for key, values in (("outcome", get_args(Outcome)), ("world", get_args(WorldName))):
+        if table[key] not in values:
+            raise BadInput(f"its result.json is damaged: {key!r} is {table[key]!r}.")
     if not 0 <= row.steps <= row.life_steps:
         raise BadInput(f"its result.json is damaged: {row.steps} steps of {row.life_steps}.")
     return row
@@ -157,7 +172,7 @@ def _of_settings(text: bytes) -> str:
 # --- the index ---------------------------------------------------------------------------------------------------------------
 
 
-def index(found: Found) -> sqlite3.Connection:
+def index(found: Scan) -> sqlite3.Connection:
     """The tables ``lives`` and ``problems``, in memory."""
     base = sqlite3.connect(":memory:")
     columns = ", ".join(f"{field.name} {_KINDS[field.type]}" for field in fields(Row))  # type: ignore[index]
@@ -209,7 +224,7 @@ def printed(rows: list[tuple[Any, ...]], form: str) -> str:
         writer.writeheader()
         writer.writerows(tables)
         return text.getvalue().rstrip("\n")
-    cells = [[_cell(table[key]) for key in SHOWN] for table in tables]
+    cells = [[_cell(key, table[key]) for key in SHOWN] for table in tables]
     widths = [max(map(len, column)) for column in zip(SHOWN, *cells, strict=True)]
     numbers = [bool(tables) and not isinstance(tables[0][key], str) for key in SHOWN]
     lines = [
@@ -222,23 +237,36 @@ def printed(rows: list[tuple[Any, ...]], form: str) -> str:
     return "\n".join(line.rstrip() for line in (*lines, f"{len(rows):,} lives"))
 
 
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:,.0f}"
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.4g}" if key == "progress" else f"{value:,.0f}"
 
 
 # --- for the statistics ------------------------------------------------------------------------------------------------------
 
 
-def comparable(found: Found) -> tuple[dict[tuple[str, str], list[Row]], list[str]]:
+def in_target(found: Scan) -> list[Row]:
+    """The lives in the changed world, which is what adapters are for."""
+    return [row for row in found.rows if row.world == "target"]
+
+
+def comparable(found: Scan) -> tuple[dict[tuple[str, str], list[Row]], list[str]]:
     """Lives by scenario and adapter, in the order of their seeds, of the settings that most of them have; and what was left out.
 
-    A scenario's lives all have one budget: that of most of them.
+    A scenario's lives all have one budget: that of most of them. Lives in the source world are never compared with those in the
+    target: they are left out.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in found.rows:
+    for row in in_target(found):
         if not row.replaced:
             groups.setdefault((row.scenario, row.adapter), []).append(row)
     left_out = []
+    in_source = len(found.rows) - len(in_target(found))
+    if in_source:
+        left_out.append(f"{in_source:,} lives took place in the source world and are left out.")
     for (scenario, adapter), rows in groups.items():
         alike = _most([row.settings_sha256 for row in rows])
         kept = [row for row in rows if row.settings_sha256 == alike]

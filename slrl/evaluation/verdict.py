@@ -106,7 +106,7 @@ class Standing:
         return int(self.lives.known.sum())
 
 
-def standings(runs: Path, found: store.Found, rng: np.random.Generator) -> tuple[list[Standing], list[str]]:
+def standings(runs: Path, found: store.Scan, rng: np.random.Generator) -> tuple[list[Standing], list[str]]:
     """Every adapter in every scenario, by name; and what was left out because it cannot be compared."""
     groups, left_out = store.comparable(found)
     told = []

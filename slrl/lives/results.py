@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tomli_w
@@ -24,6 +24,7 @@ from slrl.lives.trace import draw
 from slrl.priors import Prior
 from slrl.scenarios import Scenario
 
+WorldName = Literal["target", "source"]  # where a life takes place: the changed world, or the prior's own
 SCHEMA = 1
 ERROR = "error.txt"  # in the folder of a life that crashed: its settings are beside it, and no result
 
@@ -34,9 +35,11 @@ class Result:
 
     schema: int = SCHEMA
     scenario: str
+    world: WorldName = "target"
     adapter: str
     seed: int
     outcome: Outcome
+    progress: float | None = None  # the scenario's progress_info at the end; None without one
     steps: int  # steps-to-completion if the outcome is success; else the steps until the life ended
     life_steps: int  # the budget
     censored: bool  # no success was seen: the steps-to-completion is larger than ``steps``
@@ -66,6 +69,7 @@ class Result:
             adapter=adapter,
             seed=seed,
             outcome=life.outcome,
+            progress=life.final_progress,
             steps=life.steps,
             life_steps=life_steps,
             censored=life.outcome != "success",

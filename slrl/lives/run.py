@@ -1,10 +1,10 @@
 """Adapt: everything that one life needs, in order. What `slrl adapt` does, as a function."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -17,7 +17,7 @@ from slrl.errors import BadInput
 from slrl.learning import pretrain, seeds
 from slrl.lives import results
 from slrl.lives.life import Life, live
-from slrl.lives.results import Result
+from slrl.lives.results import Result, WorldName
 from slrl.priors import Prior, check_fit, with_unit_actions
 from slrl.recording import recipes
 from slrl.recording.recipes import load_prior
@@ -37,15 +37,23 @@ class Settings:
     device: str = "cpu"
     threads: int = 1  # as the command line sets them; they can change the last digits of a sum
     prior_sha256: str | None = None  # refuse any other data
+    world: WorldName = "target"  # "source": the prior's own world, with the same success test
+
+    @property
+    def adapter_folder(self) -> str:
+        """Name of the folder that holds this adapter's lives: lives in the source have one of their own."""
+        return self.method.name if self.world == "target" else f"{self.method.name}-source"
 
     def table(self, sha256: str) -> dict[str, Any]:
         """As ``settings.toml`` keeps it. TOML has no null, so what is unset is left out."""
-        about = {
+        about: dict[str, Any] = {
             "seed": self.seed,
             "life_steps": self.life_steps,
             "device": self.device,
             "threads": self.threads,
         }
+        if self.world != "target":
+            about["world"] = self.world
         parts = {
             "prior": {"spec": self.prior, "sha256": sha256},
             "scenario": self.scenario.life_table(),
@@ -86,6 +94,7 @@ class _SettingsFile:
     life_steps: int
     device: str
     threads: int
+    world: WorldName = "target"
     prior: _PriorOfSettings
     scenario: dict[str, Any]
     adapter: dict[str, Any]
@@ -141,12 +150,15 @@ def adapt_as(
         raise BadInput(
             f"life_steps must be 1 or more and seed 0 or more, not {settings.life_steps} and {settings.seed}."
         )
+    if settings.world not in get_args(WorldName):
+        raise BadInput(f'world must be "target" or "source", not {settings.world!r}.')
     scenario, name = settings.scenario, settings.method.name
     device = torch_device(settings.device)
     pretrain.check(settings.method.pretrain)
     looks = _ask_planners(settings.method, scenario)
     envs.check(scenario)
-    env = envs.make(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
+    build = envs.make if settings.world == "target" else envs.make_source
+    env = build(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
     prior = load_prior(settings.prior, quiet=quiet)
     if settings.prior_sha256 not in (None, prior.sha256):
         raise BadInput(
@@ -175,7 +187,9 @@ def adapt_as(
     folder = (
         None
         if out is None
-        else results.free_folder(Path(out), scenario.name, name, settings.seed, table, more)
+        else results.free_folder(
+            Path(out), scenario.name, settings.adapter_folder, settings.seed, table, more
+        )
     )
     result = Result.of(
         life,
@@ -186,6 +200,7 @@ def adapt_as(
         prior=prior,
         folder=folder,
     )
+    result = replace(result, world=settings.world)
     if folder is not None:
         results.write(folder, result, life, table, scenario, prior, more)
     return result, life

@@ -40,7 +40,7 @@ class Engine(Protocol):
 
 def folder_of(runs: Path, life: Settings) -> Path:
     """Where a life of a suite is kept."""
-    return runs / life.scenario.name / life.method.name / f"seed-{life.seed}"
+    return runs / life.scenario.name / life.adapter_folder / f"seed-{life.seed}"
 
 
 def live(life: Settings, runs: Path) -> Ended:

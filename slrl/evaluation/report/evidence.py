@@ -73,7 +73,7 @@ class Evidence:
     """All of it."""
 
     runs: Path
-    rows: tuple[Row, ...]  # every life that could be read, also those that cannot be compared
+    rows: tuple[Row, ...]  # every life in the target that could be read, also those that cannot be compared
     adapters: tuple[str, ...]  # who came home most often first
     chapters: tuple[Chapter, ...]
     shared: tuple[str, ...]  # scenarios in which all adapters lived
@@ -90,7 +90,7 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
     found = store.scan(runs)
     rng = np.random.default_rng(seed)
     told, left_out = verdict.standings(runs, found, rng)
-    if not found.rows:
+    if not store.in_target(found):
         left_out = [f"{runs} holds no lives.", *left_out]
     adapters = _in_order(told)
     names = sorted({one.scenario for one in told})
@@ -107,7 +107,7 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
     shared = tuple(chapter.name for chapter in chapters if len(chapter.standings) == len(adapters))
     return Evidence(
         runs=runs,
-        rows=tuple(found.rows),
+        rows=tuple(store.in_target(found)),
         adapters=tuple(adapters),
         chapters=tuple(chapters),
         shared=shared,
