@@ -10,7 +10,7 @@ from pathlib import Path
 
 SUITE = """
 schema = 1
-summary = "Lives that learn, and do not come home."
+summary = "Lives that learn, and do not succeed."
 [[lives]]
 scenarios = ["windy_pointmass"]
 adapters = ["qwale"]

@@ -193,9 +193,9 @@ def test_a_full_disk_costs_the_life_that_could_not_be_kept(
             "slrl.lives.results.np.savez_compressed", full
         )  # the disk is full in the middle of a life's files,
         patch.setattr("slrl.evaluation.engines.write_text", full)  # and there is no room to say so
-        ended = engines.live(found.lives[0], worlds / "runs")
-    assert ended.outcome == "error"
-    assert "No space left on device" in ended.sentence
+        ending = engines.live(found.lives[0], worlds / "runs")
+    assert ending.outcome == "error"
+    assert "No space left on device" in ending.sentence
     assert store.scan(worlds / "runs").rows == []
     assert list((worlds / "runs").rglob(".*")) == []  # nothing half-written
     report = evaluate.evaluate(found, worlds / "runs", quiet=True)
@@ -512,11 +512,11 @@ def test_a_ray_worker_that_dies_is_replaced_and_the_life_told_as_crashed(
         (("--engine", "ray", "--engine-set", "tries=0"), "tries of the engine ray must be 1 or more"),
         (
             ("--engine", "ray", "--engine-set", "address=127.0.0.1:1"),
-            "there is no Ray cluster to be reached at '127.0.0.1:1'",
+            "there is no Ray cluster at '127.0.0.1:1'",
         ),
         (
             ("--engine", "ray"),
-            "there is no Ray cluster to be reached at '127.0.0.1:2'",
+            "there is no Ray cluster at '127.0.0.1:2'",
         ),  # as the environment names it
         (("--engine-set", "memory=4"), "the engine local has no options"),
         (("--engine-set", "memory"), "--engine-set memory: write key=value"),

@@ -170,7 +170,7 @@ def test_restricted_means_are_covered(name: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_a_sample_does_not_show_is_not_in_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth never comes home; in 0.9^20 = 12 % of the samples everybody did. As the docs say."""
+    """A tenth never succeeds; in 0.9^20 = 12 % of the samples all did. As the docs say."""
     monkeypatch.setattr(stats, "RESAMPLES", 1000)
     assert (
         0.85

@@ -21,7 +21,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Ten lives of three adapters each; "slow" takes twice as long as "quick", "lost" comes home in two of ten."""
+    """Ten lives of three adapters each; "slow" takes twice as long as "quick", "lost" succeeds in two of ten."""
     folder = tmp_path / "runs"
     rng = np.random.default_rng(0)
     for seed in range(10):
@@ -140,7 +140,7 @@ def test_only_lives_that_may_be_compared_are(runs: Path) -> None:
 
 
 def test_how_a_life_ended_says_what_is_known_of_it(tmp_path: Path) -> None:
-    """Somebody who failed will never come home; somebody who was interrupted might have."""
+    """A life that failed cannot succeed any more; one that was interrupted might have."""
     for seed, outcome in enumerate(("success", "failure", "timeout", "interrupted")):
         write_life(tmp_path, "any", seed, 1000 if outcome == "timeout" else 40, outcome=outcome)
     rows = store.scan(tmp_path).rows
@@ -248,7 +248,7 @@ def test_results_of_before_there_was_a_world_or_a_progress_are_read(tmp_path: Pa
 def test_a_clear_case_is_called_clear(runs: Path, command: Command) -> None:
     code, out, err = command("compare", runs, "--adapters", "slow,quick")
     assert (code, err) == (0, "")
-    assert "quick in windy: 10 of 10 came home (100 %, 95 % interval: 69 to 100 %)" in out
+    assert "quick in windy: 10 of 10 succeeded (100 %, 95 % interval: 69 to 100 %)" in out
     assert "  quick was faster than slow, by" in out
     assert "When" not in out
     assert "they differ (log-rank test: p" in out
@@ -263,9 +263,9 @@ def test_an_unclear_case_is_called_unclear_and_names_the_seeds_it_takes(
         write_life(tmp_path, "one", seed, int(rng.integers(100, 900)))
         write_life(tmp_path, "two", seed, int(rng.integers(120, 920)))
     _, out, _ = command("compare", tmp_path)
-    assert "These lives do not tell them apart: the restricted means differ by" in out
+    assert "No difference is shown: the restricted means differ by" in out
     assert "are not shown to differ" in out
-    assert "seeds tell them apart (power 80 %)" in out
+    assert "seeds show one (power 80 %)" in out
     assert "was faster" not in out
 
 
@@ -292,7 +292,7 @@ def test_seeds_are_paired_and_the_others_left_aside(runs: Path) -> None:
     assert one.time.tolist() == [1, 3]
     assert two.time.tolist() == [1, 2]
     assert (
-        "\n".join(verdict.verdict(contest)).count("With 2 pairs in a scenario no interval is to be relied on")
+        "\n".join(verdict.verdict(contest)).count("With 2 pairs in a scenario the intervals are unreliable")
         == 1
     )
 
