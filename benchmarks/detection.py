@@ -1,9 +1,10 @@
-"""How soon the switch notices a change, and how often it raises a false alarm where nothing is new: part of `make adapters`.
+"""How soon the switch notices a change, and how often it raises a false alarm. Part of `make adapters`.
 
     slrl eval detection --out runs/adapters
     python benchmarks/detection.py runs/adapters --readme docs/adapters.md
 
-reads the changes of mode in lives of `switch` in the target of a scenario whose shift begins at some step, and in its source.
+reads the changes of mode in lives of `switch` in the target of a scenario whose shift begins at some step,
+and in its source, where nothing is new.
 """
 
 import argparse

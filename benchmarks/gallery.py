@@ -1,8 +1,8 @@
-"""The page on all scenarios, docs/scenarios.md: does each of them test something, and what does it look like? `make gallery`.
+"""The page on all scenarios, docs/scenarios.md: does each of them test something, and what does it look like?
 
-A scenario tests something if the frozen policy, pretrained on its prior, succeeds where the prior comes from and fails where
-the life takes place. The lives are those of the suite `gallery`, as tables.py has written them down; this draws a still of
-each scenario and writes the page.
+Part of `make gallery`. A scenario tests something if the frozen policy, pretrained on its prior, succeeds
+where the prior comes from and fails where the life takes place. The lives are those of the suite `gallery`
+in the CSV that tables.py writes; this draws a still of each scenario and writes the page.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Does the quick suite still come out as it did? `make reproduce` lives it anew, and this compares it with eval/reference.
+"""Are the results of the quick suite those of eval/reference? `make reproduce` lives it anew and calls this.
 
-A result leaves its reference interval if the share of lives that succeeded is outside the reference's interval
-(Clopper and Pearson), or the restricted mean outside the reference's bootstrap interval, widened by a tenth:
-lives that were all alike have an interval without width. `--write` makes these lives the reference, and puts
-their table into the README.
+A result leaves its reference interval if the share of lives that succeeded is outside the reference's
+(Clopper and Pearson), or the restricted mean is outside the reference's bootstrap interval, widened by a
+tenth: lives that were all alike have an interval without width. `--write` makes these lives the reference,
+and puts their table into the README.
 """
 
 import argparse

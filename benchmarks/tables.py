@@ -1,10 +1,10 @@
-"""Write the lives of a suite down: every life into its CSV in eval/reference, and tables of them into the README and the docs.
+"""Write every life of a suite into its CSV in eval/reference, and tables of them into README and docs.
 
     slrl eval adapters
     python benchmarks/tables.py adapters
 
-A life that is not in the folder of runs keeps its row in the CSV, if the SHA-256 of its settings is still the same. If lives
-are in neither, nothing is written, unless `--partial` asks for it.
+A life that is not in the folder of runs keeps its row in the CSV if the SHA-256 of its settings is still the
+same. If lives are in neither, nothing is written, unless `--partial` asks for it.
 """
 
 import argparse
@@ -107,7 +107,9 @@ def main() -> None:
     parser.add_argument("suite", help=f"one of {', '.join(RECORDS)}")
     parser.add_argument("--runs", type=Path, default=None, help="default: runs/SUITE")
     parser.add_argument("--reference", type=Path, default=Path("eval/reference"), help="folder of the CSV")
-    parser.add_argument("--partial", action="store_true", help="write what there is of the suite")
+    parser.add_argument(
+        "--partial", action="store_true", help="write what there is, without the lives that are missing"
+    )
     arguments = parser.parse_args()
     if arguments.suite not in RECORDS:
         raise unknown("suite with a record", arguments.suite, RECORDS)
@@ -213,7 +215,7 @@ def table(rows: list[Row]) -> str:
 
 
 def distances(rows: list[Row]) -> str:
-    """Mean, standard error and median of the progress at the end of each life, the farthest first, as Markdown."""
+    """Mean, standard error and median of the lives' progress at their end, the largest first, as Markdown."""
     lines = []
     for name in dict.fromkeys(row["adapter"] for row in rows):
         far = [float(row["progress"]) for row in rows if row["adapter"] == name]

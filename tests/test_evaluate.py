@@ -1,4 +1,4 @@
-"""Suites: what they consist of, and that interruptions, crashes and damage cost at most the lives they hit."""
+"""Suites: their lives, and that interruptions, crashes and damage cost at most the lives they hit."""
 
 import errno
 import json
@@ -303,9 +303,13 @@ def test_every_suite_that_ships_can_be_read() -> None:
 def test_lives_in_the_source_stand_beside_those_in_the_target_and_can_be_lived_again(
     tiny_adapter: str, worlds: Path
 ) -> None:
-    """In the calm source another life comes of the same seed than in the wind; each has its own folder and settings."""
+    """The same seed in the calm source and in the wind: two lives, each with its own folder and settings."""
     path = worlds / "both.toml"
-    block = f'[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = [{json.dumps(tiny_adapter)}]\nseeds = [3]\nlife_steps = 30'
+    block = f"""[[lives]]
+scenarios = ["windy_pointmass"]
+adapters = [{json.dumps(tiny_adapter)}]
+seeds = [3]
+life_steps = 30"""
     path.write_text(f'schema = 1\nsummary = "Both."\n{block}\n{block}\nworld = "source"\n')
     found = suites.load(str(path))
     assert [life.world for life in found.lives] == ["target", "source"]
@@ -356,8 +360,8 @@ def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
         "{ agent.hidden = [8], pretrain.seed = 3 }",
     ):
         path = tmp_path / "some.toml"
-        head = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = ["qwale"]\nseeds = [0]\n'
-        path.write_text(f"{head}set = {text}\n")
+        head = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = ["qwale"]'
+        path.write_text(f"{head}\nseeds = [0]\nset = {text}\n")
         found.append(suites.load(str(path)).lives[0].method)
     assert found[0] == found[1]
     assert (found[0].agent["hidden"], found[0].pretrain["seed"]) == ((8,), 3)
@@ -419,7 +423,7 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
 def test_a_node_of_a_ray_cluster_is_lost_and_every_life_is_there_once(
     tiny_adapter: str, worlds: Path
 ) -> None:
-    """Two nodes on loopback, each a raylet of its own; the one without the driver is killed while it lives."""
+    """Two nodes on loopback, each a raylet; the one without the driver is killed in mid-suite."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 

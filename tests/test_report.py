@@ -1,4 +1,4 @@
-"""The page, in a real browser: that it opens, sorts, filters, fits and says what is missing; and the tables beside it."""
+"""The page in a real browser: it opens, sorts, filters, fits and says what is missing. And the tables."""
 
 import csv
 import io
@@ -142,15 +142,19 @@ def test_it_fits_at_every_width_and_can_be_read(
     matrix = opened.page.locator(".matrix").bounding_box()
     assert matrix["y"] < 500  # the first screen is the matrix
     sizes = opened.page.evaluate(
-        "[...document.querySelectorAll('main p, td, th, figcaption')].map(e => parseFloat(getComputedStyle(e).fontSize))"
+        "[...document.querySelectorAll('main p, td, th, figcaption')]"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
     )
     assert min(sizes) >= 11
-    pale = opened.page.evaluate("""() => [...document.querySelectorAll('p, td, th, dt, summary, h2, figcaption')].filter(e => {
+    pale = opened.page.evaluate("""() => {
+        const texts = 'p, td, th, dt, summary, h2, figcaption';
+        return [...document.querySelectorAll(texts)].filter(e => {
         const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
         const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(linear);
             return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-        const one = light(getComputedStyle(e).color), two = light(getComputedStyle(document.body).backgroundColor);
-        return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05) < 4.5; }).length""")
+        const one = light(getComputedStyle(e).color);
+        const two = light(getComputedStyle(document.body).backgroundColor);
+        return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05) < 4.5; }).length; }""")
     assert pale == 0  # contrast as WCAG AA asks for
 
 
@@ -203,7 +207,8 @@ def test_a_life_is_reached_by_its_dot_and_can_be_lived_again(gallery: Path, brow
     opened = Opened(browser, gallery, permissions=["clipboard-read", "clipboard-write"])
     opened.page.select_option("select[name=scenario]", "scenario-1")
     opened.page.evaluate(
-        "document.querySelector('.chart circle').closest('a').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+        "document.querySelector('.chart circle').closest('a')"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
     )
     opened.page.wait_for_selector(
         "details.life[open]"
@@ -229,8 +234,10 @@ def test_a_life_is_reached_by_its_dot_and_can_be_lived_again(gallery: Path, brow
 def test_it_has_names_for_those_who_do_not_see_it(gallery: Path, browser: Any) -> None:
     opened = Opened(browser, gallery)
     assert opened.page.evaluate("document.documentElement.lang") == "en"
-    unnamed = opened.page.evaluate("""() => [...document.querySelectorAll('button, input, select, a[href], svg[role]')].filter(
-        e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length || e.querySelector('title'))).length""")
+    unnamed = opened.page.evaluate("""() => {
+        const controls = [...document.querySelectorAll('button, input, select, a[href], svg[role]')];
+        const labelled = e => e.getAttribute('aria-label') || e.labels?.length || e.querySelector('title');
+        return controls.filter(e => !(e.textContent.trim() || labelled(e))).length; }""")
     assert unnamed == 0
     heads = opened.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(e => e.tagName)")
     levels = [int(name[1]) for name in heads]
@@ -374,8 +381,9 @@ def test_curves_by_hand(tmp_path: Path) -> None:
     left, wide = svg.LEFT, svg.WIDTH - svg.LEFT - svg.RIGHT
     x = [left, left + wide / 4, left + wide / 2, left + wide]
     y = [svg.TOP, svg.TOP + svg.CURVES / 4, svg.TOP + svg.CURVES / 2]
-    line = f"M{x[0]:g},{y[0]:g} {x[1]:g},{y[0]:g} {x[1]:g},{y[1]:g} {x[2]:g},{y[1]:g} {x[2]:g},{y[2]:g} {x[3]:g},{y[2]:g}"
-    assert f'd="{line}"' in drawn
+    corners = ((0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 2))
+    line = " ".join(f"{x[i]:g},{y[j]:g}" for i, j in corners)
+    assert f'd="M{line}"' in drawn
     assert drawn.count('class="succeeded') == 2
     assert drawn.count('class="censored') == 2
     assert 'href="#life-1"' in drawn
@@ -437,9 +445,11 @@ def test_a_thousand_lives_take_seconds_and_scroll(tmp_path: Path, browser: Any) 
     opened = Opened(browser, tmp_path / "page.html")
     assert opened.texts("output") == ["1,000 of 1,000 lives"]
     slowest = opened.page.evaluate("""() => new Promise(done => {
-        const gaps = []; let before = performance.now(), y = 0; const high = document.documentElement.scrollHeight;
+        const gaps = [], high = document.documentElement.scrollHeight;
+        let before = performance.now(), y = 0;
         const step = now => { gaps.push(now - before); before = now; y += 400; scrollTo(0, y);
-            y < high && gaps.length < 150 ? requestAnimationFrame(step) : done(gaps.slice(2).sort((a, b) => a - b)); };
+            if (y < high && gaps.length < 150) requestAnimationFrame(step);
+            else done(gaps.slice(2).sort((a, b) => a - b)); };
         requestAnimationFrame(step); })""")
     assert np.median(slowest) < 50  # without a graphics card, beside other tests
     began = time.perf_counter()

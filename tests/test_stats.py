@@ -1,4 +1,4 @@
-"""Statistics against numbers worked out by hand, against lifelines, and the coverage of the intervals by simulation."""
+"""Statistics against numbers worked out by hand and against lifelines; coverage by simulation."""
 
 import math
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_a_median_exists_where_half_succeeded() -> None:
 
 
 def test_rates_by_hand() -> None:
-    """None of ten: 1 - 0.025^(1/10); all of ten: the mirror image. A life that was cut short is not among them."""
+    """None of ten: 1 - 0.025^(1/10); all of ten: the mirror image. Interrupted lives do not count."""
     limit = 1 - 0.025**0.1
     none, every = stats.success_rate(lives("10+ " * 10)), stats.success_rate(lives("4 " * 10))
     assert none == pytest.approx((0, 0, limit))
@@ -63,7 +63,7 @@ def test_restricted_means_by_hand() -> None:
 
 
 def test_scores_and_their_interquartile_mean_by_hand() -> None:
-    """Budget 10, optimum 2: 2 steps are 1, 6 are 1/2, no success is 0. The middle half of 0, 1/2, 1, 1 is 3/4."""
+    """Budget 10, optimum 2: 2 steps score 1, 6 score 1/2, no success 0. Middle half of 0, 1/2, 1, 1: 3/4."""
     found = lives("2 6 10+ 1", optimum=2)
     assert found.scores().tolist() == [1, 0.5, 0, 1]
     assert stats.interquartile_mean([found], rng()).estimate == 0.75
@@ -81,7 +81,8 @@ def test_the_profile_by_hand() -> None:
 def test_log_rank_by_hand() -> None:
     """Successes at 1, 3 against 2, 4. At risk 2 of 4, 1 of 3, 1 of 2, 0 of 1.
 
-    O - E = 2 - (1/2 + 1/3 + 1/2) = 2/3; V = 1/4 + 2/9 + 1/4 = 13/18; χ² = (4/9) / (13/18) = 8/13. Twice the same stratum: 16/13.
+    O - E = 2 - (1/2 + 1/3 + 1/2) = 2/3; V = 1/4 + 2/9 + 1/4 = 13/18; χ² = (4/9) / (13/18) = 8/13.
+    Twice the same stratum: 16/13.
     """
     pair = (lives("1 3"), lives("2 4"))
     assert stats.log_rank([pair])[0] == pytest.approx(8 / 13)
@@ -91,7 +92,7 @@ def test_log_rank_by_hand() -> None:
 
 
 def test_improvement_by_hand() -> None:
-    """1 beats 2, ∞, ∞; 3 beats ∞, ∞; ∞ ties with ∞, ∞: (3 + 2 + 1) / 9. The mean with a scenario in which it never wins: 1/3."""
+    """1 beats 2, ∞, ∞; 3 beats ∞, ∞; ∞ ties with ∞, ∞: (3 + 2 + 1) / 9. With a scenario that is lost: 1/3."""
     pair = (lives("1 3 10+"), lives("2 10+ 10+"))
     assert stats.probability_of_improvement([pair], rng()).estimate == pytest.approx(6 / 9)
     assert stats.probability_of_improvement(
@@ -100,7 +101,7 @@ def test_improvement_by_hand() -> None:
 
 
 def test_differences_are_paired() -> None:
-    """The second is always 1 faster, whatever the seed: an interval without width, where unpaired lives would tell nothing."""
+    """The second is 1 faster for each seed: no width, which unpaired lives would not give."""
     one, two = lives("2 5 9"), lives("1 4 8")
     assert stats.mean_difference([(one, two)], rng()) == pytest.approx((1, 1, 1))
     assert stats.mean_difference([(one, two), (one, two)], rng()) == pytest.approx((0.1, 0.1, 0.1))
@@ -125,11 +126,11 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     assert stats.restricted_mean(some, rng()) != stats.restricted_mean(some, np.random.default_rng(1))
 
 
-# --- coverage ----------------------------------------------------------------------------------------------------------------
+# --- coverage -----------------------------------------------------------------------------------------------
 
 
 def test_success_rates_are_covered() -> None:
-    """Exactly, by summing the binomial: at least 95 % for every rate, and 97.2 % on average from 0.2 to 0.8 (n = 20).
+    """Summing the binomial, n = 20: at least 95 % for every rate, and 97.2 % on average from 0.2 to 0.8.
 
     The interval is conservative by definition; it cannot be within 95 ± 2 % everywhere.
     """
@@ -179,7 +180,7 @@ def test_what_a_sample_does_not_show_is_not_in_its_interval(monkeypatch: pytest.
     )
 
 
-# --- lifelines ---------------------------------------------------------------------------------------------------------------
+# --- lifelines ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(5))

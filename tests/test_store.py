@@ -21,7 +21,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Ten lives of three adapters each; "slow" takes twice as long as "quick", "lost" succeeds in two of ten."""
+    """Ten lives of each of three adapters; "slow" takes twice as long as "quick", "lost" succeeds in two."""
     folder = tmp_path / "runs"
     rng = np.random.default_rng(0)
     for seed in range(10):
@@ -242,7 +242,7 @@ def test_results_of_before_there_was_a_world_or_a_progress_are_read(tmp_path: Pa
     ]
 
 
-# --- verdicts ----------------------------------------------------------------------------------------------------------------
+# --- verdicts -----------------------------------------------------------------------------------------------
 
 
 def test_a_clear_case_is_called_clear(runs: Path, command: Command) -> None:

@@ -1,4 +1,4 @@
-"""What is written down of a suite: tables by hand, which rows of a CSV count, the false alarms, and the page on scenarios."""
+"""Tables of a suite by hand, which rows of a CSV count, false alarms by hand, and the page on scenarios."""
 
 import csv
 import importlib.util
@@ -55,7 +55,7 @@ def test_the_table_of_distances_by_hand(tables: Any) -> None:
 def test_the_table_by_hand(tables: Any) -> None:
     rows = [row("slow", 300), row("slow", 1000, censored=True), row("slow", 500)]
     rows += [row("lost", 1000, censored=True), row("lost", 40), row("quick", 10), row("quick", 30)]
-    # slow: median of 300, 500, later is 500, mean (300 + 500 + 1000) / 3; lost: half did not succeed, so no median
+    # slow: median of 300, 500, later: 500; mean (300 + 500 + 1000) / 3. lost: half succeeded, so no median
     assert tables.table(rows).splitlines() == [
         "| adapter | succeeded | median steps | restricted mean steps | steps of each life |",
         "|---|---|---|---|---|",
@@ -128,7 +128,8 @@ def test_a_life_in_the_source_is_another_one(tables: Any, tiny_adapter: str, tmp
 def test_a_csv_keeps_its_columns_and_its_order(tables: Any, tiny_adapter: str, tmp_path: Path) -> None:
     """Also one that has no column for the settings' hash, as the gallery's: its rows count as they are."""
     path = tmp_path / "some.csv"
-    text = "adapter,seed,scenario,steps,torch,prior_sha256\ntiny,2,windy_pointmass,7,old,ab\ntiny,1,windy_pointmass,8,old,ab\n"
+    text = "adapter,seed,scenario,steps,torch,prior_sha256\n"
+    text += "tiny,2,windy_pointmass,7,old,ab\ntiny,1,windy_pointmass,8,old,ab\n"
     path.write_text(text)
     adapt_as(settings(tiny_adapter, 1), out=tmp_path / "runs")
     lives = [settings(tiny_adapter, seed) for seed in (1, 2, 3)]
@@ -162,8 +163,8 @@ def test_nothing_is_written_of_a_suite_that_is_not_all_there(
 ) -> None:
     suite = tmp_path / "some.toml"
     suite.write_text(
-        f'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = ["{tiny_adapter}"]\n'
-        "seeds = [1, 2]\nlife_steps = 20\n"
+        'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nseeds = [1, 2]\n'
+        f'adapters = ["{tiny_adapter}"]\nlife_steps = 20\n'
     )
     page = tmp_path / "page.md"
     page.write_text("<!-- table:windy_pointmass -->\nold\n<!-- end -->\n")
@@ -197,7 +198,7 @@ def test_the_table_goes_between_its_markers(tables: Any, tmp_path: Path) -> None
 
 
 def test_false_alarms_by_hand(monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path) -> None:
-    """A shift at step 50. Delays 8, 12, never; alarms at 20 and one in a source: 2 in 3 · 50 + 2 · 425 quiet steps."""
+    """A shift at step 50. Delays 8, 12, never; alarms at 20 and in a source: 2 in 3 · 50 + 2 · 425 steps."""
     detection = script("detection", monkeypatch)
     target = [detection.Changes((58, 90), 200), detection.Changes((20, 62), 300), detection.Changes((), 900)]
     source = [detection.Changes((400,), 425), detection.Changes((), 425)]
@@ -217,7 +218,7 @@ def test_detection_reads_lives_of_target_and_source(
     monkeypatch.setattr(sys, "argv", ["detection.py", str(tmp_path)])
     about = {"scenario": "gusty_pointmass"}
     target = write_life(tmp_path, "switch", 0, 100, **about)
-    with pytest.raises(slrl.BadInput, match="has no metrics.csv that can be read"):
+    with pytest.raises(slrl.BadInput, match=r"has no metrics\.csv that can be read"):
         detection.main()
     (target / "metrics.csv").write_text("life/step,adapter/changed,adapter/mode\n60,1,1\n")
     with pytest.raises(slrl.BadInput, match="lacks lives of switch in gusty_pointmass or in its source"):

@@ -1,4 +1,4 @@
-"""What each command of `slrl` does with its arguments. Heavy imports happen inside, so that help and refusals come at once."""
+"""What each command of `slrl` does. Heavy imports happen inside, so that help and errors come at once."""
 
 import argparse
 import signal
@@ -17,30 +17,21 @@ if TYPE_CHECKING:
 
 
 def adapt(arguments: argparse.Namespace) -> None:
-    """Live one life and print how it ended."""
+    """Live one life and print its outcome, or its result as JSON; SIGTERM interrupts it, as Ctrl-C does."""
     settings = _life_settings(arguments)
     from slrl.lives.run import adapt_as
 
     _set_threads(settings.threads)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a scheduler's polite end is an interruption too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet)
     if arguments.json:
         print(result.json())
     else:
-        told = {
-            "success": "success",
-            "failure": "failure: no way back",
-            "timeout": "timeout: not finished",
-            "interrupted": "interrupted",
-        }
-        print(
-            f"{told[result.outcome]} after {result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)"
-        )
-        print(
-            f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}: {result.folder}/trace.png"
-        )
+        more = {"failure": ": no way back", "timeout": ": not finished"}.get(result.outcome, "")
+        steps = f"{result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)"
+        print(f"{result.outcome}{more} after {steps}")
+        life = f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}"
+        print(f"{life}: {result.folder}/trace.png")
 
 
 def _life_settings(arguments: argparse.Namespace) -> "Settings":
@@ -73,7 +64,7 @@ def _life_settings(arguments: argparse.Namespace) -> "Settings":
 
 
 def list_names(arguments: argparse.Namespace) -> None:
-    """What can be named, a line each."""
+    """Print the names of one kind, a line each, with their summaries."""
     names = files.names(arguments.kind)
     if arguments.kind == "scenarios":
         print(_scenario_table(names))
@@ -111,7 +102,11 @@ def _scenario_table(names: Sequence[str]) -> str:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """The contracts of a scenario, as each is tried."""
+    """Test the contracts of a scenario and print a line after each.
+
+    Raises:
+        BadInput: if one is broken.
+    """
     from slrl.recording import contracts
 
     broken = 0
@@ -125,7 +120,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def render(arguments: argparse.Namespace) -> None:
-    """Draw source and target."""
+    """Draw source and target of a scenario into an animation, a still or a video."""
     from slrl.lives import render
 
     files.read("scenarios", arguments.scenario)
@@ -145,7 +140,7 @@ def render(arguments: argparse.Namespace) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Live a suite and print what came of it; exit code 1 if a life crashed."""
+    """Live a suite, print a table of its results and the errors; exit code 1 if a life crashed."""
     files.read("suites", arguments.suite)
     _show_waiting(arguments.quiet)
     from slrl.evaluation import evaluate, suites, verdict
@@ -172,7 +167,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def results(arguments: argparse.Namespace) -> None:
-    """Print the lives in a folder, and keep their index."""
+    """Print the lives in a folder, write their SQLite index, and export TensorBoard events if asked for."""
     from slrl.evaluation import store
 
     runs = Path(arguments.runs).expanduser()
@@ -192,7 +187,7 @@ def results(arguments: argparse.Namespace) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Print the verdict on adapters."""
+    """Print the comparison of adapters by the lives in a folder."""
     from slrl.evaluation import verdict
 
     names, scenarios = (
@@ -205,7 +200,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write a report, or print it."""
+    """Write a report of the lives in a folder, or print it if it is text and no file is named."""
     out = Path(arguments.out).expanduser() if arguments.out else None
     if out is None and arguments.format in (None, "html", "png"):
         out = Path(f"gallery.{arguments.format or 'html'}")
@@ -230,7 +225,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def prior_build(arguments: argparse.Namespace) -> None:
-    """Record a recipe's data."""
+    """Record a recipe's data as a Minari dataset, and print its size and SHA-256."""
     from slrl.priors import minari_root
     from slrl.recording import recipes
 
@@ -241,7 +236,7 @@ def prior_build(arguments: argparse.Namespace) -> None:
 
 
 def prior_show(arguments: argparse.Namespace) -> None:
-    """Print what is in a prior."""
+    """Print what is in a prior, and whether it fits a scenario if one is named."""
     from slrl.recording import describe
     from slrl.recording.recipes import load_prior
 
@@ -249,7 +244,7 @@ def prior_show(arguments: argparse.Namespace) -> None:
 
 
 def pretrain(arguments: argparse.Namespace) -> None:
-    """Learn from a prior, for later lives."""
+    """Learn from a prior before any life; lives with the same settings find it in the cache."""
     overrides = [parse_setting(text) for text in arguments.set]
     _show_waiting(arguments.quiet)
     from slrl import adapters, scenarios
@@ -263,20 +258,23 @@ def pretrain(arguments: argparse.Namespace) -> None:
     _set_threads(arguments.threads)
     prior = load_prior(" + ".join(arguments.prior or [scenario.prior]), quiet=arguments.quiet)
     load_adapter(method, prior, scenario, device=torch_device(arguments.device), quiet=arguments.quiet)
-    print(
-        f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache"
-    )
+    start = "lives with these settings start from the cache"
+    print(f"the agent of {method.name} is pretrained on {prior.name}; {start}")
 
 
 def doctor(arguments: argparse.Namespace) -> None:
-    """Print what is installed here."""
+    """Print versions, devices, folders and known problems of this installation."""
     from slrl.cli import doctor
 
     print(doctor.report())
 
 
 def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
-    """``agent.hidden=[64, 64]`` as key and TOML value; what is no TOML value is a text."""
+    """Split ``agent.hidden=[64, 64]`` into key and TOML value; a value that is no TOML is taken as text.
+
+    Raises:
+        BadInput: without a key or an equals sign.
+    """
     key, equals, value = text.partition("=")
     if not (equals and key.strip()):
         raise BadInput(f"{option} {text}: write key=value, for example agent.hidden=[64,64].")
@@ -287,7 +285,7 @@ def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
 
 
 def _absolute(spec: str) -> str:
-    """A path given relative to here, such that `--from` finds it from anywhere."""
+    """A relative path as an absolute one, so that `--from` works in any directory; names stay as they are."""
     return (
         str(Path(spec).expanduser().absolute())
         if Path(spec).expanduser().exists() and spec not in files.names("priors")

@@ -1,4 +1,4 @@
-"""Live the lives of a suite, and go on where it was stopped: the folders of the lives are all that is kept."""
+"""Live the lives of a suite. Their folders are the only state, so it can be stopped and started again."""
 
 import json
 from collections import Counter

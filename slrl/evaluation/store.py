@@ -1,6 +1,7 @@
-"""All lives under a folder. The folders are the truth; an SQLite index of them is made anew whenever they are read.
+"""All lives under a folder, and an SQLite index of them, which is made anew from the folders each time.
 
-A life is a folder with a ``result.json``. Unreadable folders are reported; they neither raise nor disappear silently.
+A life is a folder with a ``result.json``. Unreadable folders are reported; they neither raise nor disappear
+silently.
 """
 
 import csv
@@ -25,12 +26,12 @@ from slrl.lives.life import Outcome
 from slrl.lives.results import ERROR, SCHEMA, WorldName
 
 INDEX = "index.sqlite"
-LIFE = re.compile(r"seed-\d+(\.\d+)?")  # with a number behind it, another life has taken its place
+LIFE = re.compile(r"seed-\d+(\.\d+)?")  # seed-0.1: a life that was moved aside for another one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One life, as its folder has it."""
+    """One life, as its ``result.json`` describes it: a row of the index."""
 
     scenario: str
     world: str  # "target", or "source": the prior's own world
@@ -44,14 +45,14 @@ class Row:
     steps_per_s: float
     prior: str
     prior_sha256: str
-    settings_sha256: str  # of settings.toml without its seed: the same for lives that may be compared
-    replaced: bool  # another life has taken its place, and it was moved to seed-N.1
+    settings_sha256: str  # of settings.toml without its seed: equal for lives that may be compared
+    replaced: bool  # moved to seed-N.1, because another life was lived in its place
     mujoco: str
     torch: str
     instructions: str  # of the processor, as torch uses them
     slrl: str
     git_revision: str
-    folder: str  # relative to that of all runs
+    folder: str  # relative to the folder of runs
 
 
 SHOWN = (
@@ -109,14 +110,12 @@ def scan(runs: Path) -> Scan:
             problems.append(f"{name}: {error}")
     versions = sorted({row.mujoco for row in rows} - {"not installed"})
     if len(versions) > 1:
-        problems.append(
-            f"lives were lived with MuJoCo {' and '.join(versions)}: its trajectories differ between versions."
-        )
+        used = " and ".join(versions)
+        problems.append(f"lives were lived with MuJoCo {used}: its trajectories differ between versions.")
     processors = sorted({row.instructions for row in rows} - {"unknown"})
     if len(processors) > 1:
-        problems.append(
-            f"lives were lived on processors with {' and '.join(processors)}: what is learned differs between them."
-        )
+        used = " and ".join(processors)
+        problems.append(f"lives were lived on processors with {used}: what is learned differs between them.")
     return Scan(rows, problems)
 
 
@@ -163,17 +162,17 @@ def _read(folder: Path, name: str) -> Row:
 
 
 def _of_settings(text: bytes) -> str:
-    """SHA-256 of settings, all but the seed at their top."""
+    """SHA-256 of a settings.toml without its seed."""
     head, opening, rest = text.partition(b"\n[")
     kept = b"\n".join(line for line in head.splitlines() if not line.startswith(b"seed ="))
     return hashlib.sha256(kept + opening + rest).hexdigest()
 
 
-# --- the index ---------------------------------------------------------------------------------------------------------------
+# --- the index ----------------------------------------------------------------------------------------------
 
 
 def index(found: Scan) -> sqlite3.Connection:
-    """The tables ``lives`` and ``problems``, in memory."""
+    """A database in memory with the tables ``lives`` (columns as :class:`Row`) and ``problems``."""
     base = sqlite3.connect(":memory:")
     columns = ", ".join(f"{field.name} {_KINDS[field.type]}" for field in fields(Row))  # type: ignore[index]
     base.execute(f"CREATE TABLE lives ({columns})")
@@ -185,7 +184,7 @@ def index(found: Scan) -> sqlite3.Connection:
 
 
 def write_index(runs: Path, base: sqlite3.Connection) -> None:
-    """Keep it as ``index.sqlite``, where the folder can be written; an archive that cannot is read all the same."""
+    """Write the index as ``index.sqlite``; does nothing in a read-only folder."""
     if not os.access(runs, os.W_OK):
         return
     with replacing(runs / INDEX) as temporary:
@@ -197,7 +196,7 @@ def write_index(runs: Path, base: sqlite3.Connection) -> None:
 def select(
     base: sqlite3.Connection, *, where: str = "", sort: str = "", columns: Iterable[str] = COLUMNS
 ) -> list[tuple[Any, ...]]:
-    """Rows that meet a condition, both as SQL has them: ``where="adapter = 'qwale' AND steps < 500"``, ``sort="steps DESC"``.
+    """Query the index: ``where="adapter = 'qwale' AND steps < 500"``, ``sort="steps DESC"``, both in SQL.
 
     Raises:
         BadInput: if SQLite does not understand it.
@@ -208,13 +207,14 @@ def select(
     try:
         return base.execute(text).fetchall()
     except (sqlite3.Error, sqlite3.Warning) as error:
+        known = ", ".join(COLUMNS)
         raise BadInput(
-            f"SQLite does not understand the condition or the order ({error}); columns are {', '.join(COLUMNS)}."
+            f"SQLite does not understand the condition or the order ({error}); columns are {known}."
         ) from None
 
 
 def printed(rows: list[tuple[Any, ...]], form: str) -> str:
-    """Rows of all columns as a table of the most asked for, as CSV or as JSON with all of them."""
+    """Rows of all columns as CSV or JSON, or as a table of the columns in ``SHOWN``."""
     tables = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     if form == "json":
         return json.dumps(tables, indent=1)
@@ -245,19 +245,20 @@ def _cell(key: str, value: Any) -> str:
     return f"{value:,.4g}" if key == "progress" else f"{value:,.0f}"
 
 
-# --- for the statistics ------------------------------------------------------------------------------------------------------
+# --- for the statistics -------------------------------------------------------------------------------------
 
 
 def in_target(found: Scan) -> list[Row]:
-    """The lives in the changed world, which is what adapters are for."""
+    """The lives in the target; those in the source are never counted with them."""
     return [row for row in found.rows if row.world == "target"]
 
 
 def comparable(found: Scan) -> tuple[dict[tuple[str, str], list[Row]], list[str]]:
-    """Lives by scenario and adapter, in the order of their seeds, of the settings that most of them have; and what was left out.
+    """Lives that may be compared, by scenario and adapter, and a sentence on each group left out.
 
-    A scenario's lives all have one budget: that of most of them. Lives in the source world are never compared with those in the
-    target: they are left out.
+    Only lives in the target count, with the settings that most of their adapter's lives in the scenario
+    have, and the budget that most lives in the scenario have. Replaced lives do not count, nor second lives
+    with a seed. Rows are sorted by seed.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in in_target(found):
@@ -268,19 +269,21 @@ def comparable(found: Scan) -> tuple[dict[tuple[str, str], list[Row]], list[str]
     if in_source:
         left_out.append(f"{in_source:,} lives took place in the source world and are left out.")
     for (scenario, adapter), rows in groups.items():
-        alike = _most([row.settings_sha256 for row in rows])
+        alike = _most_frequent([row.settings_sha256 for row in rows])
         kept = [row for row in rows if row.settings_sha256 == alike]
         if len(kept) < len(rows):
-            left_out.append(
-                f"{len(rows) - len(kept)} lives of {adapter} in {scenario} have other settings and are left out."
-            )
+            others = f"{len(rows) - len(kept)} lives of {adapter} in {scenario}"
+            left_out.append(f"{others} have other settings and are left out.")
         groups[scenario, adapter] = kept
     for scenario in {scenario for scenario, _ in groups}:
-        budget = _most([row.life_steps for (of, _), rows in groups.items() if of == scenario for row in rows])
+        budget = _most_frequent(
+            [row.life_steps for (of, _), rows in groups.items() if of == scenario for row in rows]
+        )
         for key in [key for key in groups if key[0] == scenario]:
             if groups[key][0].life_steps != budget:
+                own = groups[key][0].life_steps
                 left_out.append(
-                    f"{key[1]} in {scenario} has a budget of {groups[key][0].life_steps:,} and not {budget:,}, and is left out."
+                    f"{key[1]} in {scenario} has a budget of {own:,} and not {budget:,}, and is left out."
                 )
                 del groups[key]
     for key, rows in groups.items():
@@ -295,21 +298,21 @@ def comparable(found: Scan) -> tuple[dict[tuple[str, str], list[Row]], list[str]
     return groups, left_out
 
 
-def _most(values: list[Any]) -> Any:
-    """The most frequent; of several, the one that comes last."""
+def _most_frequent(values: list[Any]) -> Any:
+    """The most frequent value; of several, the one that comes last."""
     counts = {value: values.count(value) for value in values}
     return max(reversed(list(counts)), key=lambda value: counts[value])
 
 
 def lives_of(rows: list[Row], optimum: float | None) -> Lives:
-    """For :mod:`slrl.evaluation.stats`. No success is none up to the budget, but for a life that somebody interrupted."""
+    """The lives for :mod:`slrl.evaluation.stats`: censored at the budget, or where they were interrupted."""
     time = [row.steps if row.outcome in ("success", "interrupted") else row.life_steps for row in rows]
     success = [row.outcome == "success" for row in rows]
     return Lives(np.array(time, np.float64), np.array(success), float(rows[0].life_steps), optimum or 0.0)
 
 
 def optimum_of(runs: Path, row: Row) -> float | None:
-    """Steps of one who knows the scenario, as the life's settings have them."""
+    """``optimum_steps`` of the scenario in the life's settings; None if it has none."""
     scenario = files.read_toml(runs / row.folder / "settings.toml").get("scenario", {})
     optimum = scenario.get("optimum_steps")
     return float(optimum) if isinstance(optimum, int) else None

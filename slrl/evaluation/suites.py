@@ -58,12 +58,10 @@ def load(name: str) -> Suite:
     places = [(life.scenario.name, life.adapter_folder, life.seed) for life in lives]
     if len(set(places)) < len(places):
         scenario, adapter, seed = next(place for place in places if places.count(place) > 1)
-        raise BadInput(
-            f"{where} has two lives of {adapter} in {scenario} with seed {seed}; give one of their blocks a 'label'."
-        )
-    lives.sort(
-        key=lambda life: life.seed
-    )  # so that every adapter begins to learn early, and what is there can be compared
+        twice = f"two lives of {adapter} in {scenario} with seed {seed}"
+        raise BadInput(f"{where} has {twice}; give one of their blocks a 'label'.")
+    # By seed: all adapters start early, and an unfinished suite can be compared.
+    lives.sort(key=lambda life: life.seed)
     return Suite(name=Path(name).stem, summary=file.summary, lives=tuple(lives))
 
 

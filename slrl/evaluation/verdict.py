@@ -25,7 +25,7 @@ class Contest:
     pairs: tuple[Pair, ...]
     p_value: float  # of the stratified log-rank test
     adjusted: float  # the same after Holm's adjustment for all contests of the comparison
-    # Restricted mean of `one` minus that of `two`: in steps, or in shares of (budget - optimum) over several scenarios.
+    # Restricted mean of `one` minus that of `two`: in steps, or shares of (budget - optimum) over scenarios.
     difference: Interval
     improvement: Interval  # chance that a life of `one` is faster than a life of `two`
 
@@ -42,7 +42,7 @@ def compare(
         seed: of the resampling.
 
     Raises:
-        BadInput: for an unknown name, fewer than two adapters, or adapters without a common scenario and seed.
+        BadInput: for an unknown name, fewer than two adapters, or no scenario and seed in common.
     """
     found = store.scan(runs)
     groups, left_out = store.comparable(found)
@@ -75,7 +75,10 @@ def compare(
         yield ""
         yield from verdict(contest)
     yield ""
-    yield "Lives with the same settings share one pretraining; these intervals do not cover the spread over pretrainings."
+    yield (
+        "Lives with the same settings share one pretraining; "
+        "these intervals do not cover the spread over pretrainings."
+    )
     yield from (f"Note: {text}" for text in (*left_out, *found.problems))
 
 
@@ -191,7 +194,7 @@ def contests(
 
 
 def faster_of(contest: Contest) -> str | None:
-    """The adapter that may be called faster: test and interval agree, with ``FEW`` pairs or more. Else None."""
+    """The adapter that may be called faster: test and interval agree, of ``FEW`` pairs or more; else None."""
     if contest.adjusted >= ALPHA or min(len(one) for one, _ in contest.pairs) < FEW:
         return None
     gap = contest.difference
@@ -218,7 +221,7 @@ def unbeaten(names: Sequence[str], met: Sequence[Contest]) -> list[str]:
 
 
 def verdict(contest: Contest) -> Iterator[str]:
-    """Sentences on two adapters: difference, chance to be faster, log-rank test, and how many seeds would tell more."""
+    """Sentences on two adapters: difference, chance to be faster, log-rank test, number of seeds needed."""
     counts, gap, better = [len(one) for one, _ in contest.pairs], contest.difference, contest.improvement
     single = len(counts) == 1
     where = contest.scenarios[0] if single else f"{len(counts)} scenarios"
@@ -241,7 +244,8 @@ def verdict(contest: Contest) -> Iterator[str]:
     chance = (
         f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
     )
-    yield f"  A life of {contest.one} is faster than one of {contest.two} with a chance of {chance}, ties counting half."
+    which = f"A life of {contest.one} is faster than one of {contest.two}"
+    yield f"  {which} with a chance of {chance}, ties counting half."
     adjusted = (
         "" if contest.adjusted == contest.p_value else f", {_p(contest.adjusted)} after Holm's adjustment"
     )
@@ -250,7 +254,7 @@ def verdict(contest: Contest) -> Iterator[str]:
     yield f"  In when they succeed they {differs} (log-rank test{strata}: {_p(contest.p_value)}{adjusted})."
 
     if separated != (contest.adjusted < ALPHA):
-        yield "  Interval and test disagree: they measure different things; do not quote one without the other."
+        yield "  Interval and test disagree: they measure different things; quote both or neither."
     if min(counts) < FEW:
         yield f"  With {min(counts)} pairs in a scenario the intervals are unreliable."
     if (
@@ -259,7 +263,8 @@ def verdict(contest: Contest) -> Iterator[str]:
         and (needed := stats.seeds_needed(contest.pairs[0])) is not None
         and needed > counts[0]
     ):
-        yield f"  If the differences stay like this, about {needed:,} seeds show one (power {100 * stats.POWER:.0f} %)."
+        power = f"power {100 * stats.POWER:.0f} %"
+        yield f"  If the differences stay like this, about {needed:,} seeds show one ({power})."
 
 
 def _steps(found: Interval) -> str:

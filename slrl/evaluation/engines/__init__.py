@@ -37,7 +37,7 @@ class Engine(Protocol):
     def __call__(
         self, todo: Sequence[Settings], runs: Path, jobs: int, options: Mapping[str, Any]
     ) -> Iterator[tuple[Settings, Ending]]:
-        """Live ``todo`` under ``runs``, at most ``jobs`` at a time; ``options`` are those of ``--engine-set``."""
+        """Live ``todo`` under ``runs``, ``jobs`` at a time; ``options`` come from ``--engine-set``."""
 
 
 def folder_of(runs: Path, life: Settings) -> Path:
@@ -69,7 +69,7 @@ def live(life: Settings, runs: Path) -> Ending:
 
 
 class _CapturedOutput(contextlib.AbstractContextManager["_CapturedOutput"]):
-    """Redirects file descriptors 1 and 2, so that libraries in C do not print into the progress bar either."""
+    """Redirects file descriptors 1 and 2, so that C libraries do not print into the progress bar either."""
 
     def __enter__(self) -> "_CapturedOutput":
         self._file = tempfile.TemporaryFile()

@@ -1,6 +1,6 @@
-"""This machine: every life in a process of its own with one thread, forked from one that has imported everything.
+"""This machine: each life in a process of its own with one thread, forked from one that has imported slrl.
 
-A life that crashes or is killed leaves the other lives alone. When the evaluation itself is killed, its workers end.
+A life that crashes or is killed does not affect the others. Workers end when the evaluation is killed.
 """
 
 import contextlib
@@ -63,7 +63,7 @@ def run(
 
 
 def _context() -> BaseContext:
-    """Where the system can, fork from a server that has imported slrl and has no threads that a fork would lose."""
+    """Where possible, fork from a server that has imported slrl and has no threads for a fork to lose."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -79,7 +79,7 @@ def _live(pipe: Connection, life: Settings, runs: Path) -> None:
 
 
 def _die_with_parent(pipe: Connection) -> None:
-    """Wait for the end of the pipe, which comes when the parent has ended, even if it was killed; it never sends."""
+    """Exit at the end of the pipe: the parent never sends, and its death closes the pipe."""
     with contextlib.suppress(EOFError, OSError):
         pipe.recv()
     os._exit(1)

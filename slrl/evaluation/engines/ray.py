@@ -1,8 +1,9 @@
-"""A Ray cluster: each life is a task of one CPU. The folder of the lives and the caches must be shared by all nodes.
+"""A Ray cluster: each life is a task of one CPU. All nodes must share the folder of the lives and the caches.
 
-A life whose worker or node is lost is lived again elsewhere. Options: ``address`` of the cluster (``"auto"``: the
-one that this machine belongs to; ``"local"``: start one here and stop it at the end), ``memory_gb`` of a life in
-GiB, and ``tries`` of a life whose worker is lost. An autoscaler sees as many tasks as ``--jobs`` allows.
+A life whose worker or node is lost is lived again elsewhere. Options: ``address`` of the cluster
+(``"auto"``: the one that this machine belongs to; ``"local"``: start one here and stop it at the end),
+``memory_gb`` of a life in GiB, and ``tries`` of a life whose worker is lost. An autoscaler sees as many
+tasks as ``--jobs`` allows.
 """
 
 import logging

@@ -1,4 +1,6 @@
-"""A SLURM cluster, by submitit: each life is a job of an array. All nodes must share the lives' folder and the caches.
+"""A SLURM cluster, by submitit: each life is a job of an array.
+
+All nodes must share the folder of the lives and the caches.
 
 Options are those of ``submitit.AutoExecutor.update_parameters`` (``slurm_partition``, ``slurm_account``,
 ``mem_gb``, …), and ``cluster="local"``, which runs the same jobs on this machine.

@@ -125,7 +125,7 @@ def _in_order(standings: list[Standing]) -> list[str]:
 
 
 def _scenario(runs: Path, row: Row) -> Scenario | None:
-    """The scenario of a life, with its summary and literature if it is one that ships; None if it cannot be read."""
+    """The scenario of a life, with summary and literature if it ships; None if it cannot be read."""
     try:
         lived = Settings.read(runs / row.folder / "settings.toml").scenario
     except BadInput:

@@ -1,4 +1,4 @@
-"""The report as one HTML page that opens from disk, fetches nothing, and escapes every text that comes from a file."""
+"""The report as one HTML page that opens from disk and fetches nothing; every text of a file is escaped."""
 
 import base64
 import hashlib
@@ -99,7 +99,7 @@ def _percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{100 * share:.0f} %"
 
 
-# --- a card per scenario -----------------------------------------------------------------------------------------------------
+# --- a card per scenario ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -181,7 +181,8 @@ def _traced(chapter: Chapter, limits: tuple[float, float]) -> str:
     scenario = chapter.scenario
     if scenario is not None and scenario.plane is not None:
         x, y = scenario.plane.x_limits, scenario.plane.y_limits
-        return f"paths from dark to bright, in a plane of {x[1] - x[0]:g} by {y[1] - y[0]:g} {scenario.plane.unit}"
+        size = f"{x[1] - x[0]:g} by {y[1] - y[0]:g} {scenario.plane.unit}"
+        return f"paths from dark to bright, in a plane of {size}"
     what = scenario.progress_info if scenario is not None and scenario.progress_info else "sum of rewards"
     return f"{what} over the life, from {svg.short(limits[0])} (bottom) to {svg.short(limits[1])} (top)"
 
@@ -235,7 +236,7 @@ def _metrics(lives: Sequence[tuple[int, DrawnLife]]) -> Iterator[tuple[str, Any]
         yield name, svg.metric(name, lives)
 
 
-# --- over all scenarios ------------------------------------------------------------------------------------------------------
+# --- over all scenarios -------------------------------------------------------------------------------------
 
 
 def _totals(evidence: Evidence) -> Any:
@@ -247,7 +248,7 @@ def _totals(evidence: Evidence) -> Any:
     )
 
 
-# --- a section per life ------------------------------------------------------------------------------------------------------
+# --- a section per life -------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -262,7 +263,7 @@ class Shared:
 
 @dataclass(frozen=True)
 class LifeSection:
-    """The section of one life: its figures, where its settings and versions stand, and the command that repeats it."""
+    """The section of one life: figures, links to its settings and versions, the command that repeats it."""
 
     row: Row
     anchor: str

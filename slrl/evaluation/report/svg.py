@@ -1,4 +1,4 @@
-"""The page's drawings as SVG text: survival curves with a dot for each life, paths or progress of lives, metrics.
+"""The page's drawings as SVG text: survival curves with a dot for each life, paths or progress, metrics.
 
 Colours are classes of the page's style sheet, so that light, dark and print each have their own. All text is
 escaped here.
@@ -18,8 +18,8 @@ from slrl.evaluation.stats import F64, Profile
 from slrl.evaluation.verdict import Standing
 from slrl.scenarios import Plane
 
-# Colours of adapters, distinguishable with the common colour vision deficiencies (after Okabe and Ito, 2008); beyond
-# eight, dashes tell them apart.
+# Colours of adapters, distinguishable with the common colour vision deficiencies (after Okabe and Ito, 2008).
+# Beyond eight adapters, dashes tell them apart.
 LIGHT = ("#0b63b0", "#c2410c", "#0f7b5f", "#a33c86", "#8a6a00", "#3f8fd2", "#5b5b5b", "#7b4fc9")
 DARK = ("#6db3f2", "#ff9a5c", "#4fd1a5", "#ee8fd0", "#e3c04a", "#a9d4f7", "#bdbdbd", "#b99cf5")
 
@@ -104,7 +104,8 @@ def survival(chapter: Chapter, order: Sequence[str], anchors: dict[str, str]) ->
     height = bottom + 34 + ROW * len(chapter.standings) + 6
     label = "; ".join(f"{one.adapter}: {one.succeeded} of {one.known} succeeded" for one in chapter.standings)
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="group" aria-label="{escape(_label(chapter, label))}">',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="group" ',
+        f'aria-label="{escape(_label(chapter, label))}">',
         *_frame(axis, bottom),
     ]
     for one in chapter.standings:
@@ -115,7 +116,8 @@ def survival(chapter: Chapter, order: Sequence[str], anchors: dict[str, str]) ->
 
 
 def _label(chapter: Chapter, label: str) -> str:
-    return f"{chapter.name}: share of lives that have not succeeded after so many steps (Kaplan–Meier), and each life. {label}."
+    what = "share of lives that have not succeeded after so many steps (Kaplan–Meier), and each life"
+    return f"{chapter.name}: {what}. {label}."
 
 
 def _frame(axis: _Axis, bottom: int) -> Iterator[str]:
@@ -124,9 +126,10 @@ def _frame(axis: _Axis, bottom: int) -> Iterator[str]:
         yield f'<text class="what" x="4" y="{y}">{line}</text>'
     for step in axis.ticks():
         x = axis(step)
-        anchor = "end" if x > WIDTH - RIGHT - 16 else "middle"
+        last = x > WIDTH - RIGHT - 16  # its label would leave the drawing if it were centred
+        anchor, at = ("end", x + 8) if last else ("middle", x)
         yield f'<path class="grid" d="M{x} {bottom}v4"/>'
-        yield f'<text x="{x + (8 if anchor == "end" else 0)}" y="{bottom + 17}" text-anchor="{anchor}">{short(step)}</text>'
+        yield f'<text x="{at}" y="{bottom + 17}" text-anchor="{anchor}">{short(step)}</text>'
     yield f'<text class="what" x="4" y="{bottom + 17}">steps</text>'
 
 
@@ -157,7 +160,8 @@ def _curve(one: Standing, axis: _Axis, colour: int, bottom: int) -> Iterator[str
     band = [*stairs(low), *reversed(stairs(high))]
     yield f'<g data-adapter="{escape(one.adapter)}">'
     yield f'<path class="band {look(colour)}" d="M{_points(band)}Z"/>'
-    yield f'<path class="line {look(colour)}" d="M{_points(stairs(curve.at))}"><title>{escape(one.adapter)}</title></path></g>'
+    yield f'<path class="line {look(colour)}" d="M{_points(stairs(curve.at))}">'
+    yield f"<title>{escape(one.adapter)}</title></path></g>"
 
 
 def look(colour: int) -> str:
@@ -172,7 +176,7 @@ def _points(points: Sequence[tuple[float, float]]) -> str:
 
 
 def _dots(one: Standing, axis: _Axis, colour: int, y: float, anchors: dict[str, str]) -> Iterator[str]:
-    """A row with a dot for each life, hollow without success; dots at one place are moved up or down a little."""
+    """A row with a dot for each life, hollow without success; equal ones are moved apart vertically."""
     yield f'<g data-adapter="{escape(one.adapter)}"><path class="grid" d="M{LEFT} {y:g}H{WIDTH - RIGHT}"/>'
     name = one.adapter if len(one.adapter) <= 13 else f"{one.adapter[:12]}…"
     yield f'<text class="name {look(colour)}" x="{LEFT - 8}" y="{y + 4:g}" text-anchor="end">{escape(name)}'
@@ -201,11 +205,11 @@ def ending_in_words(outcome: str, steps: int) -> str:
     return f"{words.get(outcome, outcome)} {steps:,} steps"
 
 
-# --- what a life did ---------------------------------------------------------------------------------------------------------
+# --- what a life did ----------------------------------------------------------------------------------------
 
 
 def trace(life: DrawnLife, plane: Plane | None, limits: tuple[float, float]) -> Markup:
-    """The path of a life in its plane, or its progress; below it a strip with the modes of a switch over the steps."""
+    """The path of a life in its plane, or its progress; below it the modes of a switch over the steps."""
     if plane is not None and life.path is not None:
         width, height, spots, goal = _path(life.path, plane)
         what = "path"
@@ -214,7 +218,8 @@ def trace(life: DrawnLife, plane: Plane | None, limits: tuple[float, float]) -> 
         spots = _progress(life.curve, limits, width, height)
     strip = 10 if life.modes else 0
     parts = [
-        f'<svg class="trace" viewBox="-4 -4 {width + 8:g} {height + strip + 8:g}" width="{width + 8:g}" role="img"'
+        f'<svg class="trace" viewBox="-4 -4 {width + 8:g} {height + strip + 8:g}" ',
+        f'width="{width + 8:g}" role="img"',
     ]
     parts.append(f' aria-label="{escape(f"{what} of seed {life.seed}, {life.words}")}">')
     parts.append(f'<rect class="paper" width="{width:g}" height="{height:g}"/>{goal}')
@@ -234,7 +239,7 @@ def trace(life: DrawnLife, plane: Plane | None, limits: tuple[float, float]) -> 
 
 
 def _path(path: F64, plane: Plane) -> tuple[float, float, F64, str]:
-    """Width and height of a plane's drawing, the points (K, 2) of a path (T + 1, 2) on it, and its goal as SVG."""
+    """Width and height of a plane's drawing, the points (K, 2) of a path (T + 1, 2), and the goal as SVG."""
     (x0, x1), (y0, y1) = plane.x_limits, plane.y_limits
     width, height = _fitted(x1 - x0, y1 - y0)
     scale = np.array([width / (x1 - x0), height / (y1 - y0)])
@@ -264,7 +269,7 @@ def _progress(curve: F64, limits: tuple[float, float], width: float, height: flo
 
 
 def _fitted(wide: float, high: float) -> tuple[float, float]:
-    """Width and height of a plane's drawing: its proportions, between 1:2 and 2:1, and the same area for all planes."""
+    """Width and height of a plane's drawing: its proportions, within 1:2 and 2:1; all have the same area."""
     ratio = float(np.clip(wide / high, 0.5, 2.0))
     return round(150 * ratio**0.5), round(150 / ratio**0.5)
 
@@ -280,7 +285,8 @@ def metric(name: str, lives: Sequence[tuple[int, DrawnLife]]) -> Markup:
     values = np.concatenate([value for _, _, value in known])
     low, high = float(values.min()), float(values.max())
     parts = [
-        f'<svg class="spark" viewBox="0 0 160 52" role="img" aria-label="{escape(name)}, {short(low)} to {short(high)}">'
+        '<svg class="spark" viewBox="0 0 160 52" role="img" ',
+        f'aria-label="{escape(name)}, {short(low)} to {short(high)}">',
     ]
     for which, steps, value in known:
         kept = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 80)).astype(int))
@@ -294,11 +300,11 @@ def metric(name: str, lives: Sequence[tuple[int, DrawnLife]]) -> Markup:
 
 
 def profile(totals: Sequence[tuple[int, str, Profile]]) -> Markup:
-    """Performance profiles: the share of the lives that score at least so much. Items: colour, adapter, profile."""
+    """Performance profiles: the share of lives with at least a score. Items: colour, adapter, profile."""
     bottom = TOP + CURVES
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {bottom + 40}" role="img" ']
     parts.append(
-        'aria-label="Performance profiles: the share of the lives that score at least so much. The table has the means.">'
+        'aria-label="Performance profiles: share of lives with at least a score. Means: see the table.">'
     )
     parts += _shares(bottom)
     parts.append(f'<text class="what" x="4" y="{TOP + 19}">of the lives</text>')

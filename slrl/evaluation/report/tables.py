@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def markdown(evidence: Evidence) -> tuple[str, list[str]]:
-    """A table of scenarios by adapters with its conclusions, for a README or a paper's appendix. No problems."""
+    """A table of scenarios by adapters with conclusions, for a README or a paper; and no problems."""
     if not evidence.chapters:
         return "\n".join(
             ["No lives yet.", "", *(f"* Note: {problem}" for problem in evidence.problems)]
@@ -47,7 +47,9 @@ def markdown(evidence: Evidence) -> tuple[str, list[str]]:
         "",
         "Each cell: lives that succeeded, and the restricted mean of the steps with its 95 % interval.",
     ]
-    marked = "**Bold**: shown to be faster than each other adapter there (log-rank tests after Holm, and intervals)."
+    marked = (
+        "**Bold**: shown to be faster than each other adapter (log-rank tests after Holm, and intervals)."
+    )
     none = "No adapter is marked as the fastest of a scenario: these lives do not show it."
     lines.append(marked if any(chapter.fastest for chapter in evidence.chapters) else none)
     lines += [
@@ -75,7 +77,7 @@ def _escaped(text: str) -> str:
 
 
 def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
-    """A row per scenario and adapter with every figure; medians and bounds that are not reached are ``inf``."""
+    """A row per scenario and adapter with every figure; medians and bounds not reached are ``inf``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
