@@ -367,6 +367,57 @@ def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
     assert (found[0].agent["hidden"], found[0].pretrain["seed"]) == ((8,), 3)
 
 
+def test_a_block_may_lower_budgets_name_a_prior_and_label_its_adapters(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text("""
+schema = 1
+summary = "S."
+[[lives]]
+scenarios = ["calm_pointmass", "windy_pointmass"]
+adapters = ["frozen"]
+seeds = "3-4"
+life_steps = 5_000
+prior = "pointmass_breezy"
+label = "breezy"
+world = "source"
+[[lives]]
+scenarios = ["windy_pointmass"]
+adapters = ["frozen"]
+seeds = [4, 2]
+""")
+    found = suites.load(str(path))
+    assert (found.name, found.summary) == ("some", "S.")
+    assert [
+        (life.seed, life.scenario.name, life.life_steps, life.prior, life.adapter_folder)
+        for life in found.lives
+    ] == [
+        (2, "windy_pointmass", 200_000, "pointmass", "frozen"),
+        (3, "calm_pointmass", 1_000, "pointmass_breezy", "frozen-breezy-source"),
+        (3, "windy_pointmass", 5_000, "pointmass_breezy", "frozen-breezy-source"),
+        (4, "calm_pointmass", 1_000, "pointmass_breezy", "frozen-breezy-source"),
+        (4, "windy_pointmass", 5_000, "pointmass_breezy", "frozen-breezy-source"),
+        (4, "windy_pointmass", 200_000, "pointmass", "frozen"),
+    ]
+
+
+def test_what_a_life_prints_is_in_its_log(
+    tiny_adapter: str, worlds: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (life, *_) = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"])).lives
+
+    def loud(settings: run.Settings, **more: object) -> object:
+        os.write(1, b"to stdout\n")
+        os.write(2, b"to stderr\n")
+        raise slrl.BadInput("the prior is gone.")
+
+    monkeypatch.setattr("slrl.evaluation.engines.adapt_as", loud)
+    assert engines.live(life, worlds / "runs") == engines.Ending("error", 0, "the prior is gone.")
+    folder = engines.folder_of(worlds / "runs", life)
+    assert (folder / "log.txt").read_text() == "to stdout\nto stderr\n"
+    assert (folder / "error.txt").read_text() == "the prior is gone.\n"
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

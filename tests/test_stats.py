@@ -119,6 +119,62 @@ def test_holm_by_hand() -> None:
     assert stats.holm([0.5, 0.9]) == [1.0, 1.0]
 
 
+def test_bootstrap_percentiles_are_expanded_by_hand() -> None:
+    """Ten lives: Φ(√(10/9) · -2.262) = 0.0086 instead of 0.025. Two: √2 · -12.71, so nothing lies outside."""
+    uniform = np.linspace(0, 1, 100_001)
+    assert stats._expanded(uniform, 10, 0.95) == pytest.approx((0.00855, 0.99145), abs=2e-5)
+    assert stats._expanded(uniform, 2, 0.95) == pytest.approx((0, 1), abs=1e-12)
+    assert stats._expanded(uniform, 1, 0.95) == pytest.approx((0.025, 0.975))
+    assert stats._expanded(uniform, 10**6, 0.9) == pytest.approx((0.05, 0.95), abs=1e-5)
+
+
+def test_a_profile_is_as_uncertain_as_its_smallest_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+
+    def expanded(values: np.ndarray, count: int, confidence: float) -> tuple[float, float]:
+        counts.append(count)
+        return 0.0, 0.0
+
+    monkeypatch.setattr(stats, "_expanded", expanded)
+    stats.performance_profile([lives("1 2"), lives("1 2 3 4 5")], rng(), points=3)
+    assert counts == [2, 2, 2]
+
+
+def test_a_median_whose_band_is_not_defined_is_its_own_lower_bound() -> None:
+    """Both lives succeed at 3: S falls from 1 to 0, and a log-log band has no value at either."""
+    assert stats.median_steps(lives("3 3")) == (3, 3, np.inf)
+
+
+def test_lives_at_the_budget_are_known_and_interrupted_ones_are_not() -> None:
+    some = lives("10+ 9+ 4", budget=10)
+    assert some.known.tolist() == [True, False, True]
+    assert some.take(np.array([2, 0])).time.tolist() == [4, 10]
+    assert len(some) == 3
+    none = stats.success_rate(lives("3+ 4+"))
+    assert (np.isnan(none.estimate), none.low, none.high) == (True, 0, 1)
+
+
+def test_a_success_counts_before_an_interruption_at_the_same_step() -> None:
+    """At 4 one of two succeeds, the other is interrupted: S(4) = 1/2, and the area is 4 + 6 / 2."""
+    for order in ("4 4+", "4+ 4"):
+        assert stats.restricted_mean(lives(order), rng()).estimate == pytest.approx(7)
+
+
+def test_differences_over_scenarios_are_shares_of_budget_less_optimum() -> None:
+    """One step of 10 - 2, and ten of 100 - 20: an eighth each."""
+    small = (lives("5 6", optimum=2), lives("4 5", optimum=2))
+    large = (lives("50 60", budget=100, optimum=20), lives("40 50", budget=100, optimum=20))
+    assert stats.mean_difference([small, large], rng()) == pytest.approx((1 / 8, 1 / 8, 1 / 8))
+
+
+def test_seeds_needed_leaves_out_interrupted_lives_and_asks_for_two_at_least() -> None:
+    one, two = lives("10 50 10 50 3+", budget=100), lives("40 40 40 40 40", budget=100)
+    assert stats.seeds_needed((one, two)) == 42
+    assert stats.seeds_needed((two, one)) == 42
+    assert stats.seeds_needed((lives("2 3"), lives("1 2"))) == 2
+    assert stats.seeds_needed((lives("2"), lives("1"))) is None
+
+
 def test_the_same_seed_gives_the_same_intervals() -> None:
     some = lives("1 2 4 8 10+ 10+")
     for statistic in (stats.restricted_mean, lambda x, r: stats.interquartile_mean([x], r)):

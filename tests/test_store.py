@@ -1,6 +1,7 @@
 """Folders of lives: what is read, what is said of the rest, the index, and the verdict on adapters."""
 
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 import slrl
 from slrl.evaluation import store, verdict
 from slrl.evaluation.report import report
-from slrl.evaluation.stats import Lives
+from slrl.evaluation.stats import Interval, Lives
 
 from .conftest import write_life
 
@@ -136,6 +137,47 @@ def test_only_lives_that_may_be_compared_are(runs: Path) -> None:
     assert left_out == [
         "1 lives of quick in windy have other settings and are left out.",
         "brief in windy has a budget of 50 and not 1,000, and is left out.",
+    ]
+
+
+def test_rows_are_sorted_by_seed_and_second_lives_with_a_seed_are_left_out(tmp_path: Path) -> None:
+    for seed in (10, 2):
+        write_life(tmp_path, "any", seed, 5)
+    write_life(tmp_path, "any", 2, 7, folder="../../second/any/seed-2")
+    (rows,), left_out = (found := store.comparable(store.scan(tmp_path)))[0].values(), found[1]
+    assert [row.seed for row in rows] == [2, 10]  # their folders are sorted as text: seed-10, seed-2
+    assert left_out == ["1 lives of any in windy repeat a seed in another folder and are left out."]
+
+
+def test_of_settings_that_are_equally_frequent_the_last_count(tmp_path: Path) -> None:
+    for seed in range(4):
+        write_life(tmp_path, "any", seed, 5, lr=0.1 if seed < 2 else 0.2)
+    groups, left_out = store.comparable(store.scan(tmp_path))
+    assert [row.seed for row in groups["windy", "any"]] == [2, 3]
+    assert left_out == ["2 lives of any in windy have other settings and are left out."]
+
+
+def test_versions_that_differ_are_reported_and_unknown_ones_are_not(tmp_path: Path) -> None:
+    versions: list[dict[str, str]] = [
+        {"mujoco": "3.3.0", "instructions": "AVX2"},
+        {"mujoco": "not installed"},
+    ]
+    for seed, installed in enumerate(versions):
+        write_life(tmp_path, "any", seed, 5, versions=installed)
+    assert store.scan(tmp_path).problems == []
+    write_life(tmp_path, "any", 2, 5, versions={"instructions": "AVX512"})
+    assert store.scan(tmp_path).problems == [
+        "lives were lived on processors with AVX2 and AVX512: what is learned differs between them."
+    ]
+
+
+def test_a_folder_within_a_life_is_no_life_and_steps_are_not_negative(tmp_path: Path) -> None:
+    folder = write_life(tmp_path, "any", 0, 5)
+    shutil.copytree(folder, folder / "seed-1")
+    assert [row.seed for row in store.scan(tmp_path).rows] == [0]
+    write_life(tmp_path, "any", 2, -1)
+    assert store.scan(tmp_path).problems == [
+        "windy/any/seed-2: its result.json is damaged: -1 steps of 1000."
     ]
 
 
@@ -316,3 +358,101 @@ def test_adapters_that_never_met_are_not_compared(runs: Path) -> None:
     write_life(runs, "elsewhere", 0, 5, scenario="calm")
     with pytest.raises(slrl.BadInput, match="have no scenario and seed in common"):
         list(verdict.compare(runs, ["quick", "elsewhere"]))
+
+
+def contest(
+    gap: tuple[float, float, float],
+    adjusted: float,
+    *,
+    pairs: tuple[int, ...] = (6,),
+    names: str = "ab",
+    p: float | None = None,
+) -> verdict.Contest:
+    """Two adapters with ``pairs[i]`` pairs of lives in scenario i, and these figures."""
+    lives = [Lives(np.arange(1.0, n + 1), np.ones(n, bool), 100.0) for n in pairs]
+    scenarios = tuple(f"s{i}" for i in range(len(pairs)))
+    both = tuple((one, one) for one in lives)
+    p_value = adjusted if p is None else p
+    about = (names[0], names[1], scenarios, both, p_value, adjusted)
+    return verdict.Contest(*about, Interval(*gap), Interval(0.9, 0.8, 1.0))
+
+
+def test_who_is_faster_takes_both_tests_and_five_pairs() -> None:
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01)) == "a"
+    assert verdict.faster_of(contest((5, 1, 9), 0.01)) == "b"
+    assert verdict.faster_of(contest((-5, -9, 1), 0.01)) is None
+    assert verdict.faster_of(contest((-5, -9, -1), 0.05)) is None
+    assert verdict.faster_of(contest((-5, -9, -1), 0.06, p=0.01)) is None  # not after Holm's adjustment
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01, pairs=(5,))) == "a"
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01, pairs=(4,))) is None
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01, pairs=(9, 4))) is None
+
+
+def test_the_fastest_is_faster_than_each_of_the_others() -> None:
+    clear, unclear = (-5, -9, -1), (-5, -9, 1)
+    a_b, a_c, b_c = (contest(clear, 0.01, names=names) for names in ("ab", "ac", "bc"))
+    assert verdict.fastest("abc", [a_b, a_c, b_c]) == "a"
+    assert verdict.fastest("abc", [a_b, b_c]) is None  # a and c have no seed in common
+    assert verdict.fastest("abc", [a_b, contest(unclear, 0.01, names="ac"), b_c]) is None
+    assert verdict.fastest("a", []) is None
+    assert verdict.unbeaten("abc", [a_b, a_c, b_c]) == ["a"]
+    assert verdict.unbeaten("abc", [contest(unclear, 0.01, names="ab"), b_c]) == ["a", "b"]
+    assert verdict.unbeaten("ab", [contest((5, 1, 9), 0.01)]) == ["b"]
+
+
+def test_sentences_of_a_verdict() -> None:
+    def said(*arguments: object, **more: object) -> str:
+        return "\n".join(verdict.verdict(contest(*arguments, **more)))  # type: ignore[arg-type]
+
+    clear = said((-1234.5, -2000.4, -99.6), 0.0004)
+    assert clear.startswith("a and b in s0, 6 pairs of lives with the same seeds:\n")
+    assert (
+        "  a was faster than b, by 1,234 steps in the restricted mean "
+        "(95 % interval of the difference: -2,000 to -100).\n" in clear
+    )
+    assert (
+        "  A life of a is faster than one of b with a chance of 90 % (95 % interval: 80 to 100 %), "
+        "ties counting half.\n" in clear
+    )
+    assert clear.endswith("  In when they succeed they differ (log-rank test: p < 0.001).")
+    assert "b was faster than a, by 5 steps" in said((5, 1, 9), 0.01)
+    assert "(log-rank test: p = 0.004, p = 0.012 after Holm's adjustment)." in said((5, 1, 9), 0.012, p=0.004)
+    assert "they are not shown to differ (log-rank test: p = 0.050)" in said((5, -1, 9), 0.05)
+    several = said((-0.25, -0.5, -0.125), 0.01, pairs=(6, 7))
+    assert "a and b in 2 scenarios, 13 pairs of lives" in several
+    assert "by 0.25 of the range from optimum to budget in the restricted mean" in several
+    assert "(log-rank test, stratified by scenario: p = 0.010)" in several
+    disagree = "Interval and test disagree: they measure different things; quote both or neither."
+    assert disagree not in clear + several
+    assert disagree in said((5, 1, 9), 0.06)
+    assert disagree in said((5, -1, 9), 0.01)
+    few = "With 4 pairs in a scenario the intervals are unreliable."
+    assert few in said((5, 1, 9), 0.01, pairs=(9, 4))
+    assert few not in said((5, 1, 9), 0.01, pairs=(5,))
+    assert "No difference at all: every pair of lives took equally long." in said((0, 0, 0), 1.0)
+    assert "No difference at all" not in said((3, 3, 3), 1.0)
+
+
+def test_seeds_are_only_asked_for_where_more_than_there_are_would_show_a_difference() -> None:
+    """Differences of 1 in each of six pairs: two pairs would do. Of -30, 10, -30, 10: 42 (see test_stats)."""
+
+    def pair(one: list[float], two: list[float]) -> verdict.Contest:
+        lives = [Lives(np.array(time), np.ones(len(time), bool), 100.0) for time in (one, two)]
+        whole = Interval(-10, -30, 10)
+        return verdict.Contest("a", "b", ("s",), ((lives[0], lives[1]),), 0.5, 0.5, whole, whole)
+
+    assert "about 42 seeds show one (power 80 %)" in "\n".join(verdict.verdict(pair([10, 50] * 2, [40] * 4)))
+    assert "seeds show one" not in "\n".join(verdict.verdict(pair([2, 3, 4], [1, 2, 3])))
+
+
+def test_figures_of_one_adapter_in_a_sentence() -> None:
+    def said(time: list[float], success: list[bool]) -> str:
+        return verdict.figures(Lives(np.array(time), np.array(success), 100.0), np.random.default_rng(0))
+
+    assert said([3, 4], [False, False]) == "all 2 lives were interrupted, so nothing is known."
+    text = said([40, 40, 40, 7], [True, True, True, False])
+    assert text.startswith(
+        "3 of 3 succeeded (100 %, 95 % interval: 29 to 100 %); median 40 steps (95 % interval: from 40)"
+    )
+    assert text.endswith(": 40 steps (95 % interval: 40 to 100); 1 were interrupted.")
+    assert "; median not reached; " in said([40, 100, 100], [True, False, False])
