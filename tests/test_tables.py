@@ -238,3 +238,21 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
     lines = gallery.table(few).splitlines()
     assert "| 20 of 20 | 0 of 20 | 126 steps (918/s) | 3,592 steps (134/s) |" in lines[-1]
     assert lines[2].endswith("| not lived | not lived | not lived | not lived |")
+
+
+def test_the_page_is_written_without_living_or_drawing_anything(
+    monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = script("gallery", monkeypatch)
+    words = ["gallery.py", "--no-stills", "--page", str(tmp_path / "page.md"), "--reference"]
+    monkeypatch.setattr(sys, "argv", [*words, str(tmp_path)])
+    with pytest.raises(slrl.BadInput, match=r"has no gallery\.csv; benchmarks/tables\.py gallery writes it"):
+        gallery.main()
+    assert not (tmp_path / "page.md").exists()
+    monkeypatch.setattr(sys, "argv", [*words, str(REFERENCE)])
+    gallery.main()
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert page.startswith("# The scenarios\n")
+    assert "seeds\n1000 to 1019, cut after the scenario's budget or 10,000 steps" in page
+    assert capsys.readouterr().out.strip() in page
+    assert list(tmp_path.iterdir()) == [tmp_path / "page.md"]

@@ -101,7 +101,7 @@ def scan(runs: Path) -> Scan:
         name = str(folder.relative_to(runs))
         if "result.json" not in names:
             crashed = f"{name} has no result.json: the life crashed, as its {ERROR} says."
-            cut = f"{name} has no result.json: the life is under way, or was cut short; live it again."
+            cut = f"{name} has no result.json: the life is under way, or was killed; live it again."
             problems.append(crashed if ERROR in names else cut)
             continue
         try:

@@ -12,7 +12,7 @@ from slrl.evaluation import stats, store
 from slrl.evaluation.stats import Interval, Lives, Pair
 
 ALPHA = 0.05
-FEW = 5  # with fewer pairs of lives, intervals are unreliable, and nobody is called faster
+FEW = 5  # with fewer pairs of lives, intervals are unreliable, and no adapter is called faster
 
 
 @dataclass(frozen=True)
