@@ -1,4 +1,4 @@
-"""What `benchmarks/speed.py` times: each function builds one contender and returns a step that can be called again and again."""
+"""What `benchmarks/speed.py` times: each function builds one contender and returns a step to repeat."""
 
 import math
 from collections.abc import Callable

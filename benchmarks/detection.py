@@ -1,72 +1,97 @@
-"""How soon the switch notices a change, and how often it raises a false alarm where nothing is new: part of `make adapters`.
+"""How soon the switch notices a change, and how often it raises a false alarm. Part of `make adapters`.
 
-    python benchmarks/detection.py --readme docs/adapters.md
+    slrl eval detection --out runs/adapters
+    python benchmarks/detection.py runs/adapters --readme docs/adapters.md
 
-lives in the target of a scenario whose shift begins at some step, and in its source, and looks at the changes of mode.
+reads the changes of mode in lives of `switch` in the target of a scenario whose shift begins at some step,
+and in its source, where nothing is new.
 """
 
 import argparse
 import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from compare import fill
+from tables import fill
 
-from slrl import adapters, envs, scenarios
-from slrl.lives.life import live
-from slrl.lives.run import load_adapter
-from slrl.recording.recipes import load_prior
+from slrl import scenarios
+from slrl.errors import BadInput
+from slrl.evaluation import store
+from slrl.lives.results import read_metrics
+
+
+@dataclass(frozen=True)
+class Changes:
+    """When the mode of one life changed to another than nominal."""
+
+    at: tuple[int, ...]  # steps
+    steps: int  # of the life
 
 
 def main() -> None:
-    """Live, look, and print a table."""
+    """Read the lives and print a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--scenario", default="gusty_pointmass")
-    parser.add_argument("--prior", default="pointmass_breezy")
-    parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))))
-    parser.add_argument("--source-lives", type=int, default=100, help="lives in the source (default: 100)")
-    parser.add_argument("--readme", type=Path, default=None)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    scenario, prior = scenarios.load(arguments.scenario), load_prior(arguments.prior)
-    onset = min(int(shift.get("start_step", 0)) for shift in scenario.target.shifts)
-    method = adapters.load("switch", suggested=scenario.overrides())
-
-    def changes(seed: int, *, source: bool) -> tuple[list[int], int]:
-        """Steps at which the mode changed from nominal, and the length of the life."""
-        env = (envs.make_source if source else envs.make)(scenario)
-        adapter = load_adapter(method, prior, scenario, seed=seed, life_steps=scenario.life_steps)
-        life = live(env, adapter, seed)
-        env.close()
-        rows = [row for row in life.metrics if "adapter/changed" in row and row["adapter/mode"] > 0]
-        return [int(row["life/step"]) for row in rows], life.steps
-
-    delays, early, before = [], 0, 0
-    for seed in map(int, arguments.seeds.split(",")):
-        found, steps = changes(seed, source=False)
-        early, before = early + sum(step <= onset for step in found), before + min(onset, steps)
-        later = [step - onset for step in found if step > onset]
-        delays.append(later[0] if later else None)
-    alarms, quiet = early, before
-    for seed in range(3000, 3000 + arguments.source_lives):
-        found, steps = changes(seed, source=True)
-        alarms, quiet = alarms + len(found), quiet + steps
-    noticed = [delay for delay in delays if delay is not None]
-    each = ", ".join("never" if delay is None else str(delay) for delay in delays)
-    text = "\n".join(
-        (
-            "| noticed | delay in the median | each life | false alarms per 10,000 steps |",
-            "|---|---|---|---|",
-            f"| {len(noticed)} of {len(delays)} | {statistics.median(noticed) if noticed else 'none'} steps | {each} | "
-            f"{10_000 * alarms / quiet:.1f} ({alarms} in {quiet:,}) |",
-        )
+    parser.add_argument("runs", type=Path, help="folder with the lives of the suite detection")
+    parser.add_argument("--scenario", default="gusty_pointmass", help="default: gusty_pointmass")
+    parser.add_argument(
+        "--readme", type=Path, default=None, help="also put the table between its markers there"
     )
+    arguments = parser.parse_args()
+    shifts = scenarios.load(arguments.scenario).target.shifts
+    onset = min(int(shift.get("start_step", 0)) for shift in shifts)
+    lives = {
+        world: [
+            changes(arguments.runs / row.folder, row.steps)
+            for row in store.scan(arguments.runs).rows
+            if (row.scenario, row.adapter, row.world, row.replaced)
+            == (arguments.scenario, "switch", world, False)
+        ]
+        for world in ("target", "source")
+    }
+    if not all(lives.values()):
+        raise BadInput(
+            f"{arguments.runs} lacks lives of switch in {arguments.scenario} or in its source; "
+            f"`slrl eval detection --out {arguments.runs}` lives them."
+        )
+    text = table(lives["target"], lives["source"], onset)
     print(text)
     if arguments.readme:
         fill(arguments.readme, "detection", text)
 
 
+def changes(folder: Path, steps: int) -> Changes:
+    """Read the ``metrics.csv`` of a life, which has a row for each change of mode."""
+    try:
+        rows = read_metrics(folder)
+    except (OSError, ValueError):
+        raise BadInput(f"{folder} has no metrics.csv that can be read; live it again.") from None
+    away = [row for row in rows if "adapter/changed" in row and row["adapter/mode"] > 0]
+    return Changes(tuple(int(row["life/step"]) for row in away), steps)
+
+
+def table(target: Sequence[Changes], source: Sequence[Changes], onset: int) -> str:
+    """Delays after the onset of the shift, and false alarms: changes before it, or in the source."""
+    delays = [next((step - onset for step in life.at if step > onset), None) for life in target]
+    alarms = sum(step <= onset for life in target for step in life.at) + sum(len(life.at) for life in source)
+    quiet = sum(min(onset, life.steps) for life in target) + sum(life.steps for life in source)
+    noticed = [delay for delay in delays if delay is not None]
+    median = f"{statistics.median(noticed)} steps" if noticed else "none"
+    each = ", ".join("never" if delay is None else str(delay) for delay in delays)
+    rate = f"{10_000 * alarms / quiet:.1f} ({alarms} in {quiet:,})"
+    return "\n".join(
+        (
+            "| noticed | delay in the median | each life | false alarms per 10,000 steps |",
+            "|---|---|---|---|",
+            f"| {len(noticed)} of {len(delays)} | {median} | {each} | {rate} |",
+        )
+    )
+
+
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BadInput as error:
+        raise SystemExit(f"detection: {error}") from None

@@ -1,146 +1,49 @@
-"""The gallery of scenarios: does each of them test something, and what does it look like? `make gallery`.
+"""The page on all scenarios, docs/scenarios.md: does each of them test something, and what does it look like?
 
-A scenario tests something if the frozen policy, pretrained on its prior, succeeds where the prior comes from and fails where
-the life takes place. This lives 20 lives of it in each, one life of qwale and of switch besides, draws a still, and writes
-docs/scenarios.md.
-What is in the CSV already is not lived again.
+Part of `make gallery`. A scenario tests something if the frozen policy, pretrained on its prior, succeeds
+where the prior comes from and fails where the life takes place. The lives are those of the suite `gallery`
+in the CSV that tables.py writes; this draws a still of each scenario and writes the page.
 """
 
 import argparse
-import csv
-import io
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
-import torch
-from tqdm import tqdm
+from tables import RECORDS, Row, read_csv
 
 from slrl import envs, files, scenarios
 from slrl.envs import camera
 from slrl.errors import BadInput
 from slrl.files import made_folder, write_text
 from slrl.lives import render
-from slrl.lives.life import live
-from slrl.lives.results import git_revision, versions
-from slrl.lives.run import load_adapter
 from slrl.recording import recipes
-from slrl.recording.recipes import load_prior
 
-COLUMNS = (
-    "scenario",
-    "world",
-    "adapter",
-    "seed",
-    "outcome",
-    "steps",
-    "life_steps",
-    "steps_per_s",
-    "prior_sha256",
-    "git_revision",
-    "torch",
-    "mujoco",
-)
-SEEDS = range(1000, 1020)  # nothing was chosen on them
+SUITE = "gallery"
 ADAPTING = ("switch", "qwale")  # one life of each
-CSV = Path("eval/reference/gallery.csv")
+STILL_SEED = 1000
+REFERENCE = Path("eval/reference")
 PAGE = Path("docs/scenarios.md")
 STILLS = Path("docs/scenarios")
 STILL_STEPS = {"windy_pointmass": 400, "gusty_pointmass": 400, "calm_pointmass": 150}  # others: 300
 
 
 def main() -> None:
-    """Live what is missing, draw what is missing, write the page."""
+    """Draw what is missing, write the page, and print its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scenarios", default=",".join(files.names("scenarios")), help="default: all")
-    parser.add_argument(
-        "--most-steps", type=int, default=10_000, help="lives of frozen are cut here (default: 10000)"
-    )
-    parser.add_argument(
-        "--adapting-steps", type=int, default=5_000, help="the budget of those that adapt (default: 5000)"
-    )
-    parser.add_argument("--jobs", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--reference", type=Path, default=REFERENCE, help="folder of the CSV with the lives")
+    parser.add_argument("--page", type=Path, default=PAGE, help=f"default: {PAGE}; stills lie beside it")
     parser.add_argument("--redraw", action="store_true", help="draw all stills anew")
-    parser.add_argument(
-        "--report-only", action="store_true", help="live and draw nothing; write down what is there"
-    )
+    parser.add_argument("--no-stills", action="store_true", help="draw none")
     arguments = parser.parse_args()
-    names = arguments.scenarios.split(",")
-    torch.set_num_threads(1)
-    rows = read()
-    if not arguments.report_only:
-        todo = [name for name in names if missing(rows, name)]
-        with (
-            ProcessPoolExecutor(
-                arguments.jobs,
-                multiprocessing.get_context("spawn"),
-                initializer=torch.set_num_threads,
-                initargs=(1,),
-            ) as pool,
-            tqdm(total=len(todo), desc="scenarios", unit="scenario") as bar,
-        ):
-            jobs = {
-                pool.submit(
-                    lives, name, missing(rows, name), arguments.most_steps, arguments.adapting_steps
-                ): name
-                for name in todo
-            }
-            for job in as_completed(jobs):
-                bar.update()
-                name = jobs[job]
-                try:
-                    rows += job.result()
-                except BadInput as error:  # of one scenario; the others go on
-                    bar.write(f"{name}: {error}")
-                    continue
-                write(rows)  # what was lived stays, also if the next one is interrupted
-                bar.write(f"{name}: {summary(rows, name)}")
-        draw(names, again=arguments.redraw)
-    write_text(PAGE, page(rows))
-    print(table(rows))
-
-
-def missing(rows: list[dict[str, Any]], name: str) -> list[tuple[str, str, int]]:
-    """World, adapter and seed of the lives of a scenario that are not in the CSV."""
-    wanted = [(world, "frozen", seed) for world in ("source", "target") for seed in SEEDS]
-    wanted += [("target", adapter, SEEDS[0]) for adapter in ADAPTING]
-    there = {(row["world"], row["adapter"], int(row["seed"])) for row in rows if row["scenario"] == name}
-    return [life for life in wanted if life not in there]
-
-
-def lives(
-    name: str, wanted: list[tuple[str, str, int]], most_steps: int, adapting_steps: int
-) -> list[dict[str, Any]]:
-    """Live them, in a worker."""
-    scenario = scenarios.load(name)
-    prior = load_prior(scenario.prior, quiet=True)
-    rows = []
-    for world, adapter, seed in wanted:
-        steps = min(scenario.life_steps, adapting_steps if adapter in ADAPTING else most_steps)
-        build = envs.make_source if world == "source" else envs.make
-        env = build(scenario, life_steps=steps)
-        life = live(env, load_adapter(adapter, prior, scenario, seed=seed, life_steps=steps), seed)
-        env.close()
-        found = versions()
-        rows.append(
-            {
-                "scenario": name,
-                "world": world,
-                "adapter": adapter,
-                "seed": seed,
-                "outcome": life.outcome,
-                "steps": life.steps,
-                "life_steps": steps,
-                "steps_per_s": round(life.steps / life.wall_clock_s, 1),
-                "prior_sha256": prior.sha256,
-                "git_revision": git_revision(),
-                "torch": found["torch"],
-                "mujoco": found["mujoco"],
-            }
+    rows = read_csv(arguments.reference / RECORDS[SUITE].csv)
+    if not rows:
+        raise BadInput(
+            f"{arguments.reference} has no {RECORDS[SUITE].csv}; benchmarks/tables.py {SUITE} writes it."
         )
-    return rows
+    if not arguments.no_stills:
+        draw(files.names("scenarios"), again=arguments.redraw)
+    write_text(arguments.page, page(rows))
+    print(table(rows))
 
 
 def draw(names: list[str], *, again: bool) -> None:
@@ -150,30 +53,11 @@ def draw(names: list[str], *, again: bool) -> None:
     for name in names:
         still = STILLS / f"{name}.png"
         if again or not still.is_file():
-            render.animate(name, still, steps=STILL_STEPS.get(name, 300), frames=30, seed=SEEDS[0])
+            render.animate(name, still, steps=STILL_STEPS.get(name, 300), frames=30, seed=STILL_SEED)
 
 
-def read() -> list[dict[str, Any]]:
-    """The lives of an earlier run."""
-    if not CSV.is_file():
-        return []
-    with CSV.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def write(rows: list[dict[str, Any]]) -> None:
-    """All lives, sorted."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(
-        sorted(rows, key=lambda row: (row["scenario"], row["adapter"], row["world"], int(row["seed"])))
-    )
-    write_text(CSV, text.getvalue())
-
-
-def successes(rows: list[dict[str, Any]], name: str, world: str) -> str:
-    """As 19 of 20."""
+def successes(rows: list[Row], name: str, world: str) -> str:
+    """How many lives of ``frozen`` succeeded in a world of a scenario, as ``19 of 20``."""
     found = [
         row["outcome"] == "success"
         for row in rows
@@ -182,13 +66,8 @@ def successes(rows: list[dict[str, Any]], name: str, world: str) -> str:
     return f"{sum(found)} of {len(found)}" if found else "not lived"
 
 
-def summary(rows: list[dict[str, Any]], name: str) -> str:
-    """For the progress."""
-    return f"source {successes(rows, name, 'source')}, target {successes(rows, name, 'target')}"
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """A line per scenario."""
+def table(rows: list[Row]) -> str:
+    """A line per scenario: budget, optimum, successes of ``frozen``, one life of each adapting adapter."""
     lines = [
         "| scenario | what is new | budget | optimum | frozen in the source | frozen in the target | "
         + " | ".join(f"one life of `{adapter}`" for adapter in ADAPTING)
@@ -211,27 +90,28 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def one_life(rows: list[dict[str, Any]], name: str, adapter: str) -> str:
+def one_life(rows: list[Row], name: str, adapter: str) -> str:
     """How far the one life of an adapter got, and how fast."""
     for row in rows:
-        if (row["scenario"], row["adapter"]) == (name, adapter):
-            steps = f"{int(row['steps']):,}"
-            came = steps if row["outcome"] == "success" else f"> {steps}"
-            return f"{came} steps ({float(row['steps_per_s']):.0f}/s)"
+        if (row["scenario"], row["world"], row["adapter"]) == (name, "target", adapter):
+            more = "" if row["outcome"] == "success" else "> "
+            return f"{more}{row['steps']:,} steps ({float(row['steps_per_s']):.0f}/s)"
     return "not lived"
 
 
-def page(rows: list[dict[str, Any]]) -> str:
-    """docs/scenarios.md."""
-    cut = max((int(row["life_steps"]) for row in rows if row["adapter"] == "frozen"), default=0)
+def page(rows: list[Row]) -> str:
+    """The text of docs/scenarios.md."""
+    frozen = [row for row in rows if row["adapter"] == "frozen"]
+    cut, seeds = max(row["life_steps"] for row in frozen), sorted({row["seed"] for row in frozen})
     head = f"""# The scenarios
 
 <!-- Written by `make gallery`; do not edit. -->
 
-A scenario tests something if the policy that was pretrained on its prior succeeds where the prior comes from (the source) and
-fails where the life takes place (the target). Below: lives of `frozen`, seeds {SEEDS[0]} to {SEEDS[-1]}, cut after the scenario's
-budget or {cut:,} steps, whichever is less; and one life each of `switch`, the default, and of `qwale`, seed {SEEDS[0]}, with its
-budget lowered. Their settings were chosen on the point mass, those of `switch` in the maze too, and none on these lives.
+A scenario tests something if the policy that was pretrained on its prior succeeds where the prior comes
+from (the source) and fails where the life takes place (the target). Below: lives of `frozen`, seeds
+{seeds[0]} to {seeds[-1]}, cut after the scenario's budget or {cut:,} steps, whichever is less; and one life
+each of `switch`, the default, and of `qwale`, seed {seeds[0]}, with its budget lowered. Their settings were
+chosen on the point mass, those of `switch` in the maze too, and none on these lives.
 Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
 `slrl check NAME` tests the contract of each; `slrl render NAME` draws an animation.
 
@@ -241,7 +121,7 @@ Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
 
 
 def section(name: str) -> Iterator[str]:
-    """Everything about one scenario."""
+    """Lines on one scenario: its still, why it is there, worlds, success test, optimum, prior."""
     scenario = scenarios.load(name)
     yield from (f"## {name}", "", scenario.summary, "")
     if (STILLS / f"{name}.png").is_file():

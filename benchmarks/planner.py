@@ -1,8 +1,8 @@
-"""What `vlm_pc` can do with a planner that knows the way: the server of examples/planner_server.py, part of `make adapters`.
+"""`vlm_pc` with a planner that knows the way: examples/planner_server.py. Part of `make adapters`.
 
     python benchmarks/planner.py --readme docs/adapters/vlm_pc.md
 
-It stands for the best that a language model could say, and shows what the named skills can be made to do.
+Such a planner is an upper bound for language models, and shows what the named skills can do.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import torch
-from compare import fill, table
+from tables import fill, table
 from tqdm import tqdm
 
 import slrl

@@ -1,8 +1,9 @@
-"""Does the quick suite still come out as it did? `make reproduce` lives it anew, and this compares it with eval/reference.
+"""Are the results of the quick suite those of eval/reference? `make reproduce` lives it anew and calls this.
 
-A result leaves its reference interval if the share of lives that came home is outside the reference's interval (Clopper and
-Pearson), or the restricted mean outside the reference's bootstrap interval, widened by a tenth: lives that were all alike have
-an interval without width. `--write` makes these lives the reference, and puts their table into the README.
+A result leaves its reference interval if the share of lives that succeeded is outside the reference's
+(Clopper and Pearson), or the restricted mean is outside the reference's bootstrap interval, widened by a
+tenth: lives that were all alike have an interval without width. `--write` makes these lives the reference,
+and puts their table into the README.
 """
 
 import argparse
@@ -11,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from compare import fill
+from tables import fill
 
 from slrl.evaluation import store
 from slrl.evaluation.report import report
@@ -41,8 +42,8 @@ def main() -> None:
     text, problems = report(arguments.runs, form="csv")
     for problem in problems:
         print(problem, file=sys.stderr)
-    found = store.scan(arguments.runs).rows
-    own = store.printed(store.select(store.index(store.Found(found, []))), "csv") + "\n"
+    found = store.in_target(store.scan(arguments.runs))
+    own = store.printed(store.select(store.index(store.Scan(found, []))), "csv") + "\n"
     if arguments.write:
         write_text(figures, text)
         write_text(lives, own)
@@ -51,8 +52,8 @@ def main() -> None:
         print(f"{figures} and {lives}: {len(found)} lives")
         return
     known, now = read(figures.read_text(encoding="utf-8")), read(text)
-    alike = same(read(lives.read_text(encoding="utf-8")), read(own))
-    print(f"{alike} of {len(found)} lives took exactly as many steps as those of the reference.")
+    equal = same(read(lives.read_text(encoding="utf-8")), read(own))
+    print(f"{equal} of {len(found)} lives took exactly as many steps as those of the reference.")
     left = list(compared(known, now))
     for sentence in left:
         print(sentence)
@@ -82,18 +83,18 @@ def same(known: Rows, now: Rows) -> int:
 
 def compared(known: Rows, now: Rows) -> Iterator[str]:
     """A sentence on each result that left its interval, or is missing."""
-    there = {(row["scenario"], row["adapter"]): row for row in now}
+    by_name = {(row["scenario"], row["adapter"]): row for row in now}
     for row in known:
         who = f"{row['adapter']} in {row['scenario']}"
-        new = there.get((row["scenario"], row["adapter"]))
+        new = by_name.get((row["scenario"], row["adapter"]))
         if new is None:
             yield f"{who} was not lived."
             continue
         for what, slack, digits in (("success_rate", 0.0, 2), ("restricted_mean_steps", SLACK, 0)):
             low, high = float(row[f"{what}_low"]) * (1 - slack), float(row[f"{what}_high"]) * (1 + slack)
             if not low <= float(new[what]) <= high:
-                name = what.replace("_", " ")
-                yield f"{who}: the {name} is {float(new[what]):,.{digits}f}, not {low:,.{digits}f} to {high:,.{digits}f}."
+                name, value = what.replace("_", " "), f"{float(new[what]):,.{digits}f}"
+                yield f"{who}: the {name} is {value}, not {low:,.{digits}f} to {high:,.{digits}f}."
 
 
 if __name__ == "__main__":

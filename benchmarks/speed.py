@@ -1,8 +1,9 @@
 """How fast slrl is beside what a user would pick instead, in one run: `make bench`.
 
-Each contender lives in a process of its own, pinned to one core, with one thread. They are warmed up and then given a
-window of a second or two in turn, many rounds. Printed are the median of all rounds, the 10th and 90th percentile, and
-the ratio to the yardstick in the same round: ratios survive a noisy machine, absolute times do not.
+Each contender runs in a process of its own, pinned to one core, with one thread. They are warmed up and then
+given a window of a second or two in turn, many rounds. Printed are the median of all rounds, the 10th and
+90th percentile, and the ratio to the yardstick in the same round: ratios survive a noisy machine, absolute
+times do not.
 """
 
 import argparse

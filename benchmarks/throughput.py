@@ -1,4 +1,4 @@
-"""How much faster two processes live a suite than one, and what a life costs beside its own steps. Part of `make bench`."""
+"""How much faster two processes live a suite than one, and the overhead per life. Part of `make bench`."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from pathlib import Path
 
 SUITE = """
 schema = 1
-summary = "Lives that learn, and do not come home."
+summary = "Lives that learn, and do not succeed."
 [[lives]]
 scenarios = ["windy_pointmass"]
 adapters = ["qwale"]
@@ -43,7 +43,8 @@ def main() -> None:
                 for path in (folder / str(jobs)).rglob("result.json")
             ]
             beside = ((took[jobs] - start) * jobs - sum(own)) / len(own)
-            each = f"{sum(own) / len(own):.1f} s, {beside:.2f} s beside each (at most 1), {start:.1f} s for the suite"
+            mean = sum(own) / len(own)
+            each = f"{mean:.1f} s, {beside:.2f} s beside each (at most 1), {start:.1f} s for the suite"
             print(f"{jobs} at a time: {took[jobs]:.1f} s for {len(own)} lives of {each}")
     print(f"two processes are {took[1] / took[2]:.2f} times as fast as one (at least 1.8)")
 

@@ -1,9 +1,10 @@
-"""What can be reached: train a policy in the target of a scenario, with resets, on the prior and on its own steps (RLPD).
+"""Train a policy in the target of a scenario, with resets, on the prior and on its own steps (RLPD).
 
     python benchmarks/train_in_target.py ant_ice --steps 60000
 
-keeps the best policy beside the scenario, as scenarios/ant_ice.safetensors, and prints the steps of its lives. It is what a
-scenario without a script names as its optimum: a policy trained in the target, not the fastest possible.
+keeps the best policy beside the scenario, as scenarios/ant_ice.safetensors, and prints the steps of its
+lives. A scenario without a script names it as its optimum: a policy trained in the target, not the fastest
+possible.
 """
 
 import argparse

@@ -1,15 +1,15 @@
-"""Suites: what they consist of, and that interruptions, crashes and damage cost at most the lives they hit."""
+"""Suites: their lives, and that interruptions, crashes and damage cost at most the lives they hit."""
 
 import errno
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -193,9 +193,9 @@ def test_a_full_disk_costs_the_life_that_could_not_be_kept(
             "slrl.lives.results.np.savez_compressed", full
         )  # the disk is full in the middle of a life's files,
         patch.setattr("slrl.evaluation.engines.write_text", full)  # and there is no room to say so
-        ended = engines.live(found.lives[0], worlds / "runs")
-    assert ended.outcome == "error"
-    assert "No space left on device" in ended.sentence
+        ending = engines.live(found.lives[0], worlds / "runs")
+    assert ending.outcome == "error"
+    assert "No space left on device" in ending.sentence
     assert store.scan(worlds / "runs").rows == []
     assert list((worlds / "runs").rglob(".*")) == []  # nothing half-written
     report = evaluate.evaluate(found, worlds / "runs", quiet=True)
@@ -238,25 +238,33 @@ def _gone(pid: int) -> bool:
 def test_killed_at_any_moment_it_goes_on_and_nothing_is_lost_or_lived_twice(
     kills: int, tiny_adapter: str, worlds: Path
 ) -> None:
-    path = suite(worlds, tiny_adapter, ["windy_pointmass"], seeds=4 * kills, steps=200)
+    total = 4 * kills + 2
+    path = suite(worlds, tiny_adapter, [scenario(worlds, "slow", "worlds:Slow")], seeds=total, steps=25)
     rng = random.Random(kills)
-    killed = 0
-    while killed < kills:
-        process = start(path, worlds / "runs", worlds)
-        try:
-            process.wait(rng.uniform(2.5, 6.0))
-            break  # it was through before it could be killed again
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-            killed += 1
-    assert killed >= 1
-    report = evaluate.evaluate(suites.load(path), worlds / "runs", quiet=True)
-    assert report.outcomes["timeout"] == 4 * kills
+
+    def kept() -> int:
+        return len(list((worlds / "runs").rglob("result.json")))
+
+    for _ in range(
+        kills
+    ):  # each after at least one more life, and at most four: two that end, and the next two
+        before, process = kept(), start(path, worlds / "runs", worlds)
+        until = time.monotonic() + 60
+        while kept() == before and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.6))  # a life takes about this long: anything can be under way
+        assert process.poll() is None
+        process.kill()
+        process.wait()
+        assert before < kept() < total
+    report = evaluate.evaluate(suites.load(path), worlds / "runs", jobs=4, quiet=True)
+    assert report.outcomes["timeout"] == total
+    assert report.lived > 0
     found = store.scan(worlds / "runs")
-    assert sorted(row.seed for row in found.rows) == list(range(4 * kills))
+    assert sorted(row.seed for row in found.rows) == list(range(total))
     assert (found.problems, [row for row in found.rows if row.replaced]) == ([], [])
-    evaluate.evaluate(suites.load(path), worlds / "undisturbed", quiet=True)
+    evaluate.evaluate(suites.load(path), worlds / "undisturbed", jobs=4, quiet=True)
     assert lives(worlds / "runs") == lives(worlds / "undisturbed")
 
 
@@ -278,13 +286,71 @@ def test_who_comes_second_waits() -> None:
 
 
 def test_every_suite_that_ships_can_be_read() -> None:
-    from slrl import files
+    scenarios = len(files.names("scenarios"))
+    assert {name: len(suites.load(name).lives) for name in files.names("suites")} == {
+        "adapters": (9 + 5 + 3 + 6) * 10 + 2 * 20,
+        "detection": 10 + 100,
+        "everything": scenarios * 14 * 5,
+        "gallery": scenarios * (20 + 20 + 2),
+        "paper": 4 * 8 * 10,
+        "pretrainings": 45,
+        "quick": 105,
+        "reference": 10 * 5,
+        "smoke": 18,
+    }
 
-    assert files.names("suites") == ["gallery", "paper", "pretrainings", "quick", "smoke"]
-    sizes = {name: len(suites.load(name).lives) for name in files.names("suites")}
-    assert sizes["smoke"] == 18
-    assert sizes["paper"] == 4 * 8 * 10
-    assert sizes["gallery"] == len(files.names("scenarios")) * 14 * 5
+
+def test_lives_in_the_source_stand_beside_those_in_the_target_and_can_be_lived_again(
+    tiny_adapter: str, worlds: Path
+) -> None:
+    """The same seed in the calm source and in the wind: two lives, each with its own folder and settings."""
+    path = worlds / "both.toml"
+    block = f"""[[lives]]
+scenarios = ["windy_pointmass"]
+adapters = [{json.dumps(tiny_adapter)}]
+seeds = [3]
+life_steps = 30"""
+    path.write_text(f'schema = 1\nsummary = "Both."\n{block}\n{block}\nworld = "source"\n')
+    found = suites.load(str(path))
+    assert [life.world for life in found.lives] == ["target", "source"]
+    assert evaluate.evaluate(found, worlds / "runs", quiet=True).lived == 2
+    assert evaluate.evaluate(found, worlds / "runs", quiet=True).lived == 0
+    target, source = (
+        worlds / "runs" / "windy_pointmass" / name / "seed-3" for name in ("tiny", "tiny-source")
+    )
+    settings = (source / "settings.toml").read_text()
+    assert 'world = "source"\n' in settings
+    assert settings.replace('world = "source"\n', "") == (target / "settings.toml").read_text()
+    rows = {row.world: row for row in store.scan(worlds / "runs").rows}
+    assert (rows["source"].adapter, rows["source"].folder) == ("tiny", "windy_pointmass/tiny-source/seed-3")
+    kept = lives(worlds / "runs")
+    assert len(kept) == 2
+    assert kept["windy_pointmass/tiny-source/seed-3"] != kept["windy_pointmass/tiny/seed-3"]
+    run.adapt_as(run.Settings.read(source / "settings.toml"), out=worlds / "again")
+    assert lives(worlds / "again") == {key: life for key, life in kept.items() if "source" in key}
+    for folder, wind in ((source, 0.0), (target, 0.85)):
+        with np.load(folder / "life.npz") as life:
+            north = np.diff(life["obs"][:, 1]) - life["action"][:, 1]  # what the air alone did
+        assert np.abs(north - wind).max() < 0.051
+
+
+def test_progress_at_the_end_is_kept(worlds: Path, tiny_adapter: str) -> None:
+    calm = Path(scenario(worlds, "calm"))
+    plain = worlds / "plain.toml"
+    plain.write_text(calm.read_text().replace('progress_info = "distance"\n', ""))
+    found = suites.load(suite(worlds, tiny_adapter, [str(calm), str(plain)], seeds=1))
+    (result, life), (without, _) = (run.adapt_as(life, out=worlds / "runs") for life in found.lives)
+    assert result.progress == pytest.approx(np.hypot(*(life.obs[-1, :2] - [100, 0])), rel=1e-5)
+    assert without.progress is None
+    rows = {row.scenario: row.progress for row in store.scan(worlds / "runs").rows}
+    assert rows == {"calm": result.progress, "plain": None}
+
+
+def test_a_life_takes_place_in_the_target_or_the_source(tiny_adapter: str, worlds: Path) -> None:
+    (life, *_) = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"])).lives
+    elsewhere = replace(life, world="moon")  # type: ignore[arg-type]
+    with pytest.raises(slrl.BadInput, match='world must be "target" or "source", not \'moon\''):
+        run.adapt_as(elsewhere, out=worlds / "runs")
 
 
 def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
@@ -294,11 +360,62 @@ def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
         "{ agent.hidden = [8], pretrain.seed = 3 }",
     ):
         path = tmp_path / "some.toml"
-        head = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = ["qwale"]\nseeds = [0]\n'
-        path.write_text(f"{head}set = {text}\n")
+        head = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nadapters = ["qwale"]'
+        path.write_text(f"{head}\nseeds = [0]\nset = {text}\n")
         found.append(suites.load(str(path)).lives[0].method)
     assert found[0] == found[1]
     assert (found[0].agent["hidden"], found[0].pretrain["seed"]) == ((8,), 3)
+
+
+def test_a_block_may_lower_budgets_name_a_prior_and_label_its_adapters(tmp_path: Path) -> None:
+    path = tmp_path / "some.toml"
+    path.write_text("""
+schema = 1
+summary = "S."
+[[lives]]
+scenarios = ["calm_pointmass", "windy_pointmass"]
+adapters = ["frozen"]
+seeds = "3-4"
+life_steps = 5_000
+prior = "pointmass_breezy"
+label = "breezy"
+world = "source"
+[[lives]]
+scenarios = ["windy_pointmass"]
+adapters = ["frozen"]
+seeds = [4, 2]
+""")
+    found = suites.load(str(path))
+    assert (found.name, found.summary) == ("some", "S.")
+    assert [
+        (life.seed, life.scenario.name, life.life_steps, life.prior, life.adapter_folder)
+        for life in found.lives
+    ] == [
+        (2, "windy_pointmass", 200_000, "pointmass", "frozen"),
+        (3, "calm_pointmass", 1_000, "pointmass_breezy", "frozen-breezy-source"),
+        (3, "windy_pointmass", 5_000, "pointmass_breezy", "frozen-breezy-source"),
+        (4, "calm_pointmass", 1_000, "pointmass_breezy", "frozen-breezy-source"),
+        (4, "windy_pointmass", 5_000, "pointmass_breezy", "frozen-breezy-source"),
+        (4, "windy_pointmass", 200_000, "pointmass", "frozen"),
+    ]
+
+
+def test_what_a_life_prints_is_in_its_log(
+    tiny_adapter: str, worlds: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (life, *_) = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"])).lives
+
+    def loud(settings: run.Settings, **more: object) -> object:
+        os.write(1, b"to stdout\n")
+        os.write(2, b"to stderr\n")
+        raise slrl.BadInput("the prior is gone.")
+
+    monkeypatch.setattr("slrl.evaluation.engines.adapt_as", loud)
+    assert engines.live(life, worlds / "runs") == engines.Ending("error", 0, "the prior is gone.")
+    folder = engines.folder_of(worlds / "runs", life)
+    assert (folder / "log.txt").read_text() == "to stdout\nto stderr\n"
+    assert (folder / "error.txt").read_text() == "the prior is gone.\n"
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -315,6 +432,7 @@ def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
         (("adapters", '["frosen"]'), "did you mean 'frozen'?"),
         (("life_steps", "0"), "'life_steps' of"),
         (("set", '{ "agent.hiden" = [8] }'), "did you mean 'hidden'?"),
+        (("world", '"sauce"'), "'world' in [[lives]] of suite"),
         (("lifesteps", "5"), "did you mean 'life_steps'?"),
     ],
 )
@@ -356,7 +474,7 @@ def test_jobs_of_a_cluster_live_the_same_lives_and_those_that_die_are_tried_agai
 def test_a_node_of_a_ray_cluster_is_lost_and_every_life_is_there_once(
     tiny_adapter: str, worlds: Path
 ) -> None:
-    """Two nodes on loopback, each a raylet of its own; the one without the driver is killed while it lives."""
+    """Two nodes on loopback, each a raylet; the one without the driver is killed in mid-suite."""
     pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -449,11 +567,11 @@ def test_a_ray_worker_that_dies_is_replaced_and_the_life_told_as_crashed(
         (("--engine", "ray", "--engine-set", "tries=0"), "tries of the engine ray must be 1 or more"),
         (
             ("--engine", "ray", "--engine-set", "address=127.0.0.1:1"),
-            "there is no Ray cluster to be reached at '127.0.0.1:1'",
+            "there is no Ray cluster at '127.0.0.1:1'",
         ),
         (
             ("--engine", "ray"),
-            "there is no Ray cluster to be reached at '127.0.0.1:2'",
+            "there is no Ray cluster at '127.0.0.1:2'",
         ),  # as the environment names it
         (("--engine-set", "memory=4"), "the engine local has no options"),
         (("--engine-set", "memory"), "--engine-set memory: write key=value"),

@@ -1,4 +1,4 @@
-"""The page, in a real browser: that it opens, sorts, filters, fits and says what is missing; and the tables beside it."""
+"""The page in a real browser: it opens, sorts, filters, fits and says what is missing. And the tables."""
 
 import csv
 import io
@@ -50,7 +50,7 @@ def write_course(folder: Path, *, mode: bool = False) -> None:
 
 
 def many(runs: Path, scenarios: int, adapters: int, seeds: int, *, courses: bool = True) -> Path:
-    """Adapter 0 is the fastest by far, the others are alike, the last one never comes home."""
+    """Adapter 0 is the fastest by far, the others are alike, the last one never succeeds."""
     rng = np.random.default_rng(0)
     for s in range(scenarios):
         for a in range(adapters):
@@ -119,7 +119,7 @@ def test_it_opens_from_disk_without_a_complaint_or_a_request(gallery: Path, brow
     opened.page.wait_for_timeout(200)
     assert opened.complaints == []
     assert opened.requests == [gallery.as_uri()]
-    assert opened.texts("h1") == ["Who came home"]
+    assert opened.texts("h1") == ["Which lives succeeded"]
     assert opened.texts(".matrix tbody th a") == ["scenario-0", "scenario-1", "scenario-2"]
     assert "72 of 72 lives" in opened.texts("output")[0]
     opened.page.locator(".matrix tbody a").first.click()
@@ -142,15 +142,19 @@ def test_it_fits_at_every_width_and_can_be_read(
     matrix = opened.page.locator(".matrix").bounding_box()
     assert matrix["y"] < 500  # the first screen is the matrix
     sizes = opened.page.evaluate(
-        "[...document.querySelectorAll('main p, td, th, figcaption')].map(e => parseFloat(getComputedStyle(e).fontSize))"
+        "[...document.querySelectorAll('main p, td, th, figcaption')]"
+        ".map(e => parseFloat(getComputedStyle(e).fontSize))"
     )
     assert min(sizes) >= 11
-    pale = opened.page.evaluate("""() => [...document.querySelectorAll('p, td, th, dt, summary, h2, figcaption')].filter(e => {
+    pale = opened.page.evaluate("""() => {
+        const texts = 'p, td, th, dt, summary, h2, figcaption';
+        return [...document.querySelectorAll(texts)].filter(e => {
         const linear = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
         const light = c => { const [r, g, b] = c.match(/[\\d.]+/g).map(Number).map(linear);
             return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-        const one = light(getComputedStyle(e).color), two = light(getComputedStyle(document.body).backgroundColor);
-        return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05) < 4.5; }).length""")
+        const one = light(getComputedStyle(e).color);
+        const two = light(getComputedStyle(document.body).backgroundColor);
+        return (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05) < 4.5; }).length; }""")
     assert pale == 0  # contrast as WCAG AA asks for
 
 
@@ -203,7 +207,8 @@ def test_a_life_is_reached_by_its_dot_and_can_be_lived_again(gallery: Path, brow
     opened = Opened(browser, gallery, permissions=["clipboard-read", "clipboard-write"])
     opened.page.select_option("select[name=scenario]", "scenario-1")
     opened.page.evaluate(
-        "document.querySelector('.chart circle').closest('a').dispatchEvent(new MouseEvent('click', {bubbles: true}))"
+        "document.querySelector('.chart circle').closest('a')"
+        ".dispatchEvent(new MouseEvent('click', {bubbles: true}))"
     )
     opened.page.wait_for_selector(
         "details.life[open]"
@@ -229,8 +234,10 @@ def test_a_life_is_reached_by_its_dot_and_can_be_lived_again(gallery: Path, brow
 def test_it_has_names_for_those_who_do_not_see_it(gallery: Path, browser: Any) -> None:
     opened = Opened(browser, gallery)
     assert opened.page.evaluate("document.documentElement.lang") == "en"
-    unnamed = opened.page.evaluate("""() => [...document.querySelectorAll('button, input, select, a[href], svg[role]')].filter(
-        e => !(e.textContent.trim() || e.getAttribute('aria-label') || e.labels?.length || e.querySelector('title'))).length""")
+    unnamed = opened.page.evaluate("""() => {
+        const controls = [...document.querySelectorAll('button, input, select, a[href], svg[role]')];
+        const labelled = e => e.getAttribute('aria-label') || e.labels?.length || e.querySelector('title');
+        return controls.filter(e => !(e.textContent.trim() || labelled(e))).length; }""")
     assert unnamed == 0
     heads = opened.page.evaluate("[...document.querySelectorAll('h1,h2,h3,h4')].map(e => e.tagName)")
     levels = [int(name[1]) for name in heads]
@@ -274,7 +281,7 @@ def test_nothing_of_a_file_is_taken_for_html(tmp_path: Path, browser: Any) -> No
     assert EVIL not in text
     assert "<img src=x" not in text
     opened = Opened(browser, tmp_path / "page.html")
-    assert opened.page.title() == "1 lives: who came home"
+    assert opened.page.title() == "1 lives: which succeeded"
     assert opened.texts("article h2") == [EVIL]
     assert opened.complaints == []
     markdown, _ = report(tmp_path / "runs", form="md")
@@ -331,13 +338,13 @@ def test_what_is_missing_is_said_in_the_page_and_on_stderr(tmp_path: Path, comma
     )  # every life that could be read, also the one that cannot be compared
 
 
-def test_lives_that_were_all_cut_short_say_nothing(tmp_path: Path) -> None:
+def test_lives_that_were_all_interrupted_say_nothing(tmp_path: Path) -> None:
     for seed in range(6):
         write_life(tmp_path, "cut", seed, 10 * seed, outcome="interrupted")
         write_life(tmp_path, "fine", seed, 300 + seed)
     text, _ = report(tmp_path, animations=False)
-    assert '<td data-adapter="cut" data-v="" class="none">6 cut short</td>' in text
-    assert "all 6 cut short" in report(tmp_path, form="md")[0]
+    assert '<td data-adapter="cut" data-v="" class="none">6 interrupted</td>' in text
+    assert "all 6 interrupted" in report(tmp_path, form="md")[0]
     assert evidence.collect(tmp_path).chapters[0].fastest is None
 
 
@@ -347,7 +354,7 @@ def test_the_fastest_is_marked_only_where_the_lives_show_it(tmp_path: Path) -> N
     assert clear.conclusion() == "adapter-0 is faster than each of the others."
     few = evidence.collect(many(tmp_path / "few", 1, 3, 4, courses=False)).chapters[0]
     assert few.fastest is None
-    assert "takes 5 seeds that all have lived, and there are 4" in few.conclusion()
+    assert "5 seeds that all adapters have lived are needed, and there are 4" in few.conclusion()
     rng = np.random.default_rng(3)
     for seed in range(10):
         for adapter in ("one", "two"):
@@ -364,7 +371,7 @@ def test_the_fastest_is_marked_only_where_the_lives_show_it(tmp_path: Path) -> N
 
 
 def test_curves_by_hand(tmp_path: Path) -> None:
-    """Two of four come home, at a quarter and at half of a budget of 1000, on a linear axis."""
+    """Two of four succeed, at a quarter and at half of a budget of 1000, on a linear axis."""
     for seed, steps in enumerate((250, 500, 1000, 1000)):
         write_life(tmp_path, "any", seed, steps, outcome="success" if steps < 1000 else "timeout")
     (chapter,) = evidence.collect(tmp_path).chapters
@@ -374,10 +381,11 @@ def test_curves_by_hand(tmp_path: Path) -> None:
     left, wide = svg.LEFT, svg.WIDTH - svg.LEFT - svg.RIGHT
     x = [left, left + wide / 4, left + wide / 2, left + wide]
     y = [svg.TOP, svg.TOP + svg.CURVES / 4, svg.TOP + svg.CURVES / 2]
-    line = f"M{x[0]:g},{y[0]:g} {x[1]:g},{y[0]:g} {x[1]:g},{y[1]:g} {x[2]:g},{y[1]:g} {x[2]:g},{y[2]:g} {x[3]:g},{y[2]:g}"
-    assert f'd="{line}"' in drawn
-    assert drawn.count('class="home') == 2
-    assert drawn.count('class="lost') == 2
+    corners = ((0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 2))
+    line = " ".join(f"{x[i]:g},{y[j]:g}" for i, j in corners)
+    assert f'd="M{line}"' in drawn
+    assert drawn.count('class="succeeded') == 2
+    assert drawn.count('class="censored') == 2
     assert 'href="#life-1"' in drawn
 
 
@@ -422,7 +430,7 @@ def test_a_real_life_has_its_animation_path_and_modes(tmp_path: Path, tiny_adapt
     assert "A point walks 100 units east" in text
     assert "paths from dark to bright, in a plane of 200 by 400 units" in text
     assert '<rect class="m1"' in text
-    assert 'aria-label="path of seed 0, not home after 120 steps"' in text
+    assert 'aria-label="path of seed 0, did not succeed in 120 steps"' in text
     assert len(text) < 1e6
     again, _ = report(tmp_path / "runs", tmp_path / "again.html")
     assert again == text
@@ -437,9 +445,11 @@ def test_a_thousand_lives_take_seconds_and_scroll(tmp_path: Path, browser: Any) 
     opened = Opened(browser, tmp_path / "page.html")
     assert opened.texts("output") == ["1,000 of 1,000 lives"]
     slowest = opened.page.evaluate("""() => new Promise(done => {
-        const gaps = []; let before = performance.now(), y = 0; const high = document.documentElement.scrollHeight;
+        const gaps = [], high = document.documentElement.scrollHeight;
+        let before = performance.now(), y = 0;
         const step = now => { gaps.push(now - before); before = now; y += 400; scrollTo(0, y);
-            y < high && gaps.length < 150 ? requestAnimationFrame(step) : done(gaps.slice(2).sort((a, b) => a - b)); };
+            if (y < high && gaps.length < 150) requestAnimationFrame(step);
+            else done(gaps.slice(2).sort((a, b) => a - b)); };
         requestAnimationFrame(step); })""")
     assert np.median(slowest) < 50  # without a graphics card, beside other tests
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Statistics against numbers worked out by hand, against lifelines, and the coverage of the intervals by simulation."""
+"""Statistics against numbers worked out by hand and against lifelines; coverage by simulation."""
 
 import math
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_a_median_exists_where_half_succeeded() -> None:
 
 
 def test_rates_by_hand() -> None:
-    """None of ten: 1 - 0.025^(1/10); all of ten: the mirror image. A life that was cut short is not among them."""
+    """None of ten: 1 - 0.025^(1/10); all of ten: the mirror image. Interrupted lives do not count."""
     limit = 1 - 0.025**0.1
     none, every = stats.success_rate(lives("10+ " * 10)), stats.success_rate(lives("4 " * 10))
     assert none == pytest.approx((0, 0, limit))
@@ -63,7 +63,7 @@ def test_restricted_means_by_hand() -> None:
 
 
 def test_scores_and_their_interquartile_mean_by_hand() -> None:
-    """Budget 10, optimum 2: 2 steps are 1, 6 are 1/2, no success is 0. The middle half of 0, 1/2, 1, 1 is 3/4."""
+    """Budget 10, optimum 2: 2 steps score 1, 6 score 1/2, no success 0. Middle half of 0, 1/2, 1, 1: 3/4."""
     found = lives("2 6 10+ 1", optimum=2)
     assert found.scores().tolist() == [1, 0.5, 0, 1]
     assert stats.interquartile_mean([found], rng()).estimate == 0.75
@@ -81,7 +81,8 @@ def test_the_profile_by_hand() -> None:
 def test_log_rank_by_hand() -> None:
     """Successes at 1, 3 against 2, 4. At risk 2 of 4, 1 of 3, 1 of 2, 0 of 1.
 
-    O - E = 2 - (1/2 + 1/3 + 1/2) = 2/3; V = 1/4 + 2/9 + 1/4 = 13/18; χ² = (4/9) / (13/18) = 8/13. Twice the same stratum: 16/13.
+    O - E = 2 - (1/2 + 1/3 + 1/2) = 2/3; V = 1/4 + 2/9 + 1/4 = 13/18; χ² = (4/9) / (13/18) = 8/13.
+    Twice the same stratum: 16/13.
     """
     pair = (lives("1 3"), lives("2 4"))
     assert stats.log_rank([pair])[0] == pytest.approx(8 / 13)
@@ -91,7 +92,7 @@ def test_log_rank_by_hand() -> None:
 
 
 def test_improvement_by_hand() -> None:
-    """1 beats 2, ∞, ∞; 3 beats ∞, ∞; ∞ ties with ∞, ∞: (3 + 2 + 1) / 9. The mean with a scenario in which it never wins: 1/3."""
+    """1 beats 2, ∞, ∞; 3 beats ∞, ∞; ∞ ties with ∞, ∞: (3 + 2 + 1) / 9. With a scenario that is lost: 1/3."""
     pair = (lives("1 3 10+"), lives("2 10+ 10+"))
     assert stats.probability_of_improvement([pair], rng()).estimate == pytest.approx(6 / 9)
     assert stats.probability_of_improvement(
@@ -100,7 +101,7 @@ def test_improvement_by_hand() -> None:
 
 
 def test_differences_are_paired() -> None:
-    """The second is always 1 faster, whatever the seed: an interval without width, where unpaired lives would tell nothing."""
+    """The second is 1 faster for each seed: no width, which unpaired lives would not give."""
     one, two = lives("2 5 9"), lives("1 4 8")
     assert stats.mean_difference([(one, two)], rng()) == pytest.approx((1, 1, 1))
     assert stats.mean_difference([(one, two), (one, two)], rng()) == pytest.approx((0.1, 0.1, 0.1))
@@ -118,6 +119,62 @@ def test_holm_by_hand() -> None:
     assert stats.holm([0.5, 0.9]) == [1.0, 1.0]
 
 
+def test_bootstrap_percentiles_are_expanded_by_hand() -> None:
+    """Ten lives: Φ(√(10/9) · -2.262) = 0.0086 instead of 0.025. Two: √2 · -12.71, so nothing lies outside."""
+    uniform = np.linspace(0, 1, 100_001)
+    assert stats._expanded(uniform, 10, 0.95) == pytest.approx((0.00855, 0.99145), abs=2e-5)
+    assert stats._expanded(uniform, 2, 0.95) == pytest.approx((0, 1), abs=1e-12)
+    assert stats._expanded(uniform, 1, 0.95) == pytest.approx((0.025, 0.975))
+    assert stats._expanded(uniform, 10**6, 0.9) == pytest.approx((0.05, 0.95), abs=1e-5)
+
+
+def test_a_profile_is_as_uncertain_as_its_smallest_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = []
+
+    def expanded(values: np.ndarray, count: int, confidence: float) -> tuple[float, float]:
+        counts.append(count)
+        return 0.0, 0.0
+
+    monkeypatch.setattr(stats, "_expanded", expanded)
+    stats.performance_profile([lives("1 2"), lives("1 2 3 4 5")], rng(), points=3)
+    assert counts == [2, 2, 2]
+
+
+def test_a_median_whose_band_is_not_defined_is_its_own_lower_bound() -> None:
+    """Both lives succeed at 3: S falls from 1 to 0, and a log-log band has no value at either."""
+    assert stats.median_steps(lives("3 3")) == (3, 3, np.inf)
+
+
+def test_lives_at_the_budget_are_known_and_interrupted_ones_are_not() -> None:
+    some = lives("10+ 9+ 4", budget=10)
+    assert some.known.tolist() == [True, False, True]
+    assert some.take(np.array([2, 0])).time.tolist() == [4, 10]
+    assert len(some) == 3
+    none = stats.success_rate(lives("3+ 4+"))
+    assert (np.isnan(none.estimate), none.low, none.high) == (True, 0, 1)
+
+
+def test_a_success_counts_before_an_interruption_at_the_same_step() -> None:
+    """At 4 one of two succeeds, the other is interrupted: S(4) = 1/2, and the area is 4 + 6 / 2."""
+    for order in ("4 4+", "4+ 4"):
+        assert stats.restricted_mean(lives(order), rng()).estimate == pytest.approx(7)
+
+
+def test_differences_over_scenarios_are_shares_of_budget_less_optimum() -> None:
+    """One step of 10 - 2, and ten of 100 - 20: an eighth each."""
+    small = (lives("5 6", optimum=2), lives("4 5", optimum=2))
+    large = (lives("50 60", budget=100, optimum=20), lives("40 50", budget=100, optimum=20))
+    assert stats.mean_difference([small, large], rng()) == pytest.approx((1 / 8, 1 / 8, 1 / 8))
+
+
+def test_seeds_needed_leaves_out_interrupted_lives_and_asks_for_two_at_least() -> None:
+    one, two = lives("10 50 10 50 3+", budget=100), lives("40 40 40 40 40", budget=100)
+    assert stats.seeds_needed((one, two)) == 42
+    assert stats.seeds_needed((two, one)) == 42
+    assert stats.seeds_needed((lives("2 3"), lives("1 2"))) == 2
+    assert stats.seeds_needed((lives("2"), lives("1"))) is None
+
+
 def test_the_same_seed_gives_the_same_intervals() -> None:
     some = lives("1 2 4 8 10+ 10+")
     for statistic in (stats.restricted_mean, lambda x, r: stats.interquartile_mean([x], r)):
@@ -125,11 +182,11 @@ def test_the_same_seed_gives_the_same_intervals() -> None:
     assert stats.restricted_mean(some, rng()) != stats.restricted_mean(some, np.random.default_rng(1))
 
 
-# --- coverage ----------------------------------------------------------------------------------------------------------------
+# --- coverage -----------------------------------------------------------------------------------------------
 
 
 def test_success_rates_are_covered() -> None:
-    """Exactly, by summing the binomial: at least 95 % for every rate, and 97.2 % on average from 0.2 to 0.8 (n = 20).
+    """Summing the binomial, n = 20: at least 95 % for every rate, and 97.2 % on average from 0.2 to 0.8.
 
     The interval is conservative by definition; it cannot be within 95 ± 2 % everywhere.
     """
@@ -170,7 +227,7 @@ def test_restricted_means_are_covered(name: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_what_a_sample_does_not_show_is_not_in_its_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tenth never comes home; in 0.9^20 = 12 % of the samples everybody did. As the docs say."""
+    """A tenth never succeeds; in 0.9^20 = 12 % of the samples all did. As the docs say."""
     monkeypatch.setattr(stats, "RESAMPLES", 1000)
     assert (
         0.85
@@ -179,7 +236,7 @@ def test_what_a_sample_does_not_show_is_not_in_its_interval(monkeypatch: pytest.
     )
 
 
-# --- lifelines ---------------------------------------------------------------------------------------------------------------
+# --- lifelines ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -1,6 +1,7 @@
 """Folders of lives: what is read, what is said of the rest, the index, and the verdict on adapters."""
 
 import json
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -11,7 +12,8 @@ import pytest
 
 import slrl
 from slrl.evaluation import store, verdict
-from slrl.evaluation.stats import Lives
+from slrl.evaluation.report import report
+from slrl.evaluation.stats import Interval, Lives
 
 from .conftest import write_life
 
@@ -20,7 +22,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
-    """Ten lives of three adapters each; "slow" takes twice as long as "quick", "lost" comes home in two of ten."""
+    """Ten lives of each of three adapters; "slow" takes twice as long as "quick", "lost" succeeds in two."""
     folder = tmp_path / "runs"
     rng = np.random.default_rng(0)
     for seed in range(10):
@@ -101,7 +103,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_there(runs: Path, command: 
 def test_an_empty_folder_is_no_error_and_none_is(tmp_path: Path, command: Command) -> None:
     assert command("results", tmp_path)[:2] == (
         0,
-        "scenario  adapter  seed  outcome  steps  life_steps  steps_per_s  prior  folder\n0 lives\n",
+        f"{'  '.join(store.SHOWN)}\n0 lives\n",
     )
     code, out, err = command("results", tmp_path / "nowhere")
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -112,7 +114,7 @@ def test_an_empty_folder_is_no_error_and_none_is(tmp_path: Path, command: Comman
 def test_a_wrong_condition_is_one_sentence(wrong: str, runs: Path, command: Command) -> None:
     code, out, err = command("results", runs, "--where", wrong)
     assert (code, out, err.count("\n")) == (2, "", 1)
-    assert "columns are scenario, adapter, seed" in err
+    assert "columns are scenario, world, adapter, seed" in err
 
 
 def test_ten_thousand_lives_are_indexed_in_ten_seconds(tmp_path: Path) -> None:
@@ -138,8 +140,49 @@ def test_only_lives_that_may_be_compared_are(runs: Path) -> None:
     ]
 
 
+def test_rows_are_sorted_by_seed_and_second_lives_with_a_seed_are_left_out(tmp_path: Path) -> None:
+    for seed in (10, 2):
+        write_life(tmp_path, "any", seed, 5)
+    write_life(tmp_path, "any", 2, 7, folder="../../second/any/seed-2")
+    (rows,), left_out = (found := store.comparable(store.scan(tmp_path)))[0].values(), found[1]
+    assert [row.seed for row in rows] == [2, 10]  # their folders are sorted as text: seed-10, seed-2
+    assert left_out == ["1 lives of any in windy repeat a seed in another folder and are left out."]
+
+
+def test_of_settings_that_are_equally_frequent_the_last_count(tmp_path: Path) -> None:
+    for seed in range(4):
+        write_life(tmp_path, "any", seed, 5, lr=0.1 if seed < 2 else 0.2)
+    groups, left_out = store.comparable(store.scan(tmp_path))
+    assert [row.seed for row in groups["windy", "any"]] == [2, 3]
+    assert left_out == ["2 lives of any in windy have other settings and are left out."]
+
+
+def test_versions_that_differ_are_reported_and_unknown_ones_are_not(tmp_path: Path) -> None:
+    versions: list[dict[str, str]] = [
+        {"mujoco": "3.3.0", "instructions": "AVX2"},
+        {"mujoco": "not installed"},
+    ]
+    for seed, installed in enumerate(versions):
+        write_life(tmp_path, "any", seed, 5, versions=installed)
+    assert store.scan(tmp_path).problems == []
+    write_life(tmp_path, "any", 2, 5, versions={"instructions": "AVX512"})
+    assert store.scan(tmp_path).problems == [
+        "lives were lived on processors with AVX2 and AVX512: what is learned differs between them."
+    ]
+
+
+def test_a_folder_within_a_life_is_no_life_and_steps_are_not_negative(tmp_path: Path) -> None:
+    folder = write_life(tmp_path, "any", 0, 5)
+    shutil.copytree(folder, folder / "seed-1")
+    assert [row.seed for row in store.scan(tmp_path).rows] == [0]
+    write_life(tmp_path, "any", 2, -1)
+    assert store.scan(tmp_path).problems == [
+        "windy/any/seed-2: its result.json is damaged: -1 steps of 1000."
+    ]
+
+
 def test_how_a_life_ended_says_what_is_known_of_it(tmp_path: Path) -> None:
-    """Somebody who failed will never come home; somebody who was interrupted might have."""
+    """A life that failed cannot succeed any more; one that was interrupted might have."""
     for seed, outcome in enumerate(("success", "failure", "timeout", "interrupted")):
         write_life(tmp_path, "any", seed, 1000 if outcome == "timeout" else 40, outcome=outcome)
     rows = store.scan(tmp_path).rows
@@ -188,13 +231,66 @@ def test_metrics_go_to_tensorboard(
     assert "slrl[tensorboard]" in err
 
 
-# --- verdicts ----------------------------------------------------------------------------------------------------------------
+def test_lives_in_the_source_are_listed_and_never_compared(tmp_path: Path, command: Command) -> None:
+    """Three lives in the source, three times as fast: no table, verdict or report counts them."""
+    for seed in range(6):
+        write_life(tmp_path / "runs", "one", seed, 300)
+        write_life(tmp_path / "runs", "two", seed, 400)
+        write_life(tmp_path / "plain", "one", seed, 300)
+        write_life(tmp_path / "plain", "two", seed, 400)
+    for seed in range(3):
+        write_life(
+            tmp_path / "runs", "one", seed, 100, folder=f"../one-source/seed-{seed}", world="source", lr=7
+        )
+    found = store.scan(tmp_path / "runs")
+    assert len(found.rows) == 15
+    assert len(store.in_target(found)) == 12
+    groups, left_out = store.comparable(found)
+    assert {key: len(rows) for key, rows in groups.items()} == {("windy", "one"): 6, ("windy", "two"): 6}
+    assert left_out == ["3 lives took place in the source world and are left out."]
+    _, out, _ = command("results", tmp_path / "runs", "--where", "world = 'source'")
+    assert out.splitlines()[-1] == "3 lives"
+    assert "windy/one-source/seed-0" in out
+    both = [list(verdict.compare(tmp_path / name)) for name in ("runs", "plain")]
+    assert both[0] == [*both[1], f"Note: {left_out[0]}"]
+    assert verdict.summary(tmp_path / "runs") == f"{verdict.summary(tmp_path / 'plain')}\nNote: {left_out[0]}"
+    for form in ("csv", "md"):
+        text, problems = report(tmp_path / "runs", form=form)
+        assert text.replace(f"* Note: {left_out[0]}\n", "") == report(tmp_path / "plain", form=form)[0]
+        assert problems == left_out
+    page, _ = report(tmp_path / "runs", form="html", animations=False)
+    assert page.count('<tr class="life"') == 12
+
+
+def test_results_of_before_there_was_a_world_or_a_progress_are_read(tmp_path: Path, command: Command) -> None:
+    write_life(tmp_path, "old", 0, 5)
+    write_life(tmp_path, "new", 0, 5, world="source", progress=12.34567)
+    write_life(tmp_path, "new", 1, 5, progress=3)
+    found = store.scan(tmp_path)
+    assert [(row.world, row.progress) for row in found.rows] == [
+        ("source", 12.34567),
+        ("target", 3.0),
+        ("target", None),
+    ]
+    _, out, _ = command("results", tmp_path, "--sort", "progress desc")
+    assert [line.split()[6] for line in out.splitlines()[:3]] == ["progress", "12.35", "3"]
+    with sqlite3.connect(tmp_path / store.INDEX) as base:
+        assert base.execute("SELECT count(*) FROM lives WHERE progress IS NULL").fetchone() == (1,)
+    write_life(tmp_path, "odd", 0, 5, world="moon")
+    write_life(tmp_path, "odd", 1, 5, progress="far")
+    assert [problem.partition("damaged: ")[2] for problem in store.scan(tmp_path).problems] == [
+        "'world' is 'moon'.",
+        "'progress' is 'far'.",
+    ]
+
+
+# --- verdicts -----------------------------------------------------------------------------------------------
 
 
 def test_a_clear_case_is_called_clear(runs: Path, command: Command) -> None:
     code, out, err = command("compare", runs, "--adapters", "slow,quick")
     assert (code, err) == (0, "")
-    assert "quick in windy: 10 of 10 came home (100 %, 95 % interval: 69 to 100 %)" in out
+    assert "quick in windy: 10 of 10 succeeded (100 %, 95 % interval: 69 to 100 %)" in out
     assert "  quick was faster than slow, by" in out
     assert "When" not in out
     assert "they differ (log-rank test: p" in out
@@ -209,9 +305,9 @@ def test_an_unclear_case_is_called_unclear_and_names_the_seeds_it_takes(
         write_life(tmp_path, "one", seed, int(rng.integers(100, 900)))
         write_life(tmp_path, "two", seed, int(rng.integers(120, 920)))
     _, out, _ = command("compare", tmp_path)
-    assert "These lives do not tell them apart: the restricted means differ by" in out
+    assert "No difference is shown: the restricted means differ by" in out
     assert "are not shown to differ" in out
-    assert "seeds tell them apart (power 80 %)" in out
+    assert "seeds show one (power 80 %)" in out
     assert "was faster" not in out
 
 
@@ -238,7 +334,7 @@ def test_seeds_are_paired_and_the_others_left_aside(runs: Path) -> None:
     assert one.time.tolist() == [1, 3]
     assert two.time.tolist() == [1, 2]
     assert (
-        "\n".join(verdict.verdict(contest)).count("With 2 pairs in a scenario no interval is to be relied on")
+        "\n".join(verdict.verdict(contest)).count("With 2 pairs in a scenario the intervals are unreliable")
         == 1
     )
 
@@ -262,3 +358,101 @@ def test_adapters_that_never_met_are_not_compared(runs: Path) -> None:
     write_life(runs, "elsewhere", 0, 5, scenario="calm")
     with pytest.raises(slrl.BadInput, match="have no scenario and seed in common"):
         list(verdict.compare(runs, ["quick", "elsewhere"]))
+
+
+def contest(
+    gap: tuple[float, float, float],
+    adjusted: float,
+    *,
+    pairs: tuple[int, ...] = (6,),
+    names: str = "ab",
+    p: float | None = None,
+) -> verdict.Contest:
+    """Two adapters with ``pairs[i]`` pairs of lives in scenario i, and these figures."""
+    lives = [Lives(np.arange(1.0, n + 1), np.ones(n, bool), 100.0) for n in pairs]
+    scenarios = tuple(f"s{i}" for i in range(len(pairs)))
+    both = tuple((one, one) for one in lives)
+    p_value = adjusted if p is None else p
+    about = (names[0], names[1], scenarios, both, p_value, adjusted)
+    return verdict.Contest(*about, Interval(*gap), Interval(0.9, 0.8, 1.0))
+
+
+def test_who_is_faster_takes_both_tests_and_five_pairs() -> None:
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01)) == "a"
+    assert verdict.faster_of(contest((5, 1, 9), 0.01)) == "b"
+    assert verdict.faster_of(contest((-5, -9, 1), 0.01)) is None
+    assert verdict.faster_of(contest((-5, -9, -1), 0.05)) is None
+    assert verdict.faster_of(contest((-5, -9, -1), 0.06, p=0.01)) is None  # not after Holm's adjustment
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01, pairs=(5,))) == "a"
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01, pairs=(4,))) is None
+    assert verdict.faster_of(contest((-5, -9, -1), 0.01, pairs=(9, 4))) is None
+
+
+def test_the_fastest_is_faster_than_each_of_the_others() -> None:
+    clear, unclear = (-5, -9, -1), (-5, -9, 1)
+    a_b, a_c, b_c = (contest(clear, 0.01, names=names) for names in ("ab", "ac", "bc"))
+    assert verdict.fastest("abc", [a_b, a_c, b_c]) == "a"
+    assert verdict.fastest("abc", [a_b, b_c]) is None  # a and c have no seed in common
+    assert verdict.fastest("abc", [a_b, contest(unclear, 0.01, names="ac"), b_c]) is None
+    assert verdict.fastest("a", []) is None
+    assert verdict.unbeaten("abc", [a_b, a_c, b_c]) == ["a"]
+    assert verdict.unbeaten("abc", [contest(unclear, 0.01, names="ab"), b_c]) == ["a", "b"]
+    assert verdict.unbeaten("ab", [contest((5, 1, 9), 0.01)]) == ["b"]
+
+
+def test_sentences_of_a_verdict() -> None:
+    def said(*arguments: object, **more: object) -> str:
+        return "\n".join(verdict.verdict(contest(*arguments, **more)))  # type: ignore[arg-type]
+
+    clear = said((-1234.5, -2000.4, -99.6), 0.0004)
+    assert clear.startswith("a and b in s0, 6 pairs of lives with the same seeds:\n")
+    assert (
+        "  a was faster than b, by 1,234 steps in the restricted mean "
+        "(95 % interval of the difference: -2,000 to -100).\n" in clear
+    )
+    assert (
+        "  A life of a is faster than one of b with a chance of 90 % (95 % interval: 80 to 100 %), "
+        "ties counting half.\n" in clear
+    )
+    assert clear.endswith("  In when they succeed they differ (log-rank test: p < 0.001).")
+    assert "b was faster than a, by 5 steps" in said((5, 1, 9), 0.01)
+    assert "(log-rank test: p = 0.004, p = 0.012 after Holm's adjustment)." in said((5, 1, 9), 0.012, p=0.004)
+    assert "they are not shown to differ (log-rank test: p = 0.050)" in said((5, -1, 9), 0.05)
+    several = said((-0.25, -0.5, -0.125), 0.01, pairs=(6, 7))
+    assert "a and b in 2 scenarios, 13 pairs of lives" in several
+    assert "by 0.25 of the range from optimum to budget in the restricted mean" in several
+    assert "(log-rank test, stratified by scenario: p = 0.010)" in several
+    disagree = "Interval and test disagree: they measure different things; quote both or neither."
+    assert disagree not in clear + several
+    assert disagree in said((5, 1, 9), 0.06)
+    assert disagree in said((5, -1, 9), 0.01)
+    few = "With 4 pairs in a scenario the intervals are unreliable."
+    assert few in said((5, 1, 9), 0.01, pairs=(9, 4))
+    assert few not in said((5, 1, 9), 0.01, pairs=(5,))
+    assert "No difference at all: every pair of lives took equally long." in said((0, 0, 0), 1.0)
+    assert "No difference at all" not in said((3, 3, 3), 1.0)
+
+
+def test_seeds_are_only_asked_for_where_more_than_there_are_would_show_a_difference() -> None:
+    """Differences of 1 in each of six pairs: two pairs would do. Of -30, 10, -30, 10: 42 (see test_stats)."""
+
+    def pair(one: list[float], two: list[float]) -> verdict.Contest:
+        lives = [Lives(np.array(time), np.ones(len(time), bool), 100.0) for time in (one, two)]
+        whole = Interval(-10, -30, 10)
+        return verdict.Contest("a", "b", ("s",), ((lives[0], lives[1]),), 0.5, 0.5, whole, whole)
+
+    assert "about 42 seeds show one (power 80 %)" in "\n".join(verdict.verdict(pair([10, 50] * 2, [40] * 4)))
+    assert "seeds show one" not in "\n".join(verdict.verdict(pair([2, 3, 4], [1, 2, 3])))
+
+
+def test_figures_of_one_adapter_in_a_sentence() -> None:
+    def said(time: list[float], success: list[bool]) -> str:
+        return verdict.figures(Lives(np.array(time), np.array(success), 100.0), np.random.default_rng(0))
+
+    assert said([3, 4], [False, False]) == "all 2 lives were interrupted, so nothing is known."
+    text = said([40, 40, 40, 7], [True, True, True, False])
+    assert text.startswith(
+        "3 of 3 succeeded (100 %, 95 % interval: 29 to 100 %); median 40 steps (95 % interval: from 40)"
+    )
+    assert text.endswith(": 40 steps (95 % interval: 40 to 100); 1 were interrupted.")
+    assert "; median not reached; " in said([40, 100, 100], [True, False, False])

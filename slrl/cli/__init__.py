@@ -1,4 +1,4 @@
-"""The words of the command line and their help; what they do is in :mod:`slrl.cli.commands`."""
+"""The commands of `slrl`, their options and help; what they do is in :mod:`slrl.cli.commands`."""
 
 import argparse
 import os
@@ -14,15 +14,24 @@ from slrl.files import DEFAULT_ADAPTER
 
 
 class Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence instead of printing the usage."""
+    """Reports wrong arguments as :class:`BadInput`, one sentence, instead of printing the usage."""
 
     def error(self, message: str) -> NoReturn:
+        """Called by argparse for arguments that it cannot parse.
+
+        Raises:
+            BadInput: always.
+        """
         raise BadInput(f"{message}; `{self.prog} --help` shows what is possible.")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point: exit code 0 for a life that was lived (however it ended), 2 for bad input, 130 if interrupted outside one."""
-    sys.path.append(str(Path.cwd()))  # worlds and success tests of the user's, as module:Class
+    """Entry point of `slrl`.
+
+    Exit codes: 0, also for a life that did not succeed; 1 if a life of a suite crashed; 2 for bad input; 130
+    for an interruption outside of a life.
+    """
+    sys.path.append(str(Path.cwd()))  # where the user's own worlds and success tests are, as module:Class
     try:
         arguments = _parser().parse_args(argv)
         arguments.run(arguments)
@@ -43,24 +52,25 @@ def _parser() -> Parser:
         description="Single-life adaptation: a prior, a changed world, one life to finish the task.",
     )
     parser.add_argument("--version", action="version", version=f"slrl {__version__}")
-    words = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_adapt(words)
-    _add_list(words)
-    _add_prior(words)
-    _add_pretrain(words)
-    _add_check(words)
-    _add_render(words)
-    _add_eval(words)
-    _add_results(words)
-    _add_compare(words)
-    _add_report(words)
-    doctor = words.add_parser("doctor", help="versions, known-bad combinations, devices, folders")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_adapt(subparsers)
+    _add_list(subparsers)
+    _add_prior(subparsers)
+    _add_pretrain(subparsers)
+    _add_cache(subparsers)
+    _add_check(subparsers)
+    _add_render(subparsers)
+    _add_eval(subparsers)
+    _add_results(subparsers)
+    _add_compare(subparsers)
+    _add_report(subparsers)
+    doctor = subparsers.add_parser("doctor", help="versions, known-bad combinations, devices, folders")
     doctor.set_defaults(run=commands.doctor)
     return parser
 
 
-def _add_adapt(words: Any) -> None:
-    adapt = words.add_parser(
+def _add_adapt(subparsers: Any) -> None:
+    adapt = subparsers.add_parser(
         "adapt", help="live one life", description="Live one life and score it by its steps-to-completion."
     )
     adapt.add_argument("--scenario", metavar="S", help="name or .toml file (see `slrl list scenarios`)")
@@ -68,7 +78,8 @@ def _add_adapt(words: Any) -> None:
         "--prior",
         metavar="P",
         action="append",
-        help="recipe, Minari id, Minari directory or HDF5 file (default: the scenario's own); again for each further behaviour",
+        help="recipe, Minari id, Minari directory or HDF5 file (default: the scenario's own); "
+        "once for each of several behaviours",
     )
     adapt.add_argument(
         "--adapter",
@@ -110,14 +121,29 @@ def _add_jobs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", metavar="N", type=int, default=cores, help=text)
 
 
-def _add_list(words: Any) -> None:
-    listing = words.add_parser("list", help="what can be named: scenarios, adapters, priors, suites")
+def _add_cache(subparsers: Any) -> None:
+    text = "what was learned before lives and is kept: list it, or clear it"
+    cache = subparsers.add_parser(
+        "cache", help=text, description="What was learned before lives, the oldest first."
+    )
+    what = cache.add_subparsers(metavar="list|size|clear", required=True)
+    listing = what.add_parser("list", help="every learned part: its kind, its size and when it was last used")
+    listing.set_defaults(run=commands.cache_list)
+    size = what.add_parser("size", help="how large the cache is, how large it may become, and where it is")
+    size.set_defaults(run=commands.cache_size)
+    clear = what.add_parser("clear", help="remove learned parts; they are learned again when they are needed")
+    clear.add_argument("--name", metavar="KIND", help="only parts of this kind, as latents (default: all)")
+    clear.set_defaults(run=commands.cache_clear)
+
+
+def _add_list(subparsers: Any) -> None:
+    listing = subparsers.add_parser("list", help="what can be named: scenarios, adapters, priors, suites")
     listing.add_argument("kind", choices=("scenarios", "adapters", "priors", "suites"))
     listing.set_defaults(run=commands.list_names)
 
 
-def _add_prior(words: Any) -> None:
-    prior = words.add_parser("prior", help="build or look at prior data").add_subparsers(
+def _add_prior(subparsers: Any) -> None:
+    prior = subparsers.add_parser("prior", help="build or look at prior data").add_subparsers(
         metavar="build|show", required=True
     )
     build = prior.add_parser("build", help="record a recipe's data as a Minari dataset")
@@ -134,8 +160,8 @@ def _add_prior(words: Any) -> None:
     show.set_defaults(run=commands.prior_show)
 
 
-def _add_pretrain(words: Any) -> None:
-    pretrain = words.add_parser(
+def _add_pretrain(subparsers: Any) -> None:
+    pretrain = subparsers.add_parser(
         "pretrain", help="learn from a prior before the life, and keep the agent in the cache"
     )
     pretrain.add_argument("--scenario", metavar="S", required=True, help="name or .toml file")
@@ -155,22 +181,22 @@ def _add_pretrain(words: Any) -> None:
     pretrain.set_defaults(run=commands.pretrain)
 
 
-def _add_check(words: Any) -> None:
-    check = words.add_parser(
+def _add_check(subparsers: Any) -> None:
+    check = subparsers.add_parser(
         "check",
         help="test a scenario before living in it",
-        description="Test the contract of a scenario: spaces, seeds, rewards, its end, its shift, its optimum.",
+        description="Test the contracts of a scenario: spaces, seeds, rewards, end, shift, optimum.",
     )
     check.add_argument("scenario", help="name or .toml file (see `slrl list scenarios`)")
     check.add_argument("--prior", metavar="P", help="as for adapt (default: the scenario's own)")
     check.set_defaults(run=commands.check)
 
 
-def _add_render(words: Any) -> None:
-    render = words.add_parser(
+def _add_render(subparsers: Any) -> None:
+    render = subparsers.add_parser(
         "render",
         help="draw source and target side by side",
-        description="Draw source and target side by side under one policy, also on a machine without a screen.",
+        description="Draw source and target side by side under one policy; needs no screen.",
     )
     render.add_argument("scenario", help="name or .toml file")
     render.add_argument(
@@ -181,20 +207,20 @@ def _add_render(words: Any) -> None:
     )
     render.add_argument("--seed", metavar="N", type=int, default=0, help="of both lives (default: 0)")
     render.add_argument(
-        "--steps", metavar="N", type=int, default=400, help="the longest that is shown (default: 400)"
+        "--steps", metavar="N", type=int, default=400, help="steps of each life at most (default: 400)"
     )
     render.add_argument(
-        "--frames", metavar="N", type=int, default=60, help="how many of the steps are drawn (default: 60)"
+        "--frames", metavar="N", type=int, default=60, help="frames of the animation (default: 60)"
     )
     render.add_argument("--quiet", action="store_true", help="no progress bars")
     render.set_defaults(run=commands.render)
 
 
-def _add_eval(words: Any) -> None:
-    evaluation = words.add_parser(
+def _add_eval(subparsers: Any) -> None:
+    evaluation = subparsers.add_parser(
         "eval",
-        help="live the lives of a suite in parallel, and go on where it was stopped",
-        description="Live the lives of a suite in parallel processes. What is there already is not lived again.",
+        help="live the lives of a suite in parallel; continues where it was stopped",
+        description="Live the lives of a suite in parallel processes, but for those that were lived before.",
     )
     evaluation.add_argument("suite", help="name or .toml file (see `slrl list suites`)")
     evaluation.add_argument("--out", metavar="DIR", help="folder of the lives (default: runs/SUITE)")
@@ -216,13 +242,13 @@ def _add_eval(words: Any) -> None:
         default=[],
         help="its options, as address=auto or slurm_partition=cpu",
     )
-    evaluation.add_argument("--retry", action="store_true", help="live again what crashed before")
+    evaluation.add_argument("--retry", action="store_true", help="live again the lives that crashed before")
     evaluation.add_argument("--quiet", action="store_true", help="no progress bar")
     evaluation.set_defaults(run=commands.evaluate)
 
 
-def _add_results(words: Any) -> None:
-    results = words.add_parser(
+def _add_results(subparsers: Any) -> None:
+    results = subparsers.add_parser(
         "results",
         help="list the lives in a folder",
         description="List the lives in a folder, and keep an SQLite index of them there.",
@@ -245,28 +271,29 @@ def _add_results(words: Any) -> None:
     results.set_defaults(run=commands.results)
 
 
-def _add_compare(words: Any) -> None:
-    compare = words.add_parser(
+def _add_compare(subparsers: Any) -> None:
+    compare = subparsers.add_parser(
         "compare",
         help="which adapter is faster, and how sure that is",
-        description="Compare adapters by their lives with the same scenarios and seeds: intervals and tests for censored times.",
+        description="Compare adapters by lives with the same scenarios and seeds: intervals and tests for "
+        "censored times.",
     )
     compare.add_argument("runs", metavar="RUNS", help="folder of lives")
     compare.add_argument(
-        "--adapters", metavar="A,B", default="", help="two or more (default: all that are there)"
+        "--adapters", metavar="A,B", default="", help="two or more (default: all in the folder)"
     )
     compare.add_argument(
-        "--scenarios", metavar="S,T", default="", help="those to count (default: all that are there)"
+        "--scenarios", metavar="S,T", default="", help="those to count (default: all in the folder)"
     )
     compare.add_argument("--seed", metavar="N", type=int, default=0, help="of the resampling (default: 0)")
     compare.set_defaults(run=commands.compare)
 
 
-def _add_report(words: Any) -> None:
-    report = words.add_parser(
+def _add_report(subparsers: Any) -> None:
+    report = subparsers.add_parser(
         "report",
         help="all lives of a folder as one page, or as tables and a figure for papers",
-        description="All lives of a folder as one page that opens from disk, or as a table or figure for papers.",
+        description="All lives of a folder as one HTML page, or as a table or figure for papers.",
     )
     report.add_argument("runs", metavar="RUNS", help="folder of lives")
     report.add_argument(

@@ -1,10 +1,11 @@
-"""What each command of `slrl` does with its arguments. Heavy imports happen inside, so that help and refusals come at once."""
+"""What each command of `slrl` does. Heavy imports happen inside, so that help and errors come at once."""
 
 import argparse
 import signal
 import sys
 import tomllib
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,30 +18,21 @@ if TYPE_CHECKING:
 
 
 def adapt(arguments: argparse.Namespace) -> None:
-    """Live one life and print how it ended."""
+    """Live one life and print its outcome, or its result as JSON; SIGTERM interrupts it, as Ctrl-C does."""
     settings = _life_settings(arguments)
     from slrl.lives.run import adapt_as
 
     _set_threads(settings.threads)
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # a scheduler's polite end is an interruption too
-    result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet, jobs=arguments.jobs)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    result, _ = adapt_as(settings, out=arguments.out, quiet=arguments.quiet, jobs=_jobs(arguments))
     if arguments.json:
         print(result.json())
     else:
-        told = {
-            "success": "success",
-            "failure": "failure: no way back",
-            "timeout": "timeout: not finished",
-            "interrupted": "interrupted",
-        }
-        print(
-            f"{told[result.outcome]} after {result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)"
-        )
-        print(
-            f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}: {result.folder}/trace.png"
-        )
+        more = {"failure": ": no way back", "timeout": ": not finished"}.get(result.outcome, "")
+        steps = f"{result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)"
+        print(f"{result.outcome}{more} after {steps}")
+        life = f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}"
+        print(f"{life}: {result.folder}/trace.png")
 
 
 def _life_settings(arguments: argparse.Namespace) -> "LifeSettings":
@@ -73,7 +65,7 @@ def _life_settings(arguments: argparse.Namespace) -> "LifeSettings":
 
 
 def list_names(arguments: argparse.Namespace) -> None:
-    """What can be named, a line each."""
+    """Print the names of one kind, a line each, with their summaries."""
     names = files.names(arguments.kind)
     if arguments.kind == "scenarios":
         print(_scenario_table(names))
@@ -111,7 +103,11 @@ def _scenario_table(names: Sequence[str]) -> str:
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """The contracts of a scenario, as each is tried."""
+    """Test the contracts of a scenario and print a line after each.
+
+    Raises:
+        BadInput: if one is broken.
+    """
     from slrl.recording import contracts
 
     broken = 0
@@ -125,7 +121,7 @@ def check(arguments: argparse.Namespace) -> None:
 
 
 def render(arguments: argparse.Namespace) -> None:
-    """Draw source and target."""
+    """Draw source and target of a scenario into an animation, a still or a video."""
     from slrl.lives import render
 
     files.read("scenarios", arguments.scenario)
@@ -145,7 +141,7 @@ def render(arguments: argparse.Namespace) -> None:
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
-    """Live a suite and print what came of it; exit code 1 if a life crashed."""
+    """Live a suite, print a table of its results and the errors; exit code 1 if a life crashed."""
     files.read("suites", arguments.suite)
     _show_waiting(arguments.quiet)
     from slrl.evaluation import evaluate, suites, verdict
@@ -172,7 +168,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 
 
 def results(arguments: argparse.Namespace) -> None:
-    """Print the lives in a folder, and keep their index."""
+    """Print the lives in a folder, write their SQLite index, and export TensorBoard events if asked for."""
     from slrl.evaluation import store
 
     runs = Path(arguments.runs).expanduser()
@@ -192,7 +188,7 @@ def results(arguments: argparse.Namespace) -> None:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Print the verdict on adapters."""
+    """Print the comparison of adapters by the lives in a folder."""
     from slrl.evaluation import verdict
 
     names, scenarios = (
@@ -205,7 +201,7 @@ def compare(arguments: argparse.Namespace) -> None:
 
 
 def report(arguments: argparse.Namespace) -> None:
-    """Write a report, or print it."""
+    """Write a report of the lives in a folder, or print it if it is text and no file is named."""
     out = Path(arguments.out).expanduser() if arguments.out else None
     if out is None and arguments.format in (None, "html", "png"):
         out = Path(f"gallery.{arguments.format or 'html'}")
@@ -230,7 +226,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def prior_build(arguments: argparse.Namespace) -> None:
-    """Record a recipe's data."""
+    """Record a recipe's data as a Minari dataset, and print its size and SHA-256."""
     from slrl.priors import minari_root
     from slrl.recording import recipes
 
@@ -241,7 +237,7 @@ def prior_build(arguments: argparse.Namespace) -> None:
 
 
 def prior_show(arguments: argparse.Namespace) -> None:
-    """Print what is in a prior."""
+    """Print what is in a prior, and whether it fits a scenario if one is named."""
     from slrl.recording import describe
     from slrl.recording.recipes import load_prior
 
@@ -249,10 +245,12 @@ def prior_show(arguments: argparse.Namespace) -> None:
 
 
 def pretrain(arguments: argparse.Namespace) -> None:
-    """Learn from a prior, for later lives."""
+    """Learn from a prior before any life; lives with the same settings find it in the cache."""
     overrides = [parse_setting(text) for text in arguments.set]
     _show_waiting(arguments.quiet)
     from slrl import adapters, envs, scenarios
+    from slrl.adapters.setup import assemble
+    from slrl.learning import seeds
     from slrl.lives.run import learn, learning_plan, torch_device
     from slrl.recording.recipes import load_prior
 
@@ -266,23 +264,55 @@ def pretrain(arguments: argparse.Namespace) -> None:
     env = envs.make(scenario)
     plan = learning_plan(method, scenario, env, prior, seed=0, device=device)
     env.close()
-    learned = learn(method, plan, quiet=arguments.quiet, jobs=arguments.jobs)
-    if learned.failures:
-        raise BadInput(next(iter(learned.failures.values())))
+    learned = learn(method, plan, quiet=arguments.quiet, jobs=_jobs(arguments))
+    assemble(
+        method, plan, learned, scenario.life_steps, seeds.of_life(0).adapter
+    )  # or say what cannot be had
+    start = "lives with these settings start from the cache"
+    print(f"the agent of {method.name} is pretrained on {prior.name}; {start}")
+
+
+def cache_list(arguments: argparse.Namespace) -> None:
+    """Print every learned part that is kept, the one that was used longest ago first."""
+    from slrl.learning import cache
+
+    for entry in cache.entries():
+        used = datetime.fromtimestamp(entry.used_s).isoformat(" ", "minutes")
+        print(f"{used}  {entry.size_bytes / 1e6:9.1f} MB  {entry.name:<22}  {entry.path.name}")
+
+
+def cache_size(arguments: argparse.Namespace) -> None:
+    """Print how large the cache is, how large it may become, and where it is."""
+    from slrl.learning import cache
+
+    found, limit = cache.entries(), cache.limit_bytes()
+    total = sum(entry.size_bytes for entry in found)
     print(
-        f"the agent of {method.name} is pretrained on {prior.name}; lives with these settings start from the cache"
+        f"{len(found)} parts, {total / 1e6:.1f} of {limit / 1e6:,.0f} MB (SLRL_CACHE_LIMIT_MB), in {cache.learned_folder()}"
     )
 
 
+def cache_clear(arguments: argparse.Namespace) -> None:
+    """Remove learned parts."""
+    from slrl.learning import cache
+
+    removed = cache.clear(arguments.name)
+    print(f"removed {len(removed)} parts, {sum(entry.size_bytes for entry in removed) / 1e6:.1f} MB")
+
+
 def doctor(arguments: argparse.Namespace) -> None:
-    """Print what is installed here."""
+    """Print versions, devices, folders and known problems of this installation."""
     from slrl.cli import doctor
 
     print(doctor.report())
 
 
 def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
-    """``agent.hidden=[64, 64]`` as key and TOML value; what is no TOML value is a text."""
+    """Split ``agent.hidden=[64, 64]`` into key and TOML value; a value that is no TOML is taken as text.
+
+    Raises:
+        BadInput: without a key or an equals sign.
+    """
     key, equals, value = text.partition("=")
     if not (equals and key.strip()):
         raise BadInput(f"{option} {text}: write key=value, for example agent.hidden=[64,64].")
@@ -292,8 +322,16 @@ def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
         return key.strip(), value.strip()
 
 
+def _jobs(arguments: argparse.Namespace) -> int:
+    """How many parts may be learned at a time."""
+    jobs = int(arguments.jobs)
+    if jobs < 1:
+        raise BadInput(f"--jobs must be 1 or more, not {jobs}.")
+    return jobs
+
+
 def _absolute(spec: str) -> str:
-    """A path given relative to here, such that `--from` finds it from anywhere."""
+    """A relative path as an absolute one, so that `--from` works in any directory; names stay as they are."""
     return (
         str(Path(spec).expanduser().absolute())
         if Path(spec).expanduser().exists() and spec not in files.names("priors")

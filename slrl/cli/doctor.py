@@ -1,4 +1,4 @@
-"""What this installation is made of, and what is known not to work together."""
+"""Versions, devices and folders of this installation, and combinations that are known to fail."""
 
 import os
 
@@ -11,7 +11,7 @@ from slrl.lives.results import git_revision, versions
 
 
 def report() -> str:
-    """Versions, devices, folders, and a sentence for each known trap."""
+    """Versions, devices and folders, a line each, and a warning for each known problem."""
     found = versions()
     lines = [f"{package:<18} {number}" for package, number in found.items()]
     cuda = (
@@ -32,7 +32,7 @@ def report() -> str:
 
 
 def known_problems(found: dict[str, str], *, bf16: bool) -> list[str]:
-    """Combinations that were tried and fail."""
+    """A sentence on each combination of ``versions()`` and processor that is known to fail or to be slow."""
     problems = []
     mujoco = found["mujoco"]
     if mujoco != "not installed":

@@ -1,4 +1,4 @@
-"""Live the lives of a suite, and go on where it was stopped: the folders of the lives are all that is kept."""
+"""Live the lives of a suite. Their folders are the only state, so it can be stopped and started again."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from slrl import plugins
 from slrl.errors import BadInput
-from slrl.evaluation.engines import Ended, Engine, folder_of
+from slrl.evaluation.engines import Ending, Engine, folder_of
 from slrl.evaluation.suites import Suite
 from slrl.files import made_folder
 from slrl.lives.results import ERROR
@@ -23,11 +23,13 @@ from slrl.recording.recipes import load_prior
 
 @dataclass
 class Report:
-    """What an evaluation found and did."""
+    """Outcomes of a suite's lives after an evaluation."""
 
-    outcomes: Counter[str] = field(default_factory=Counter)  # of all lives of the suite that are there now
-    lived: int = 0  # this time
-    errors: dict[str, str] = field(default_factory=dict)  # folder: sentence
+    outcomes: Counter[str] = field(default_factory=Counter)  # of all lives of the suite, earlier ones too
+    lived: int = 0  # by this evaluation
+    errors: dict[str, str] = field(
+        default_factory=dict
+    )  # folder of a life that crashed: last line of its error
 
 
 def evaluate(
@@ -65,23 +67,23 @@ def evaluate(
     }
     report, todo = Report(), []
     for life in suite.lives:
-        there = _there(runs, life, priors[life.prior])
-        if there is None or (there.outcome == "error" and retry):
+        earlier = _ending_of(runs, life, priors[life.prior])
+        if earlier is None or (earlier.outcome == "error" and retry):
             todo.append(life)
             continue
-        report.outcomes[there.outcome] += 1
-        if there.outcome == "error":
-            report.errors[str(folder_of(runs, life))] = there.sentence
+        report.outcomes[earlier.outcome] += 1
+        if earlier.outcome == "error":
+            report.errors[str(folder_of(runs, life))] = earlier.sentence
     total = len(suite.lives)
     with tqdm(
         total=total, initial=total - len(todo), desc=suite.name, unit="life", disable=quiet, smoothing=0
     ) as bar:
         _show(bar, report)
-        for life, ended in run(todo, runs, jobs, options):
+        for life, ending in run(todo, runs, jobs, options):
             report.lived += 1
-            report.outcomes[ended.outcome] += 1
-            if ended.outcome == "error":
-                report.errors[str(folder_of(runs, life))] = ended.sentence
+            report.outcomes[ending.outcome] += 1
+            if ending.outcome == "error":
+                report.errors[str(folder_of(runs, life))] = ending.sentence
             bar.update()
             _show(bar, report)
     return report
@@ -92,18 +94,18 @@ def _show(bar: "tqdm[Any]", report: Report) -> None:
     bar.set_postfix({"success": report.outcomes["success"], **others})
 
 
-def _there(runs: Path, life: LifeSettings, sha256: str) -> Ended | None:
-    """How this very life ended, if it was lived, or crashed, and its folder is whole."""
+def _ending_of(runs: Path, life: LifeSettings, sha256: str) -> Ending | None:
+    """The ending of a life that has these settings and a whole folder; None if it must be lived (again)."""
     folder = folder_of(runs, life)
     try:
         if (folder / "settings.toml").read_text(encoding="utf-8") != tomli_w.dumps(life.table(sha256)):
             return None
         if (folder / ERROR).is_file() and not (folder / "result.json").is_file():
-            return Ended(
+            return Ending(
                 "error", 0, (folder / ERROR).read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
             )
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-        ended = Ended(str(result["outcome"]), int(result["steps"]))
+        ending = Ending(str(result["outcome"]), int(result["steps"]))
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # not there, or damaged: lived again
-    return None if ended.outcome == "interrupted" else ended
+        return None  # missing or damaged
+    return None if ending.outcome == "interrupted" else ending

@@ -1,8 +1,8 @@
-"""Steps-to-completion, analysed as what they are: times of an event that some lives did not see.
+"""Survival statistics of steps-to-completion, censored where a life did not succeed.
 
-A life is a time and whether it succeeded then. One that did not is *censored*: its steps-to-completion is only known to be
-larger. S(t) is the probability to be still on the way after t steps. Resampling draws from a generator that is passed in, so that
-the same seed gives the same intervals.
+A life is a time and whether it succeeded then. Without success it is *censored*: its steps-to-completion is
+only known to be larger. S(t) is the probability not to have succeeded after t steps. Resampling draws from a
+generator that is passed in, so that the same seed gives the same intervals.
 
 Shapes: N lives, R resamples.
 """
@@ -20,11 +20,11 @@ from slrl.types import Bools
 
 F64 = NDArray[np.float64]
 RESAMPLES = 4_000
-POWER = 0.8  # of a test that tells two adapters apart
+POWER = 0.8  # probability that a test shows a difference that exists
 
 
 class Interval(NamedTuple):
-    """An estimate and its confidence interval."""
+    """An estimate and the bounds of its confidence interval, infinite where they are not reached."""
 
     estimate: float
     low: float
@@ -33,38 +33,39 @@ class Interval(NamedTuple):
 
 @dataclass(frozen=True)
 class Lives:
-    """Lives of one adapter in one scenario."""
+    """Lives of one adapter in one scenario, all times in steps."""
 
-    time: F64  # (N,) steps-to-completion of those that succeeded; of the others, how long they are known not to have
+    time: F64  # (N,) steps-to-completion; of lives without success, the steps after which there was none
     success: Bools  # (N,)
-    budget: float  # steps, up to which all is restricted
-    optimum: float = 0.0  # steps of one who knows the scenario
+    budget: float  # restricted means end here
+    optimum: float = 0.0  # of a controller that knows the scenario; 0 if unknown
 
     def __len__(self) -> int:
+        """N, the number of lives."""
         return len(self.time)
 
     @property
     def known(self) -> Bools:
-        """(N,): lives that succeeded or used up their budget, and were not cut short by somebody."""
+        """(N,): whether a life succeeded or used up its budget, and was not interrupted before."""
         return self.success | (self.time >= self.budget)
 
     def take(self, rows: NDArray[np.intp]) -> "Lives":
-        """Some of them, in that order."""
+        """The lives with these indices, in this order."""
         return Lives(self.time[rows], self.success[rows], self.budget, self.optimum)
 
     def scores(self) -> F64:
-        """(known lives,): 1 for as fast as the optimum, 0 for the budget or no success, even in between."""
+        """(known lives,): 1 for at most the optimum's steps, 0 for the budget or no success, else linear."""
         steps = np.where(self.success, self.time, self.budget)[self.known]
         return np.clip((self.budget - steps) / (self.budget - self.optimum), 0, 1)
 
 
-# --- one adapter -------------------------------------------------------------------------------------------------------------
+# --- one adapter --------------------------------------------------------------------------------------------
 
 
 def success_rate(lives: Lives, confidence: float = 0.95) -> Interval:
-    """Share of the known lives that succeeded; its interval is the exact one of Clopper and Pearson (1934), never too narrow."""
+    """Share of the known lives that succeeded, with the exact interval of Clopper and Pearson (1934)."""
     if not lives.known.any():
-        return Interval(np.nan, 0.0, 1.0)  # all were cut short: nothing is known of it
+        return Interval(np.nan, 0.0, 1.0)  # all were interrupted: nothing is known
     found = sp.binomtest(int(lives.success.sum()), int(lives.known.sum()))
     exact = found.proportion_ci(confidence, method="exact")
     return Interval(float(found.statistic), float(exact.low), float(exact.high))
@@ -96,9 +97,9 @@ def kaplan_meier(lives: Lives, confidence: float = 0.95) -> Survival:
 
 
 def median_steps(lives: Lives, confidence: float = 0.95) -> Interval | None:
-    """The first step after which at most half are still on the way; None if that is never.
+    """The first step after which S is at most one half; None if it stays above.
 
-    Its bounds are where the band crosses one half (Brookmeyer and Crowley, 1982); one that is not reached is infinite.
+    Its bounds are where the band crosses one half (Brookmeyer and Crowley, 1982), infinite where it does not.
     """
     curve = kaplan_meier(lives, confidence)
 
@@ -113,7 +114,7 @@ def median_steps(lives: Lives, confidence: float = 0.95) -> Interval | None:
 def restricted_mean(lives: Lives, rng: np.random.Generator, confidence: float = 0.95) -> Interval:
     """Mean of min(steps-to-completion, budget) = ∫ S(t) dt up to the budget, with a bootstrap interval.
 
-    Lives that were cut short count by what is known of the others (Kaplan and Meier).
+    After the end of an interrupted life, S is estimated from the others (Kaplan and Meier).
     """
     rows = rng.integers(len(lives), size=(RESAMPLES, len(lives)))
     means = _area(lives.time[rows], lives.success[rows], lives.budget)
@@ -127,24 +128,28 @@ def restricted_mean(lives: Lives, rng: np.random.Generator, confidence: float = 
 
 def _area(time: F64, success: Bools, until: float) -> F64:
     """∫ S(t) dt from 0 to ``until`` (R,), of the lives in each row of (R, N)."""
-    if (success | (time >= until)).all():  # nobody was cut short: the mean itself
+    if (success | (time >= until)).all():  # no life was interrupted: the mean itself
         mean: F64 = np.where(success, np.minimum(time, until), until).mean(1)
         return mean
-    order = np.lexsort(
-        (~success, time), axis=1
-    )  # of those at one time, who succeeded stands before who was cut short
+    order = np.lexsort((~success, time), axis=1)  # by time; at equal times successes come first
     time, success = (
         np.minimum(np.take_along_axis(time, order, 1), until),
         np.take_along_axis(success, order, 1),
     )
-    still = np.cumprod(1 - success / np.arange(time.shape[1], 0, -1), axis=1)  # S after each of them
+    still = np.cumprod(1 - success / np.arange(time.shape[1], 0, -1), axis=1)  # S after each life
     widths = np.diff(time, axis=1, prepend=0.0, append=until)
     area: F64 = widths[:, 0] + (widths[:, 1:] * still).sum(1)
     return area
 
 
 def _expanded(resampled: F64, count: int, confidence: float) -> tuple[float, float]:
-    """Percentiles of a bootstrap, moved outwards as Student's t is: plain ones are too narrow of few lives (Hesterberg, 2015)."""
+    """Expanded percentiles of a bootstrap (Hesterberg, 2015): plain ones are too narrow for few lives.
+
+    Args:
+        resampled: the statistic of each resample, (R,).
+        count: lives in the sample.
+        confidence: of the interval, between 0 and 1.
+    """
     tail = (1 - confidence) / 2
     if count > 1:
         tail = float(sp.norm.cdf(np.sqrt(count / (count - 1)) * sp.t.ppf(tail, count - 1)))
@@ -152,7 +157,7 @@ def _expanded(resampled: F64, count: int, confidence: float) -> tuple[float, flo
     return float(low), float(high)
 
 
-# --- one adapter in several scenarios ----------------------------------------------------------------------------------------
+# --- one adapter in several scenarios -----------------------------------------------------------------------
 
 
 def interquartile_mean(
@@ -163,7 +168,7 @@ def interquartile_mean(
 
 
 class Profile(NamedTuple):
-    """Which share of the lives scores at least so much, with a pointwise band."""
+    """Share of the lives that reach at least a score, with a pointwise band."""
 
     score: F64  # (M,) ascending
     share: F64  # (M,)
@@ -174,7 +179,10 @@ class Profile(NamedTuple):
 def performance_profile(
     scenarios: Sequence[Lives], rng: np.random.Generator, points: int = 101, confidence: float = 0.95
 ) -> Profile:
-    """Score distributions of all scenarios, each with the same weight (Dolan and Moré, 2002; Agarwal et al., 2021)."""
+    """Share of lives that reach each score, all scenarios with the same weight.
+
+    After Dolan and Moré (2002) and Agarwal et al. (2021).
+    """
     at = np.linspace(0, 1, points)
     found = np.mean([_shares(lives.scores()[None], at)[0] for lives in scenarios], axis=0)
     resampled = np.mean([_shares(drawn, at) for drawn in _resampled(scenarios, rng)], axis=0)
@@ -184,13 +192,13 @@ def performance_profile(
 
 
 def _shares(scores: F64, at: F64) -> F64:
-    """(R, N) -> (R, M)."""
+    """Share of N scores that are at least each of M values: (R, N), (M,) -> (R, M)."""
     shares: F64 = (scores[:, :, None] >= at).mean(1)
     return shares
 
 
 def _resampled(scenarios: Sequence[Lives], rng: np.random.Generator) -> list[F64]:
-    """Scores (R, N) of each scenario."""
+    """R bootstrap resamples of the scores of each scenario: arrays (R, known lives)."""
     drawn = []
     for lives in scenarios:
         scores = lives.scores()
@@ -208,13 +216,16 @@ def _stratified(
     return Interval(float(statistic(scores[None])[0]), low, high)
 
 
-# --- two adapters ------------------------------------------------------------------------------------------------------------
+# --- two adapters -------------------------------------------------------------------------------------------
 
 Pair = tuple[Lives, Lives]  # of two adapters in one scenario; row i of both has the same seed
 
 
 def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
-    """χ² with one degree of freedom and its p, stratified by scenario (Mantel, 1966): do the two differ in when they succeed?"""
+    """χ² (one degree of freedom) and p of the log-rank test, stratified by scenario (Mantel, 1966).
+
+    The null hypothesis: in each scenario, both adapters have the same S(t).
+    """
     difference = variance = 0.0
     for pair in pairs:
         time = np.concatenate([lives.time for lives in pair])
@@ -231,9 +242,10 @@ def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
 
 
 def mean_difference(pairs: Sequence[Pair], rng: np.random.Generator, confidence: float = 0.95) -> Interval:
-    """Restricted mean of the first minus that of the second: negative is faster. Seeds are resampled in pairs.
+    """Restricted mean of the first minus that of the second: negative if the first is faster.
 
-    In one scenario it is in steps. Over several it is the mean of their differences, each divided by its (budget - optimum).
+    In steps for one scenario; for several, the mean of their differences, each divided by (budget - optimum).
+    Seeds are resampled in pairs.
     """
     found, resampled = [], []
     for one, two in pairs:
@@ -250,9 +262,10 @@ def mean_difference(pairs: Sequence[Pair], rng: np.random.Generator, confidence:
 def probability_of_improvement(
     pairs: Sequence[Pair], rng: np.random.Generator, confidence: float = 0.95
 ) -> Interval:
-    """How likely a life of the first is faster than one of the second; ties count half. The mean over scenarios.
+    """Probability that a life of the first is faster than one of the second, ties counting half.
 
-    All lives of one against all of the other, as in Agarwal et al. (2021); seeds are resampled in pairs.
+    All lives of one against all of the other, as in Agarwal et al. (2021), averaged over scenarios; seeds are
+    resampled in pairs.
     """
     found, resampled = [], []
     for one, two in pairs:
@@ -267,13 +280,13 @@ def probability_of_improvement(
 
 
 def _counts(rows: NDArray[np.intp], size: int) -> NDArray[np.intp]:
-    """How often each of ``size`` numbers is in each row: (R, N) -> (R, size)."""
+    """How often each of the numbers 0 to ``size - 1`` is in each row: (R, N) -> (R, size)."""
     flat = rows + size * np.arange(len(rows))[:, None]
     return np.bincount(flat.ravel(), minlength=size * len(rows)).reshape(len(rows), size)
 
 
 def seeds_needed(pair: Pair, confidence: float = 0.95, power: float = POWER) -> int | None:
-    """Pairs of lives that would tell these two apart, if their differences go on as they did; None if there was no difference.
+    """Pairs of lives that would show a difference as large as this sample's; None if that is 0.
 
     n = ((z₁₋α/₂ + z_power) · sd / mean)², of the differences of min(steps, budget) between paired lives.
     """
@@ -289,7 +302,7 @@ def seeds_needed(pair: Pair, confidence: float = 0.95, power: float = POWER) -> 
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Adjusted for their number (Holm, 1979): reject those of at most α, and no more than α of such families err at all."""
+    """p-values after Holm (1979): rejecting those of at most α keeps the family-wise error at α or less."""
     order = np.argsort(p_values)
     adjusted, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(order):

@@ -1,7 +1,7 @@
-"""All lives under a folder. The folders are the truth; an SQLite index of them is made anew whenever they are read.
+"""All lives under a folder, and an SQLite index of them, which is made anew from the folders each time.
 
-A life is a folder with a ``result.json``. What cannot be read is a problem with a sentence: never an error, and never left out in
-silence.
+A life is a folder with a ``result.json``. Unreadable folders are reported; they neither raise nor disappear
+silently.
 """
 
 import csv
@@ -24,49 +24,70 @@ from slrl.evaluation.stats import Lives
 from slrl.files import atomic_write
 from slrl.lives.life import Outcome
 from slrl.lives.results import ERROR, SCHEMA
+from slrl.lives.settings import WorldName
 
 INDEX = "index.sqlite"
-LIFE = re.compile(r"seed-\d+(\.\d+)?")  # with a number behind it, another life has taken its place
+LIFE = re.compile(r"seed-\d+(\.\d+)?")  # seed-0.1: a life that was moved aside for another one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One life, as its folder has it."""
+    """One life, as its ``result.json`` describes it: a row of the index."""
 
     scenario: str
+    world: str  # "target", or "source": the prior's own world
     adapter: str
     seed: int
     outcome: str
+    progress: float | None  # the scenario's progress_info at the end of the life, if it has one
     steps: int
     life_steps: int
     wall_clock_s: float
     steps_per_s: float
     prior: str
     prior_sha256: str
-    settings_sha256: str  # of settings.toml without its seed: the same for lives that may be compared
-    replaced: bool  # another life has taken its place, and it was moved to seed-N.1
+    settings_sha256: str  # of settings.toml without its seed: equal for lives that may be compared
+    replaced: bool  # moved to seed-N.1, because another life was lived in its place
     mujoco: str
     torch: str
     instructions: str  # of the processor, as torch uses them
     slrl: str
     git_revision: str
-    folder: str  # relative to that of all runs
+    folder: str  # relative to the folder of runs
 
 
-SHOWN = ("scenario", "adapter", "seed", "outcome", "steps", "life_steps", "steps_per_s", "prior", "folder")
+SHOWN = (
+    "scenario",
+    "adapter",
+    "seed",
+    "outcome",
+    "steps",
+    "life_steps",
+    "progress",
+    "steps_per_s",
+    "prior",
+    "folder",
+)
 COLUMNS = tuple(field.name for field in fields(Row))
-_KINDS = {int: "INTEGER", bool: "INTEGER", float: "REAL", str: "TEXT"}
+_KINDS = {int: "INTEGER", bool: "INTEGER", float: "REAL", float | None: "REAL", str: "TEXT"}
+_UNSAID: dict[str, Any] = {
+    "world": "target",  # results of before there were lives in the source
+    "mujoco": "not installed",
+    "torch": "not installed",
+    "slrl": "not installed",
+    "instructions": "unknown",
+}
 
 
 @dataclass(frozen=True)
-class Found:
+class Scan:
     """Lives in the order of their folders, and a sentence on each folder that could not be read."""
 
     rows: list[Row]
     problems: list[str]
 
 
-def scan(runs: Path) -> Found:
+def scan(runs: Path) -> Scan:
     """Read every life under ``runs``.
 
     Raises:
@@ -81,7 +102,7 @@ def scan(runs: Path) -> Found:
         name = str(folder.relative_to(runs))
         if "result.json" not in names:
             crashed = f"{name} has no result.json: the life crashed, as its {ERROR} says."
-            cut = f"{name} has no result.json: the life is under way, or was cut short; live it again."
+            cut = f"{name} has no result.json: the life is under way, or was killed; live it again."
             problems.append(crashed if ERROR in names else cut)
             continue
         try:
@@ -90,15 +111,13 @@ def scan(runs: Path) -> Found:
             problems.append(f"{name}: {error}")
     versions = sorted({row.mujoco for row in rows} - {"not installed"})
     if len(versions) > 1:
-        problems.append(
-            f"lives were lived with MuJoCo {' and '.join(versions)}: its trajectories differ between versions."
-        )
+        used = " and ".join(versions)
+        problems.append(f"lives were lived with MuJoCo {used}: its trajectories differ between versions.")
     processors = sorted({row.instructions for row in rows} - {"unknown"})
     if len(processors) > 1:
-        problems.append(
-            f"lives were lived on processors with {' and '.join(processors)}: what is learned differs between them."
-        )
-    return Found(rows, problems)
+        used = " and ".join(processors)
+        problems.append(f"lives were lived on processors with {used}: what is learned differs between them.")
+    return Scan(rows, problems)
 
 
 def _life_folders(runs: Path) -> Iterator[tuple[Path, set[str]]]:
@@ -124,41 +143,37 @@ def _read(folder: Path, name: str) -> Row:
     if table.get("schema") != SCHEMA:
         raise BadInput(f"its result.json has schema {table.get('schema')!r}, and this slrl reads {SCHEMA}.")
     versions = table.get("versions")
-    unsaid = {
-        "mujoco": "not installed",
-        "torch": "not installed",
-        "slrl": "not installed",
-        "instructions": "unknown",
-    }
-    table |= unsaid | (versions if isinstance(versions, dict) else {})
+    table = _UNSAID | table | (versions if isinstance(versions, dict) else {})
     table |= {"settings_sha256": _of_settings(settings), "replaced": "." in folder.name, "folder": name}
     table["git_revision"] = table.get("git_revision") or ""
     for field in fields(Row):
-        value = table.get(field.name)
-        if field.type is float and type(value) is int:
+        value = table.setdefault(field.name, None)
+        kinds = get_args(field.type) or (field.type,)
+        if float in kinds and type(value) is int:
             value = table[field.name] = float(value)
-        if type(value) is not field.type:
+        if type(value) not in kinds:
             raise BadInput(f"its result.json is damaged: {field.name!r} is {value!r}.")
     row = Row(**{key: table[key] for key in COLUMNS})
-    if row.outcome not in get_args(Outcome):
-        raise BadInput(f"its result.json is damaged: 'outcome' is {row.outcome!r}.")
+    for key, values in (("outcome", get_args(Outcome)), ("world", get_args(WorldName))):
+        if table[key] not in values:
+            raise BadInput(f"its result.json is damaged: {key!r} is {table[key]!r}.")
     if not 0 <= row.steps <= row.life_steps:
         raise BadInput(f"its result.json is damaged: {row.steps} steps of {row.life_steps}.")
     return row
 
 
 def _of_settings(text: bytes) -> str:
-    """SHA-256 of settings, all but the seed at their top."""
+    """SHA-256 of a settings.toml without its seed."""
     head, opening, rest = text.partition(b"\n[")
     kept = b"\n".join(line for line in head.splitlines() if not line.startswith(b"seed ="))
     return hashlib.sha256(kept + opening + rest).hexdigest()
 
 
-# --- the index ---------------------------------------------------------------------------------------------------------------
+# --- the index ----------------------------------------------------------------------------------------------
 
 
-def index(found: Found) -> sqlite3.Connection:
-    """The tables ``lives`` and ``problems``, in memory."""
+def index(found: Scan) -> sqlite3.Connection:
+    """A database in memory with the tables ``lives`` (columns as :class:`Row`) and ``problems``."""
     base = sqlite3.connect(":memory:")
     columns = ", ".join(f"{field.name} {_KINDS[field.type]}" for field in fields(Row))  # type: ignore[index]
     base.execute(f"CREATE TABLE lives ({columns})")
@@ -170,7 +185,7 @@ def index(found: Found) -> sqlite3.Connection:
 
 
 def write_index(runs: Path, base: sqlite3.Connection) -> None:
-    """Keep it as ``index.sqlite``, where the folder can be written; an archive that cannot is read all the same."""
+    """Write the index as ``index.sqlite``; does nothing in a read-only folder."""
     if not os.access(runs, os.W_OK):
         return
     with atomic_write(runs / INDEX) as temporary:
@@ -182,7 +197,7 @@ def write_index(runs: Path, base: sqlite3.Connection) -> None:
 def select(
     base: sqlite3.Connection, *, where: str = "", sort: str = "", columns: Iterable[str] = COLUMNS
 ) -> list[tuple[Any, ...]]:
-    """Rows that meet a condition, both as SQL has them: ``where="adapter = 'qwale' AND steps < 500"``, ``sort="steps DESC"``.
+    """Query the index: ``where="adapter = 'qwale' AND steps < 500"``, ``sort="steps DESC"``, both in SQL.
 
     Raises:
         BadInput: if SQLite does not understand it.
@@ -193,13 +208,14 @@ def select(
     try:
         return base.execute(text).fetchall()
     except (sqlite3.Error, sqlite3.Warning) as error:
+        known = ", ".join(COLUMNS)
         raise BadInput(
-            f"SQLite does not understand the condition or the order ({error}); columns are {', '.join(COLUMNS)}."
+            f"SQLite does not understand the condition or the order ({error}); columns are {known}."
         ) from None
 
 
 def printed(rows: list[tuple[Any, ...]], form: str) -> str:
-    """Rows of all columns as a table of the most asked for, as CSV or as JSON with all of them."""
+    """Rows of all columns as CSV or JSON, or as a table of the columns in ``SHOWN``."""
     tables = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
     if form == "json":
         return json.dumps(tables, indent=1)
@@ -209,7 +225,7 @@ def printed(rows: list[tuple[Any, ...]], form: str) -> str:
         writer.writeheader()
         writer.writerows(tables)
         return text.getvalue().rstrip("\n")
-    cells = [[_cell(table[key]) for key in SHOWN] for table in tables]
+    cells = [[_cell(key, table[key]) for key in SHOWN] for table in tables]
     widths = [max(map(len, column)) for column in zip(SHOWN, *cells, strict=True)]
     numbers = [bool(tables) and not isinstance(tables[0][key], str) for key in SHOWN]
     lines = [
@@ -222,37 +238,53 @@ def printed(rows: list[tuple[Any, ...]], form: str) -> str:
     return "\n".join(line.rstrip() for line in (*lines, f"{len(rows):,} lives"))
 
 
-def _cell(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:,.0f}"
+def _cell(key: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    return f"{value:,.4g}" if key == "progress" else f"{value:,.0f}"
 
 
-# --- for the statistics ------------------------------------------------------------------------------------------------------
+# --- for the statistics -------------------------------------------------------------------------------------
 
 
-def comparable(found: Found) -> tuple[dict[tuple[str, str], list[Row]], list[str]]:
-    """Lives by scenario and adapter, in the order of their seeds, of the settings that most of them have; and what was left out.
+def in_target(found: Scan) -> list[Row]:
+    """The lives in the target; those in the source are never counted with them."""
+    return [row for row in found.rows if row.world == "target"]
 
-    A scenario's lives all have one budget: that of most of them.
+
+def comparable(found: Scan) -> tuple[dict[tuple[str, str], list[Row]], list[str]]:
+    """Lives that may be compared, by scenario and adapter, and a sentence on each group left out.
+
+    Only lives in the target count, with the settings that most of their adapter's lives in the scenario
+    have, and the budget that most lives in the scenario have. Replaced lives do not count, nor second lives
+    with a seed. Rows are sorted by seed.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
-    for row in found.rows:
+    for row in in_target(found):
         if not row.replaced:
             groups.setdefault((row.scenario, row.adapter), []).append(row)
     left_out = []
+    in_source = len(found.rows) - len(in_target(found))
+    if in_source:
+        left_out.append(f"{in_source:,} lives took place in the source world and are left out.")
     for (scenario, adapter), rows in groups.items():
-        alike = _most([row.settings_sha256 for row in rows])
+        alike = _most_frequent([row.settings_sha256 for row in rows])
         kept = [row for row in rows if row.settings_sha256 == alike]
         if len(kept) < len(rows):
-            left_out.append(
-                f"{len(rows) - len(kept)} lives of {adapter} in {scenario} have other settings and are left out."
-            )
+            others = f"{len(rows) - len(kept)} lives of {adapter} in {scenario}"
+            left_out.append(f"{others} have other settings and are left out.")
         groups[scenario, adapter] = kept
     for scenario in {scenario for scenario, _ in groups}:
-        budget = _most([row.life_steps for (of, _), rows in groups.items() if of == scenario for row in rows])
+        budget = _most_frequent(
+            [row.life_steps for (of, _), rows in groups.items() if of == scenario for row in rows]
+        )
         for key in [key for key in groups if key[0] == scenario]:
             if groups[key][0].life_steps != budget:
+                own = groups[key][0].life_steps
                 left_out.append(
-                    f"{key[1]} in {scenario} has a budget of {groups[key][0].life_steps:,} and not {budget:,}, and is left out."
+                    f"{key[1]} in {scenario} has a budget of {own:,} and not {budget:,}, and is left out."
                 )
                 del groups[key]
     for key, rows in groups.items():
@@ -267,21 +299,21 @@ def comparable(found: Found) -> tuple[dict[tuple[str, str], list[Row]], list[str
     return groups, left_out
 
 
-def _most(values: list[Any]) -> Any:
-    """The most frequent; of several, the one that comes last."""
+def _most_frequent(values: list[Any]) -> Any:
+    """The most frequent value; of several, the one that comes last."""
     counts = {value: values.count(value) for value in values}
     return max(reversed(list(counts)), key=lambda value: counts[value])
 
 
 def lives_of(rows: list[Row], optimum: float | None) -> Lives:
-    """For :mod:`slrl.evaluation.stats`. No success is none up to the budget, but for a life that somebody interrupted."""
+    """The lives for :mod:`slrl.evaluation.stats`: censored at the budget, or where they were interrupted."""
     time = [row.steps if row.outcome in ("success", "interrupted") else row.life_steps for row in rows]
     success = [row.outcome == "success" for row in rows]
     return Lives(np.array(time, np.float64), np.array(success), float(rows[0].life_steps), optimum or 0.0)
 
 
 def optimum_of(runs: Path, row: Row) -> float | None:
-    """Steps of one who knows the scenario, as the life's settings have them."""
+    """``optimum_steps`` of the scenario in the life's settings; None if it has none."""
     scenario = files.read_toml(runs / row.folder / "settings.toml").get("scenario", {})
     optimum = scenario.get("optimum_steps")
     return float(optimum) if isinstance(optimum, int) else None

@@ -7,7 +7,7 @@ from typing import Any
 
 from slrl import adapters, files, plugins, scenarios
 from slrl.errors import BadInput
-from slrl.lives.settings import LifeSettings
+from slrl.lives.settings import LifeSettings, WorldName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,7 @@ class Block:
     scenarios: tuple[str, ...] | str  # or "all"
     adapters: tuple[str, ...]
     seeds: tuple[int, ...] | str  # or a range, as "0-9"
+    world: WorldName = "target"  # "source": in the prior's own world, with the same success test
     prior: str | None = None  # instead of the scenario's own
     life_steps: int | None = None  # the budget is this, or the scenario's if that is less
     set: dict[str, Any] | None = None  # settings of the adapters, as of `slrl adapt --set`
@@ -53,15 +54,13 @@ def load(name: str) -> Suite:
     ]
     if not lives:
         raise BadInput(f"{where} has no lives.")
-    places = [(life.scenario.name, life.method.name, life.seed) for life in lives]
+    places = [(life.scenario.name, life.adapter_folder, life.seed) for life in lives]
     if len(set(places)) < len(places):
         scenario, adapter, seed = next(place for place in places if places.count(place) > 1)
-        raise BadInput(
-            f"{where} has two lives of {adapter} in {scenario} with seed {seed}; give one of their blocks a 'label'."
-        )
-    lives.sort(
-        key=lambda life: life.seed
-    )  # so that every adapter begins to learn early, and what is there can be compared
+        twice = f"two lives of {adapter} in {scenario} with seed {seed}"
+        raise BadInput(f"{where} has {twice}; give one of their blocks a 'label'.")
+    # By seed: all adapters start early, and an unfinished suite can be compared.
+    lives.sort(key=lambda life: life.seed)
     return Suite(name=Path(name).stem, summary=file.summary, lives=tuple(lives))
 
 
@@ -85,6 +84,7 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
                     method=method,
                     prior=(block.prior or scenario.prior,),
                     seed=seed,
+                    world=block.world,
                     life_steps=min(scenario.life_steps, block.life_steps or scenario.life_steps),
                 )
                 for seed in seeds

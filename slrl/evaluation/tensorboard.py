@@ -1,4 +1,4 @@
-"""Metrics of lives as TensorBoard's event files, for those who look at everything there."""
+"""Metrics of lives as TensorBoard's event files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,10 @@ from slrl.lives.results import read_metrics
 
 
 def export(runs: Path, folders: Sequence[str], out: Path) -> list[str]:
-    """Write the ``metrics.csv`` of each life in ``runs`` to the same folder under ``out``; what could not be read is told.
+    """Write the ``metrics.csv`` of each life in ``runs`` as event files to the same folder under ``out``.
+
+    Returns:
+        A sentence on each life whose metrics could not be read.
 
     Raises:
         BadInput: without the package, or where nothing can be written.

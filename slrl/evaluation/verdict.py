@@ -1,4 +1,4 @@
-"""Two or more adapters compared in words that a careful statistician would sign: what `slrl compare` prints."""
+"""Comparisons of adapters in sentences: what `slrl compare` prints, and no more than the statistics allow."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,50 +12,51 @@ from slrl.evaluation import stats, store
 from slrl.evaluation.stats import Interval, Lives, Pair
 
 ALPHA = 0.05
-FEW = 5  # pairs of lives, below which an interval is not to be relied on
+FEW = 5  # with fewer pairs of lives, intervals are unreliable, and no adapter is called faster
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Two adapters in the scenarios that both lived in, with the seeds that both have."""
+    """Two adapters in the scenarios and with the seeds that both have lived."""
 
     one: str
     two: str
     scenarios: tuple[str, ...]
     pairs: tuple[Pair, ...]
-    p_value: float  # of the stratified log-rank test, as it is
-    adjusted: float  # after Holm, for all contests that were asked for
+    p_value: float  # of the stratified log-rank test
+    adjusted: float  # the same after Holm's adjustment for all contests of the comparison
+    # Restricted mean of `one` minus that of `two`: in steps, or shares of (budget - optimum) over scenarios.
     difference: Interval
-    improvement: Interval
+    improvement: Interval  # chance that a life of `one` is faster than a life of `two`
 
 
 def compare(
     runs: Path, adapters: Sequence[str] = (), scenarios: Sequence[str] = (), seed: int = 0
 ) -> Iterator[str]:
-    """Sentences on the lives under ``runs``: each adapter alone, then each pair of them.
+    """Sentences on the lives under ``runs``: the figures of each adapter, then each pair of adapters.
 
     Args:
         runs: folder of lives.
-        adapters: two or more; all that are there if none is named.
-        scenarios: those to count; all that are there if none is named.
+        adapters: two or more; every adapter in the folder if none is named.
+        scenarios: those to count; every scenario in the folder if none is named.
         seed: of the resampling.
 
     Raises:
-        BadInput: if there is nothing to compare.
+        BadInput: for an unknown name, fewer than two adapters, or no scenario and seed in common.
     """
     found = store.scan(runs)
     groups, left_out = store.comparable(found)
-    there = sorted({adapter for _, adapter in groups})
+    present = sorted({adapter for _, adapter in groups})
     for name in adapters:
-        if name not in there:
-            raise unknown("adapter", name, there)
+        if name not in present:
+            raise unknown("adapter", name, present)
     for name in scenarios:
         if name not in {scenario for scenario, _ in groups}:
             raise unknown("scenario", name, {scenario for scenario, _ in groups})
-    names = list(dict.fromkeys(adapters)) or there
+    names = list(dict.fromkeys(adapters)) or present
     if len(names) < 2:
         raise BadInput(
-            f"{runs} holds lives of {', '.join(there) or 'no adapter'}; a comparison takes two adapters."
+            f"{runs} holds lives of {', '.join(present) or 'no adapter'}; a comparison takes two adapters."
         )
     wanted = [key for key in groups if key[1] in names and (not scenarios or key[0] in scenarios)]
     lives = {
@@ -69,47 +70,50 @@ def compare(
             f"{' and '.join(names)} have no scenario and seed in common; let them live with the same seeds."
         )
     for key, one in lives.items():
-        yield f"{key[1]} in {key[0]}: {alone(one, rng)}"
+        yield f"{key[1]} in {key[0]}: {figures(one, rng)}"
     for contest in met:
         yield ""
         yield from verdict(contest)
     yield ""
-    yield "Lives with the same settings begin with one and the same pretraining: no interval here covers another one."
+    yield (
+        "Lives with the same settings share one pretraining; "
+        "these intervals do not cover the spread over pretrainings."
+    )
     yield from (f"Note: {text}" for text in (*left_out, *found.problems))
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One adapter in one scenario."""
+    """Lives and figures of one adapter in one scenario, with 95 % intervals."""
 
     scenario: str
     adapter: str
     rows: tuple[store.Row, ...]  # in the order of their seeds
     lives: Lives
-    rate: Interval  # of those that came home
-    median: Interval | None
-    mean: Interval  # restricted
+    rate: Interval  # share of the known lives that succeeded
+    median: Interval | None  # steps; None if it is not reached
+    mean: Interval  # restricted mean of the steps
 
     @property
     def seeds(self) -> list[int]:
-        """Of the lives, in their order."""
+        """Seeds of the lives, in the order of ``rows``."""
         return [row.seed for row in self.rows]
 
     @property
-    def home(self) -> int:
-        """Lives that came home."""
+    def succeeded(self) -> int:
+        """Number of lives that met the scenario's success test."""
         return int(self.lives.success.sum())
 
     @property
     def known(self) -> int:
-        """Lives that nobody cut short."""
+        """Number of lives whose outcome is known: all but those that were interrupted."""
         return int(self.lives.known.sum())
 
 
-def standings(runs: Path, found: store.Found, rng: np.random.Generator) -> tuple[list[Standing], list[str]]:
-    """Every adapter in every scenario, by name; and what was left out because it cannot be compared."""
+def standings(runs: Path, found: store.Scan, rng: np.random.Generator) -> tuple[list[Standing], list[str]]:
+    """Every adapter in every scenario, sorted by name; and a sentence on each group that was left out."""
     groups, left_out = store.comparable(found)
-    told = []
+    result = []
     for (scenario, adapter), rows in sorted(groups.items()):
         lives = store.lives_of(rows, store.optimum_of(runs, rows[0]))
         rate, median, mean = (
@@ -117,19 +121,19 @@ def standings(runs: Path, found: store.Found, rng: np.random.Generator) -> tuple
             stats.median_steps(lives),
             stats.restricted_mean(lives, rng),
         )
-        told.append(Standing(scenario, adapter, tuple(rows), lives, rate, median, mean))
-    return told, left_out
+        result.append(Standing(scenario, adapter, tuple(rows), lives, rate, median, mean))
+    return result, left_out
 
 
 def summary(runs: Path, seed: int = 0) -> str:
-    """A line per scenario and adapter."""
+    """A table with a line per scenario and adapter: what `slrl eval` prints at its end."""
     found, left_out = standings(runs, store.scan(runs), np.random.default_rng(seed))
-    lines = [("scenario", "adapter", "came home", "median steps", "restricted mean steps", "95 % interval")]
+    lines = [("scenario", "adapter", "succeeded", "median steps", "restricted mean steps", "95 % interval")]
     for one in found:
         median = "not reached" if one.median is None else f"{one.median.estimate:,.0f}"
         bounds = f"{one.mean.low:,.0f} to {one.mean.high:,.0f}"
-        home = f"{one.home} of {one.known}"
-        lines.append((one.scenario, one.adapter, home, median, f"{one.mean.estimate:,.0f}", bounds))
+        succeeded = f"{one.succeeded} of {one.known}"
+        lines.append((one.scenario, one.adapter, succeeded, median, f"{one.mean.estimate:,.0f}", bounds))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -138,18 +142,18 @@ def summary(runs: Path, seed: int = 0) -> str:
     return "\n".join([*table, *(f"Note: {text}" for text in left_out)])
 
 
-def alone(lives: Lives, rng: np.random.Generator) -> str:
-    """One adapter in one scenario."""
+def figures(lives: Lives, rng: np.random.Generator) -> str:
+    """One adapter in one scenario, in a sentence: successes, median and restricted mean."""
     rate, mean = stats.success_rate(lives), stats.restricted_mean(lives, rng)
     middle = stats.median_steps(lives)
     known = int(lives.known.sum())
     if not known:
-        return f"all {len(lives)} lives were cut short, and nothing is known of them."
-    text = f"{int(lives.success.sum())} of {known} came home ({_percent(rate)}); "
+        return f"all {len(lives)} lives were interrupted, so nothing is known."
+    text = f"{int(lives.success.sum())} of {known} succeeded ({_percent(rate)}); "
     text += "median not reached" if middle is None else f"median {_steps(middle)}"
     text += f"; restricted mean of {lives.budget:,.0f} steps: {_steps(mean)}"
     cut = len(lives) - known
-    return text + (f"; {cut} were cut short" if cut else "") + "."
+    return text + (f"; {cut} were interrupted" if cut else "") + "."
 
 
 def contests(
@@ -158,7 +162,14 @@ def contests(
     names: Sequence[str],
     rng: np.random.Generator,
 ) -> list[Contest]:
-    """All pairs of adapters that met in some scenario, their p-values adjusted for how many there are."""
+    """All pairs of ``names`` with a scenario and a seed in common, p-values adjusted for the number of pairs.
+
+    Args:
+        lives: by scenario and adapter.
+        seeds: of these lives, in their order; lives with the same seed are paired.
+        names: adapters.
+        rng: of the resampling.
+    """
     drafts = []
     for one, two in combinations(names, 2):
         both = [scenario for scenario, adapter in lives if adapter == one and (scenario, two) in lives]
@@ -182,8 +193,8 @@ def contests(
     ]
 
 
-def ahead(contest: Contest) -> str | None:
-    """Who of the two may be called faster: both tests say so, of pairs enough; else None."""
+def faster_of(contest: Contest) -> str | None:
+    """The adapter that may be called faster: test and interval agree, of ``FEW`` pairs or more; else None."""
     if contest.adjusted >= ALPHA or min(len(one) for one, _ in contest.pairs) < FEW:
         return None
     gap = contest.difference
@@ -191,67 +202,69 @@ def ahead(contest: Contest) -> str | None:
 
 
 def fastest(names: Sequence[str], met: Sequence[Contest]) -> str | None:
-    """Who is ahead of all others, each of which it met."""
+    """The adapter that is faster than each of the others, if there is one."""
     for name in names:
         own = [contest for contest in met if name in (contest.one, contest.two)]
-        if own and len(own) == len(names) - 1 and all(ahead(contest) == name for contest in own):
+        if own and len(own) == len(names) - 1 and all(faster_of(contest) == name for contest in own):
             return name
     return None
 
 
 def unbeaten(names: Sequence[str], met: Sequence[Contest]) -> list[str]:
-    """Those that no other is ahead of."""
+    """Adapters that no other is shown to be faster than."""
     beaten = {
         (contest.two if contest.one == who else contest.one)
         for contest in met
-        if (who := ahead(contest)) is not None
+        if (who := faster_of(contest)) is not None
     }
     return [name for name in names if name not in beaten]
 
 
 def verdict(contest: Contest) -> Iterator[str]:
-    """What can be said of two adapters, and what it would take to say more."""
+    """Sentences on two adapters: difference, chance to be faster, log-rank test, number of seeds needed."""
     counts, gap, better = [len(one) for one, _ in contest.pairs], contest.difference, contest.improvement
     single = len(counts) == 1
     where = contest.scenarios[0] if single else f"{len(counts)} scenarios"
     yield f"{contest.one} and {contest.two} in {where}, {sum(counts)} pairs of lives with the same seeds:"
 
-    digits, unit = (0, "steps") if single else (2, "of the way from the optimum to the budget")
+    digits, unit = (0, "steps") if single else (2, "of the range from optimum to budget")
     size, bounds = (
         f"{abs(gap.estimate):,.{digits}f} {unit}",
         f"{gap.low:,.{digits}f} to {gap.high:,.{digits}f}",
     )
     faster, slower = (contest.one, contest.two) if gap.estimate < 0 else (contest.two, contest.one)
-    told = gap.low > 0 or gap.high < 0
+    separated = gap.low > 0 or gap.high < 0
     if gap.low == gap.high == 0:
         yield "  No difference at all: every pair of lives took equally long."
-    elif told:
+    elif separated:
         interval = f"95 % interval of the difference: {bounds}"
         yield f"  {faster} was faster than {slower}, by {size} in the restricted mean ({interval})."
     else:
-        yield f"  These lives do not tell them apart: the restricted means differ by {size} (95 % interval: {bounds})."
+        yield f"  No difference is shown: the restricted means differ by {size} (95 % interval: {bounds})."
     chance = (
         f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
     )
-    yield f"  A life of {contest.one} is faster than one of {contest.two} with a chance of {chance}, ties counting half."
+    which = f"A life of {contest.one} is faster than one of {contest.two}"
+    yield f"  {which} with a chance of {chance}, ties counting half."
     adjusted = (
         "" if contest.adjusted == contest.p_value else f", {_p(contest.adjusted)} after Holm's adjustment"
     )
     differs = "differ" if contest.adjusted < ALPHA else "are not shown to differ"
     strata = "" if single else ", stratified by scenario"
-    yield f"  In when they come home they {differs} (log-rank test{strata}: {_p(contest.p_value)}{adjusted})."
+    yield f"  In when they succeed they {differs} (log-rank test{strata}: {_p(contest.p_value)}{adjusted})."
 
-    if told != (contest.adjusted < ALPHA):
-        yield "  The two tests disagree: they look at different things, and neither should be quoted alone."
+    if separated != (contest.adjusted < ALPHA):
+        yield "  Interval and test disagree: they measure different things; quote both or neither."
     if min(counts) < FEW:
-        yield f"  With {min(counts)} pairs in a scenario no interval is to be relied on."
+        yield f"  With {min(counts)} pairs in a scenario the intervals are unreliable."
     if (
-        not told
+        not separated
         and single
         and (needed := stats.seeds_needed(contest.pairs[0])) is not None
         and needed > counts[0]
     ):
-        yield f"  If differences go on as they did, about {needed:,} seeds tell them apart (power {100 * stats.POWER:.0f} %)."
+        power = f"power {100 * stats.POWER:.0f} %"
+        yield f"  If the differences stay like this, about {needed:,} seeds show one ({power})."
 
 
 def _steps(found: Interval) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import torch
 
-from slrl.errors import BadInput
+from slrl.errors import BadInput, unknown
 from slrl.files import atomic_write, cache_folder, file_lock
 from slrl.types import Metrics, State
 
@@ -340,6 +340,20 @@ def trim(keep: Iterable[Path] = ()) -> list[Entry]:
             total -= entry.size_bytes
             removed.append(entry)
     return removed
+
+
+def clear(name: str | None = None) -> list[Entry]:
+    """Remove all files of the cache, or those of one kind of artefact; returns what was removed.
+
+    Raises:
+        BadInput: if nothing of that kind is there.
+    """
+    found = [entry for entry in entries() if name in (None, entry.name)]
+    if name is not None and not found:
+        raise unknown("kind of learned part", name, {entry.name for entry in entries()})
+    for entry in found:
+        entry.path.unlink(missing_ok=True)
+    return found
 
 
 def instructions() -> str:

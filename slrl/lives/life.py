@@ -41,6 +41,12 @@ class Life:
         """Environment steps lived."""
         return len(self.action)
 
+    @property
+    def final_progress(self) -> float | None:
+        """``progress`` after the last step, as short as float32 allows; None without a step or a finite value."""
+        last = self.progress[-1:]
+        return float(str(last[0])) if np.isfinite(last).all() and len(last) else None
+
 
 def live(
     env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True, view: Callable[[], Image] | None = None

@@ -20,7 +20,7 @@ from slrl.errors import BadInput
 from slrl.files import atomic_write, made_folder, write_text
 from slrl.learning.cache import instructions
 from slrl.lives.life import Life, Outcome
-from slrl.lives.settings import LifeSettings
+from slrl.lives.settings import LifeSettings, WorldName
 from slrl.lives.trace import draw
 from slrl.priors import Prior
 
@@ -34,9 +34,11 @@ class Result:
 
     schema: int = SCHEMA
     scenario: str
+    world: WorldName = "target"
     adapter: str
     seed: int
     outcome: Outcome
+    progress: float | None = None  # the scenario's progress_info at the end; None without one
     steps: int  # steps-to-completion if the outcome is success; else the steps until the life ended
     life_steps: int  # the budget
     censored: bool  # no success was seen: the steps-to-completion is larger than ``steps``
@@ -56,7 +58,9 @@ class Result:
             scenario=settings.scenario.name,
             adapter=settings.method.name,
             seed=settings.seed,
+            world=settings.world,
             outcome=life.outcome,
+            progress=life.final_progress,
             steps=life.steps,
             life_steps=settings.life_steps,
             censored=life.outcome != "success",
@@ -164,7 +168,7 @@ def keep(
     if out is None:
         return Result.of(life, settings, prior, None)
     table, scenario, adapter = settings.table(prior.sha256), settings.scenario, settings.method.name
-    folder = free_folder(out, scenario.name, adapter, settings.seed, table, more)
+    folder = free_folder(out, scenario.name, settings.adapter_folder, settings.seed, table, more)
     result = Result.of(life, settings, prior, folder)
     write_text(folder / "settings.toml", tomli_w.dumps(table))
     write_text(folder / "metrics.csv", _csv(life.metrics))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -19,7 +19,7 @@ from slrl.learning.cache import LearnedCache
 from slrl.lives import results
 from slrl.lives.life import Life, live
 from slrl.lives.results import Result
-from slrl.lives.settings import LifeSettings
+from slrl.lives.settings import LifeSettings, WorldName
 from slrl.priors import Prior, check_fit, with_unit_actions
 from slrl.recording import recipes
 from slrl.recording.recipes import load_prior
@@ -77,10 +77,13 @@ def adapt_as(
     if settings.life_steps < 1 or settings.seed < 0:
         given = f"{settings.life_steps} and {settings.seed}"
         raise BadInput(f"life_steps must be 1 or more and seed 0 or more, not {given}.")
+    if settings.world not in get_args(WorldName):
+        raise BadInput(f'world must be "target" or "source", not {settings.world!r}.')
     scenario, method = settings.scenario, settings.method
     device = torch_device(settings.device)
     looks = _find_planners(method, scenario)
-    env = envs.make(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
+    build = envs.make if settings.world == "target" else envs.make_source
+    env = build(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
     prior = load_prior(settings.prior, quiet=quiet)
     if settings.prior_sha256 not in (None, prior.sha256):
         raise BadInput(

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slrl import adapters, files, plugins, scenarios
 from slrl.adapters import Method
 from slrl.adapters.method import LEVELS
 from slrl.recording import recipes
 from slrl.scenarios import Scenario
+
+WorldName = Literal["target", "source"]  # where a life takes place: the changed world, or the prior's own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,15 +26,23 @@ class LifeSettings:
     device: str = "cpu"
     threads: int = 1  # of torch; they can change the last digits of a sum
     prior_sha256: str | None = None  # refuse any other data
+    world: WorldName = "target"  # "source": the prior's own world, with the same success test
+
+    @property
+    def adapter_folder(self) -> str:
+        """Name of the folder that holds this adapter's lives: lives in the source have one of their own."""
+        return self.method.name if self.world == "target" else f"{self.method.name}-source"
 
     def table(self, sha256: str) -> dict[str, Any]:
         """As ``settings.toml`` keeps it. TOML has no null, so what is unset is left out."""
-        about = {
+        about: dict[str, Any] = {
             "seed": self.seed,
             "life_steps": self.life_steps,
             "device": self.device,
             "threads": self.threads,
         }
+        if self.world != "target":
+            about["world"] = self.world
         spec = self.prior[0] if len(self.prior) == 1 else list(self.prior)
         parts = {
             "prior": {"spec": spec, "sha256": sha256},
@@ -68,6 +78,7 @@ class LifeSettings:
             life_steps=file.life_steps,
             device=file.device,
             threads=file.threads,
+            world=file.world,
         )
 
 
@@ -83,6 +94,7 @@ class _File:
     life_steps: int
     device: str
     threads: int
+    world: WorldName = "target"
     prior: _PriorOfFile
     scenario: dict[str, Any]
     adapter: dict[str, Any]

@@ -1,6 +1,7 @@
 """Where the lives of a suite are lived, one file for each place: this machine, a cluster.
 
-An engine is a function ``run(todo, runs, jobs, options)`` that gives each life and how it ended, in whatever order, each once.
+An engine is a function ``run(todo, runs, jobs, options)`` that yields each life once, in any order, with its
+ending.
 """
 
 import contextlib
@@ -23,51 +24,55 @@ from slrl.lives.settings import LifeSettings
 from slrl.recording.recipes import load_prior
 
 
-class Ended(NamedTuple):
-    """How a life ended."""
+class Ending(NamedTuple):
+    """What an engine reports of a finished life."""
 
-    outcome: str  # of the life, or "error"
-    steps: int
-    sentence: str = ""  # of an error
+    outcome: str  # of its result, or "error" if it crashed and has no result
+    steps: int  # environment steps lived; 0 after an error
+    sentence: str = ""  # last line of the error message
 
 
 class Engine(Protocol):
-    """A place to live."""
+    """Signature of the ``run`` function of an engine's module."""
 
     def __call__(
         self, todo: Sequence[LifeSettings], runs: Path, jobs: int, options: Mapping[str, Any]
-    ) -> Iterator[tuple[LifeSettings, Ended]]: ...
+    ) -> Iterator[tuple[LifeSettings, Ending]]:
+        """Live ``todo`` under ``runs``, ``jobs`` at a time; ``options`` come from ``--engine-set``."""
 
 
 def folder_of(runs: Path, life: LifeSettings) -> Path:
-    """Where a life of a suite is kept."""
-    return runs / life.scenario.name / life.method.name / f"seed-{life.seed}"
+    """``runs/SCENARIO/ADAPTER/seed-N``, or ``ADAPTER-source`` for a life in the source world."""
+    return runs / life.scenario.name / life.adapter_folder / f"seed-{life.seed}"
 
 
-def live(life: LifeSettings, runs: Path) -> Ended:
-    """One life, kept in its folder whatever becomes of it; what it prints is in ``log.txt``."""
+def live(life: LifeSettings, runs: Path) -> Ending:
+    """Live one life in this process; never raises for what goes wrong in it.
+
+    Its folder then holds a result or ``error.txt``, and ``log.txt`` with what was printed.
+    """
     torch.set_num_threads(life.threads)
-    with _said() as said:
+    with _CapturedOutput() as output:
         try:
             result, _ = adapt_as(life, out=runs, quiet=True)
-            ended = Ended(result.outcome, result.steps)
+            ending = Ending(result.outcome, result.steps)
         except BadInput as error:
-            ended = record_error(runs, life, str(error))
-        except Exception:  # whatever a life dies of is written down, and the others go on
-            ended = record_error(runs, life, traceback.format_exc())
+            ending = record_error(runs, life, str(error))
+        except Exception:  # any crash is recorded, and the other lives go on
+            ending = record_error(runs, life, traceback.format_exc())
     folder = folder_of(runs, life)
-    with contextlib.suppress(OSError):  # a full disk has been told of already
-        if ended.outcome != "error":
+    with contextlib.suppress(OSError):  # a full disk is in the ending already
+        if ending.outcome != "error":
             (folder / ERROR).unlink(missing_ok=True)
-        if text := said.getvalue():
+        if text := output.getvalue():
             write_text(folder / "log.txt", text)
-    return ended
+    return ending
 
 
-class _said(contextlib.AbstractContextManager["_said"]):
-    """Keeps what is printed, also by libraries, away from the progress bar."""
+class _CapturedOutput(contextlib.AbstractContextManager["_CapturedOutput"]):
+    """Redirects file descriptors 1 and 2, so that C libraries do not print into the progress bar either."""
 
-    def __enter__(self) -> "_said":
+    def __enter__(self) -> "_CapturedOutput":
         self._file = tempfile.TemporaryFile()
         self._kept = [os.dup(number) for number in (1, 2)]
         for number in (1, 2):
@@ -85,12 +90,16 @@ class _said(contextlib.AbstractContextManager["_said"]):
         self._file.close()
 
     def getvalue(self) -> str:
-        """All that was printed."""
+        """All that was printed to stdout and stderr, in one text; known after the block."""
         return self._text
 
 
-def record_error(runs: Path, life: LifeSettings, text: str) -> Ended:
-    """``error.txt`` in the life's folder, with the settings that led to it."""
+def record_error(runs: Path, life: LifeSettings, text: str) -> Ending:
+    """Write ``error.txt`` with ``text`` into the life's folder, beside its settings.
+
+    Returns:
+        The ending, with the last line of ``text``, and why it could not be written if so.
+    """
     sentence = text.rstrip().rpartition("\n")[2]
     try:
         folder = made_folder(folder_of(runs, life))
@@ -99,5 +108,5 @@ def record_error(runs: Path, life: LifeSettings, text: str) -> Ended:
         )
         write_text(folder / ERROR, text.rstrip() + "\n")
     except (OSError, BadInput) as error:
-        sentence += f" It could not be written down either: {error}"
-    return Ended("error", 0, sentence)
+        sentence += f" It could not be written either: {error}"
+    return Ending("error", 0, sentence)

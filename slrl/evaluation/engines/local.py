@@ -1,6 +1,6 @@
-"""This machine: every life in a process of its own with one thread, forked from one that has imported everything.
+"""This machine: each life in a process of its own with one thread, forked from one that has imported slrl.
 
-A life that crashes, or is killed, takes nothing else with it; and none lives on when the evaluation has been killed.
+A life that crashes or is killed does not affect the others. Workers end when the evaluation is killed.
 """
 
 import contextlib
@@ -16,23 +16,20 @@ from pathlib import Path
 from typing import Any
 
 from slrl.errors import BadInput
-from slrl.evaluation.engines import Ended, live, record_error
+from slrl.evaluation.engines import Ending, live, record_error
 from slrl.lives.settings import LifeSettings
 
-PRELOADED = (
-    "matplotlib.figure",
-    "matplotlib.backends.backend_agg",
-    "safetensors.torch",
-)  # else every life imports them anew
+# The fork server imports these once, so that lives do not.
+PRELOADED = ("matplotlib.figure", "matplotlib.backends.backend_agg", "safetensors.torch")
 
 
 def run(
     todo: Sequence[LifeSettings], runs: Path, jobs: int, options: Mapping[str, Any]
-) -> Iterator[tuple[LifeSettings, Ended]]:
-    """Each life and how it ended, as they end.
+) -> Iterator[tuple[LifeSettings, Ending]]:
+    """Yield each life with its ending, as they finish.
 
     Raises:
-        BadInput: for any option: there are none.
+        BadInput: if there are options; this engine has none.
     """
     if options:
         raise BadInput(f"the engine local has no options, and not {next(iter(options))!r}.")
@@ -51,22 +48,22 @@ def run(
                 assert isinstance(pipe, Connection)
                 life, process = running.pop(pipe)
                 try:
-                    ended: Ended = pipe.recv()
-                except EOFError:  # it is gone without a word
+                    ending: Ending = pipe.recv()
+                except EOFError:  # the process died before it reported
                     process.join()
-                    ended = record_error(
+                    ending = record_error(
                         runs, life, f"the process of the life died (exit code {process.exitcode})."
                     )
                 process.join()
                 pipe.close()
-                yield life, ended
+                yield life, ending
     finally:
         for _, process in running.values():
             process.kill()
 
 
 def _context() -> BaseContext:
-    """Processes forked from a server that has imported slrl, where there are such; it has no threads that a fork would lose."""
+    """Where possible, fork from a server that has imported slrl and has no threads for a fork to lose."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
@@ -75,16 +72,14 @@ def _context() -> BaseContext:
 
 
 def _live(pipe: Connection, life: LifeSettings, runs: Path) -> None:
-    """One life, in a process of its own."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # who is asked to stop is the one who started us, and he ends us
+    """Entry point of a worker process: live one life and send its ending."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C belongs to the parent, which kills its workers
     threading.Thread(target=_die_with_parent, args=(pipe,), daemon=True).start()
     pipe.send(live(life, runs))
 
 
 def _die_with_parent(pipe: Connection) -> None:
-    """Nobody sends anything: the end of the pipe is the end of those at its other end, even if they were killed."""
+    """Exit at the end of the pipe: the parent never sends, and its death closes the pipe."""
     with contextlib.suppress(EOFError, OSError):
         pipe.recv()
     os._exit(1)

@@ -1,7 +1,9 @@
-"""A cluster with SLURM, by submitit: each life is a job of an array. The folder of the lives and the caches must be shared.
+"""A SLURM cluster, by submitit: each life is a job of an array.
 
-Options are those of ``submitit.AutoExecutor.update_parameters`` (``slurm_partition``, ``slurm_account``, ``mem_gb``, …), and
-``cluster="local"``, which runs the same jobs on this machine.
+All nodes must share the folder of the lives and the caches.
+
+Options are those of ``submitit.AutoExecutor.update_parameters`` (``slurm_partition``, ``slurm_account``,
+``mem_gb``, …), and ``cluster="local"``, which runs the same jobs on this machine.
 """
 
 import time
@@ -10,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from slrl.errors import BadInput
-from slrl.evaluation.engines import Ended, live, record_error
+from slrl.evaluation.engines import Ending, live, record_error
 from slrl.files import made_folder
 from slrl.lives.settings import LifeSettings
 
 DEFAULTS = {"timeout_min": 24 * 60, "cpus_per_task": 1, "mem_gb": 4, "name": "slrl"}
-TRIES = 2  # of a life whose job died: of a lost node, or one that was killed
-LOOK_EVERY_S = 1.0
+TRIES = 2  # of a life whose job was killed, or whose node was lost
+POLL_S = 1.0
 
 
 def run(
     todo: Sequence[LifeSettings], runs: Path, jobs: int, options: Mapping[str, Any]
-) -> Iterator[tuple[LifeSettings, Ended]]:
-    """Each life and how it ended, as they end. Ctrl-C cancels the jobs that are left.
+) -> Iterator[tuple[LifeSettings, Ending]]:
+    """Yield each life with its ending, as they finish. Ctrl-C cancels the jobs that are left.
 
     Raises:
         BadInput: without the package or SLURM, or for options that submitit does not have.
@@ -60,7 +62,7 @@ def run(
                         waiting.append((life, attempt + 1))
                     else:
                         yield life, record_error(runs, life, f"{error}\nits job died {TRIES} times.")
-            time.sleep(LOOK_EVERY_S if tries else 0)
+            time.sleep(POLL_S if tries else 0)
     finally:
         for job in tries:
             job.cancel()

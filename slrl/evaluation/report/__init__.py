@@ -24,10 +24,11 @@ def report(
 
     Args:
         runs: folder of lives.
-        out: the file; without one, text is only given back.
+        out: the file; without one, text is only returned.
         form: one of ``html``, ``md``, ``csv`` and ``png``; by default as ``out`` ends.
         seed: of the resampling.
-        animations: whether the page shows source and target of each scenario, which takes seconds each the first time.
+        animations: whether the page shows source and target of each scenario in motion; drawing them takes
+            seconds per scenario the first time.
         quiet: whether to hide the progress bar.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Source and target of a scenario in motion, as data that a page carries in itself; drawn once and kept in the cache."""
+"""Animations of source and target as data URIs for the page; each is drawn once and kept in the cache."""
 
 import base64
 import hashlib

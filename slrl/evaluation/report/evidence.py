@@ -1,4 +1,4 @@
-"""What a report is about: the lives of a folder by scenario and adapter, and what the statistics allow to say of them."""
+"""The contents of a report: the lives of a folder by scenario and adapter, with their statistics."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,40 +18,40 @@ from slrl.scenarios import Scenario
 
 @dataclass(frozen=True)
 class Chapter:
-    """One scenario."""
+    """The lives of one scenario, by adapter."""
 
     name: str
     scenario: Scenario | None  # None if its settings cannot be read
     standings: tuple[Standing, ...]  # in the order of all adapters
     contests: tuple[Contest, ...]  # every two of them, adjusted for their number
-    fastest: str | None  # the one that is shown to be faster than each other
+    fastest: str | None  # the adapter that is shown to be faster than each of the others
 
     @property
     def budget(self) -> float:
-        """Steps, the same for all its lives."""
+        """Budget in steps, the same for all its lives."""
         return self.standings[0].lives.budget
 
     @property
     def optimum(self) -> float:
-        """Steps of one who knows the scenario; 0 if that is not known."""
+        """Steps of a controller that knows the scenario; 0 if unknown."""
         return self.standings[0].lives.optimum
 
     def standing(self, adapter: str) -> Standing | None:
-        """Of an adapter, if it lived here."""
+        """The standing of an adapter; None if it has no lives in this scenario."""
         return next((one for one in self.standings if one.adapter == adapter), None)
 
     def conclusion(self) -> str:
-        """What can be said of who is fastest, in a sentence or two."""
+        """A sentence on which adapter is fastest, or why none can be called so."""
         names = [one.adapter for one in self.standings]
         if len(names) == 1:
-            return f"Only {names[0]} lived here."
+            return f"Only {names[0]} has lives here."
         if self.fastest is not None:
             return (
                 f"{self.fastest} is faster than {'the other' if len(names) == 2 else 'each of the others'}."
             )
         fewest = min((len(one) for contest in self.contests for one, _ in contest.pairs), default=0)
         if fewest < verdict.FEW:
-            needed = f"that takes {verdict.FEW} seeds that all have lived, and there are {fewest}"
+            needed = f"{verdict.FEW} seeds that all adapters have lived are needed, and there are {fewest}"
             return f"No adapter can be called the fastest: {needed}."
         left = verdict.unbeaten(names, self.contests)
         return (
@@ -70,15 +70,15 @@ class Total:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All of it."""
+    """Everything that a report shows."""
 
     runs: Path
-    rows: tuple[Row, ...]  # every life that could be read, also those that cannot be compared
-    adapters: tuple[str, ...]  # who came home most often first
+    rows: tuple[Row, ...]  # every life in the target that could be read, also those that cannot be compared
+    adapters: tuple[str, ...]  # by mean score, the best first
     chapters: tuple[Chapter, ...]
     shared: tuple[str, ...]  # scenarios in which all adapters lived
     totals: tuple[Total, ...]
-    problems: tuple[str, ...]  # a sentence on all that could not be read or compared
+    problems: tuple[str, ...]  # a sentence on everything that could not be read or compared
 
 
 def collect(runs: Path, seed: int = 0) -> Evidence:
@@ -89,47 +89,47 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
     """
     found = store.scan(runs)
     rng = np.random.default_rng(seed)
-    told, left_out = verdict.standings(runs, found, rng)
-    if not found.rows:
+    standings, left_out = verdict.standings(runs, found, rng)
+    if not store.in_target(found):
         left_out = [f"{runs} holds no lives.", *left_out]
-    adapters = _in_order(told)
-    names = sorted({one.scenario for one in told})
+    adapters = _in_order(standings)
+    names = sorted({one.scenario for one in standings})
     chapters = []
     for name in names:
-        here = sorted(
-            (one for one in told if one.scenario == name), key=lambda one: adapters.index(one.adapter)
+        own = sorted(
+            (one for one in standings if one.scenario == name), key=lambda one: adapters.index(one.adapter)
         )
-        lives = {(name, one.adapter): one.lives for one in here}
-        seeds = {(name, one.adapter): one.seeds for one in here}
-        met = verdict.contests(lives, seeds, [one.adapter for one in here], rng)
-        best = verdict.fastest([one.adapter for one in here], met)
-        chapters.append(Chapter(name, _scenario(runs, here[0].rows[0]), tuple(here), tuple(met), best))
+        lives = {(name, one.adapter): one.lives for one in own}
+        seeds = {(name, one.adapter): one.seeds for one in own}
+        met = verdict.contests(lives, seeds, [one.adapter for one in own], rng)
+        best = verdict.fastest([one.adapter for one in own], met)
+        chapters.append(Chapter(name, _scenario(runs, own[0].rows[0]), tuple(own), tuple(met), best))
     shared = tuple(chapter.name for chapter in chapters if len(chapter.standings) == len(adapters))
     return Evidence(
         runs=runs,
-        rows=tuple(found.rows),
+        rows=tuple(store.in_target(found)),
         adapters=tuple(adapters),
         chapters=tuple(chapters),
         shared=shared,
-        totals=tuple(_totals(told, adapters, shared, rng)),
+        totals=tuple(_totals(standings, adapters, shared, rng)),
         problems=(*found.problems, *left_out),
     )
 
 
-def _in_order(told: list[Standing]) -> list[str]:
-    """Adapters, the one with the highest mean score first: share of the way from the budget to the optimum."""
+def _in_order(standings: list[Standing]) -> list[str]:
+    """Adapters by their mean score, the best first (scores: :meth:`slrl.evaluation.stats.Lives.scores`)."""
     scores: dict[str, list[float]] = {}
-    for one in told:
+    for one in standings:
         scores.setdefault(one.adapter, []).extend(one.lives.scores())
     return sorted(scores, key=lambda name: (-np.mean(scores[name] or [0.0]), name))
 
 
 def _scenario(runs: Path, row: Row) -> Scenario | None:
-    """The scenario of a life; with what is told about it, if it is one that ships."""
+    """The scenario of a life, with summary and literature if it ships; None if it cannot be read."""
     try:
         lived = LifeSettings.read(runs / row.folder / "settings.toml").scenario
     except BadInput:
-        return None  # also settings of a world that nobody has here: the lives count all the same
+        return None  # for example a world that is not installed here; its lives count all the same
     if lived.name in files.names("scenarios"):
         shipped = scenarios.load(lived.name)
         if shipped.life_table() == lived.life_table():
@@ -138,9 +138,11 @@ def _scenario(runs: Path, row: Row) -> Scenario | None:
 
 
 def _totals(
-    told: list[Standing], adapters: list[str], shared: tuple[str, ...], rng: np.random.Generator
+    standings: list[Standing], adapters: list[str], shared: tuple[str, ...], rng: np.random.Generator
 ) -> Iterator[Total]:
     for name in adapters:
-        lives = [one.lives for one in told if one.adapter == name and one.scenario in shared and one.known]
+        lives = [
+            one.lives for one in standings if one.adapter == name and one.scenario in shared and one.known
+        ]
         if len(shared) > 1 and len(lives) == len(shared):
             yield Total(name, stats.interquartile_mean(lives, rng), stats.performance_profile(lives, rng))

@@ -14,7 +14,7 @@ DASHES = ("-", "--", ":")
 
 
 def draw(path: Path, evidence: Evidence) -> None:
-    """Write a PNG. Without pyplot: no global state, no window."""
+    """Write a PNG with one panel per scenario. Without pyplot, which keeps figures in global state."""
     from matplotlib.figure import Figure
 
     across = min(ACROSS, max(1, len(evidence.chapters)))
@@ -55,11 +55,11 @@ def _draw_curves(axes: Any, chapter: Chapter, adapters: tuple[str, ...]) -> None
     if log_steps(chapter):
         axes.set_xscale("log")
         axes.set_xlim(left=max(1.0, min(one.lives.time.min() for one in chapter.standings) / 2))
-    axes.set(ylim=(0, 1.03), xlabel="steps", ylabel="still on the way")
+    axes.set(ylim=(0, 1.03), xlabel="steps", ylabel="not yet succeeded")
     axes.set_title(_plain(chapter.name), fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def _plain(text: str) -> str:
-    """Without what matplotlib takes for mathematics, or for a label to hide."""
+    """Text in which matplotlib finds no mathematics ($) and no label that it hides (leading underscore)."""
     return text.replace("$", r"\$").removeprefix("_")

@@ -1,4 +1,4 @@
-"""The report as one page that opens from disk: nothing is fetched, and no text of a file is taken for HTML."""
+"""The report as one HTML page that opens from disk and fetches nothing; every text of a file is escaped."""
 
 import base64
 import hashlib
@@ -22,7 +22,7 @@ from slrl.evaluation import verdict
 from slrl.evaluation.report import svg
 from slrl.evaluation.report.animations import animation
 from slrl.evaluation.report.evidence import Chapter, Evidence
-from slrl.evaluation.report.svg import Shown
+from slrl.evaluation.report.svg import DrawnLife
 from slrl.evaluation.stats import Interval
 from slrl.evaluation.store import Row
 from slrl.evaluation.verdict import Standing
@@ -33,7 +33,7 @@ PLACES = ("best", "median", "worst")
 
 
 def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -> tuple[str, list[str]]:
-    """The page, and a sentence on everything that is missing from it."""
+    """The page as HTML, and a sentence on each life or animation that it cannot show."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -48,7 +48,7 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
         "steps": _steps,
         "bounds": _bounds,
         "percent": _percent,
-        "ended": svg.ended,
+        "ending_in_words": svg.ending_in_words,
     }
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
     anchors = {row.folder: f"life-{number}" for number, row in enumerate(evidence.rows, 1)}
@@ -78,7 +78,7 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
 
 
 def _palette() -> str:
-    """Colours of adapters and of a switch's modes, for light and dark."""
+    """CSS rules with the colours of adapters and of a switch's modes, for the light and the dark scheme."""
     light = "".join(f"--c{i}:{colour};" for i, colour in enumerate(svg.LIGHT))
     light += "".join(f"--m{i}:{colour};" for i, colour in enumerate(trace.MODE_COLOURS))
     dark = "".join(f"--c{i}:{colour};" for i, colour in enumerate(svg.DARK))
@@ -99,31 +99,31 @@ def _percent(share: float) -> str:
     return "–" if np.isnan(share) else f"{100 * share:.0f} %"
 
 
-# --- a card per scenario -----------------------------------------------------------------------------------------------------
+# --- a card per scenario ------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the card has of one adapter."""
+class AdapterSection:
+    """One adapter in the card of a scenario."""
 
     standing: Standing
-    traces: list[tuple[str, Shown, Any]]  # which it is, the life, its drawing
-    metrics: list[tuple[str, Any]]
+    traces: list[tuple[str, DrawnLife, Any]]  # best, median or worst; the life; its drawing
+    metrics: list[tuple[str, Any]]  # name, drawing
 
 
 @dataclass(frozen=True)
 class Card:
-    """One scenario."""
+    """One scenario, as the template shows it."""
 
     chapter: Chapter
     anchor: str
     chart: Any
     moving: str  # data URI
     still: str
-    unseen: str  # why there is no animation
-    told: list[Told]
-    contests: list[list[str]]
-    has_modes: bool
+    unseen: str  # why there is no animation; empty if there is one
+    sections: list[AdapterSection]  # in the order of the page's adapters
+    contests: list[list[str]]  # the sentences of each
+    has_modes: bool  # whether a life of a switch is drawn
     traced: str  # what the drawings of lives show
 
 
@@ -147,22 +147,22 @@ def _card(
     if unseen:
         problems.append(f"{chapter.name} is shown without an animation: {unseen}")
     plane = None if chapter.scenario is None else chapter.scenario.plane
-    shown = {
+    drawn = {
         one.adapter: list(_typical(evidence.runs, one, anchors, chapter, problems))
         for one in chapter.standings
     }
-    curves = [life.curve[np.isfinite(life.curve)] for lives in shown.values() for _, life in lives]
+    curves = [life.curve[np.isfinite(life.curve)] for lives in drawn.values() for _, life in lives]
     values = np.concatenate([*curves, np.zeros(0)])
     limits = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    told = [
-        Told(
+    sections = [
+        AdapterSection(
             one,
-            [(which, life, svg.trace(life, plane, limits)) for which, life in shown[one.adapter]],
-            list(_metrics([(PLACES.index(which.split()[0]), life) for which, life in shown[one.adapter]])),
+            [(which, life, svg.trace(life, plane, limits)) for which, life in drawn[one.adapter]],
+            list(_metrics([(PLACES.index(which.split()[0]), life) for which, life in drawn[one.adapter]])),
         )
         for one in chapter.standings
     ]
-    everyone = [life for lives in shown.values() for _, life in lives]
+    drawn_lives = [life for lives in drawn.values() for _, life in lives]
     return Card(
         chapter=chapter,
         anchor=f"scenario-{evidence.chapters.index(chapter) + 1}",
@@ -170,8 +170,8 @@ def _card(
         still=still,
         unseen=unseen,
         chart=svg.survival(chapter, evidence.adapters, anchors),
-        told=told,
-        has_modes=any(life.modes for life in everyone),
+        sections=sections,
+        has_modes=any(life.modes for life in drawn_lives),
         contests=[[line.strip() for line in verdict.verdict(contest)] for contest in chapter.contests],
         traced=_traced(chapter, limits),
     )
@@ -181,15 +181,16 @@ def _traced(chapter: Chapter, limits: tuple[float, float]) -> str:
     scenario = chapter.scenario
     if scenario is not None and scenario.plane is not None:
         x, y = scenario.plane.x_limits, scenario.plane.y_limits
-        return f"paths from dark to bright, in a plane of {x[1] - x[0]:g} by {y[1] - y[0]:g} {scenario.plane.unit}"
+        size = f"{x[1] - x[0]:g} by {y[1] - y[0]:g} {scenario.plane.unit}"
+        return f"paths from dark to bright, in a plane of {size}"
     what = scenario.progress_info if scenario is not None and scenario.progress_info else "sum of rewards"
     return f"{what} over the life, from {svg.short(limits[0])} (bottom) to {svg.short(limits[1])} (top)"
 
 
 def _typical(
     runs: Path, one: Standing, anchors: dict[str, str], chapter: Chapter, problems: list[str]
-) -> Iterator[tuple[str, Shown]]:
-    """The best, the median and the worst life."""
+) -> Iterator[tuple[str, DrawnLife]]:
+    """The best, the median and the worst life, each once, with its names: ``best``, ``median and worst``."""
     order = sorted(range(len(one.rows)), key=lambda i: (not one.lives.success[i], one.lives.time[i]))
     wanted: dict[int, list[str]] = {}
     for which, place in zip(PLACES, (0, (len(order) - 1) // 2, len(order) - 1), strict=True):
@@ -197,7 +198,7 @@ def _typical(
     for i, names in wanted.items():
         row = one.rows[i]
         try:
-            life = _shown(runs / row.folder, row, anchors[row.folder], chapter)
+            life = _read_life(runs / row.folder, row, anchors[row.folder], chapter)
         except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error) as error:
             problems.append(
                 f"{row.folder} cannot be drawn: its life.npz or metrics.csv is missing or damaged ({error})."
@@ -206,8 +207,8 @@ def _typical(
         yield " and ".join(names), life
 
 
-def _shown(folder: Path, row: Row, anchor: str, chapter: Chapter) -> Shown:
-    """What is drawn of a life, read from its folder."""
+def _read_life(folder: Path, row: Row, anchor: str, chapter: Chapter) -> DrawnLife:
+    """Read what is drawn of a life from its ``metrics.csv`` and ``life.npz``."""
     metrics = results.read_metrics(folder)
     with np.load(folder / "life.npz") as life:
         progress, reward = life["progress"].astype(np.float64), life["reward"].astype(np.float64)
@@ -219,9 +220,9 @@ def _shown(folder: Path, row: Row, anchor: str, chapter: Chapter) -> Shown:
             if np.isfinite(value):
                 columns.setdefault(key, []).append((values["life/step"], value))
     kept = {key: np.array(pairs).T for key, pairs in columns.items() if key != "life/step" and len(pairs) > 1}
-    return Shown(
+    return DrawnLife(
         seed=row.seed,
-        words=svg.ended(row.outcome, row.steps),
+        words=svg.ending_in_words(row.outcome, row.steps),
         anchor=anchor,
         path=path,
         curve=progress if np.isfinite(progress).any() else np.cumsum(reward),
@@ -230,16 +231,16 @@ def _shown(folder: Path, row: Row, anchor: str, chapter: Chapter) -> Shown:
     )
 
 
-def _metrics(lives: Sequence[tuple[int, Shown]]) -> Iterator[tuple[str, Any]]:
+def _metrics(lives: Sequence[tuple[int, DrawnLife]]) -> Iterator[tuple[str, Any]]:
     for name in dict.fromkeys(name for _, life in lives for name in life.metrics):
         yield name, svg.metric(name, lives)
 
 
-# --- over all scenarios ------------------------------------------------------------------------------------------------------
+# --- over all scenarios -------------------------------------------------------------------------------------
 
 
 def _totals(evidence: Evidence) -> Any:
-    """The drawing of the performance profiles, if there are any."""
+    """The drawing of the performance profiles; None with fewer than two scenarios in common."""
     if not evidence.totals:
         return None
     return svg.profile(
@@ -247,22 +248,22 @@ def _totals(evidence: Evidence) -> Any:
     )
 
 
-# --- a section per life ------------------------------------------------------------------------------------------------------
+# --- a section per life -------------------------------------------------------------------------------------
 
 
 @dataclass
 class Shared:
-    """What many lives have in common, said once."""
+    """Settings or versions that several lives have in common, printed once."""
 
     anchor: str
-    of: str
+    of: str  # the first of these lives, as ``switch in maze_blocked``
     text: str
-    count: int = 0
+    count: int = 0  # lives
 
 
 @dataclass(frozen=True)
 class LifeSection:
-    """Where one life comes from, and how to live it again."""
+    """The section of one life: figures, links to its settings and versions, the command that repeats it."""
 
     row: Row
     anchor: str
@@ -274,7 +275,7 @@ class LifeSection:
 def _lives(
     evidence: Evidence, anchors: dict[str, str], problems: list[str]
 ) -> tuple[list[Shared], list[Shared], list[LifeSection]]:
-    """Settings and versions, each once; and all lives."""
+    """Settings and versions, each text once, and a section for each life."""
     settings, versions = dict[str, Shared](), dict[str, Shared]()
     lives = []
     for row in evidence.rows:

@@ -1,6 +1,7 @@
-"""Drawings of the page, as text: survival curves with every life beneath, what a life did, and its metrics.
+"""The page's drawings as SVG text: survival curves with a dot for each life, paths or progress, metrics.
 
-Colours are classes of the page's style sheet, so that light, dark and paper each have their own. All text is escaped here.
+Colours are classes of the page's style sheet, so that light, dark and print each have their own. All text is
+escaped here.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +18,8 @@ from slrl.evaluation.stats import F64, Profile
 from slrl.evaluation.verdict import Standing
 from slrl.scenarios import Plane
 
-# of adapters; distinguishable also by most who do not see red and green apart (after Okabe and Ito, 2008), and by dashes beyond
+# Colours of adapters, distinguishable with the common colour vision deficiencies (after Okabe and Ito, 2008).
+# Beyond eight adapters, dashes tell them apart.
 LIGHT = ("#0b63b0", "#c2410c", "#0f7b5f", "#a33c86", "#8a6a00", "#3f8fd2", "#5b5b5b", "#7b4fc9")
 DARK = ("#6db3f2", "#ff9a5c", "#4fd1a5", "#ee8fd0", "#e3c04a", "#a9d4f7", "#bdbdbd", "#b99cf5")
 
@@ -28,11 +30,11 @@ FAR = 20  # budget ÷ fastest life, from which steps are drawn on a logarithmic 
 
 
 @dataclass(frozen=True)
-class Shown:
-    """What is drawn of one life."""
+class DrawnLife:
+    """The data for the drawings of one life of T steps."""
 
     seed: int
-    words: str  # how it ended
+    words: str  # its ending, as ``succeeded after 124 steps``
     anchor: str  # of its section
     path: F64 | None  # (T + 1, 2) positions, if the scenario has a plane
     curve: F64  # (T,) progress, or the sum of rewards where there is none
@@ -41,12 +43,12 @@ class Shown:
 
 
 def log_steps(chapter: Chapter) -> bool:
-    """Whether lives differ by so much that a linear axis would squeeze the fast ones into its corner."""
+    """Whether the axis of steps is logarithmic: the fastest life took less than 1 / ``FAR`` of the budget."""
     return chapter.budget / max(1.0, min(float(one.lives.time.min()) for one in chapter.standings)) > FAR
 
 
 class _Axis:
-    """Steps to places on the drawing."""
+    """The horizontal axis: maps steps to x coordinates."""
 
     def __init__(self, chapter: Chapter) -> None:
         self._log, self.budget = log_steps(chapter), chapter.budget
@@ -61,7 +63,7 @@ class _Axis:
         return round(float(LEFT + min(share, 1.0) * (WIDTH - LEFT - RIGHT)), 1)
 
     def ticks(self) -> list[float]:
-        """Round numbers that do not collide, and the budget."""
+        """Round numbers whose labels do not overlap, and the budget."""
         if self._log:
             wanted = [m * 10**e for e in range(12) for m in (1, 2, 5)]
         else:
@@ -78,7 +80,7 @@ class _Axis:
 
 
 def _roundness(step: float) -> tuple[bool, float]:
-    """Powers of ten first."""
+    """Sort key for ticks: powers of ten first, then the smallest."""
     return (step > 0 and not np.log10(step).is_integer(), step)
 
 
@@ -91,7 +93,7 @@ def short(number: float) -> str:
 
 
 def survival(chapter: Chapter, order: Sequence[str], anchors: dict[str, str]) -> Markup:
-    """Kaplan–Meier curves with bands, and under them every life as a dot that leads to its section.
+    """Kaplan–Meier curves with bands, and below them a dot for each life, which links to its section.
 
     Args:
         chapter: the scenario.
@@ -100,9 +102,10 @@ def survival(chapter: Chapter, order: Sequence[str], anchors: dict[str, str]) ->
     """
     axis, bottom = _Axis(chapter), TOP + CURVES
     height = bottom + 34 + ROW * len(chapter.standings) + 6
-    said = "; ".join(f"{one.adapter}: {one.home} of {one.known} home" for one in chapter.standings)
+    label = "; ".join(f"{one.adapter}: {one.succeeded} of {one.known} succeeded" for one in chapter.standings)
     parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="group" aria-label="{escape(_label(chapter, said))}">',
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="group" ',
+        f'aria-label="{escape(_label(chapter, label))}">',
         *_frame(axis, bottom),
     ]
     for one in chapter.standings:
@@ -112,23 +115,26 @@ def survival(chapter: Chapter, order: Sequence[str], anchors: dict[str, str]) ->
     return Markup("".join([*parts, "</svg>"]))
 
 
-def _label(chapter: Chapter, said: str) -> str:
-    return f"{chapter.name}: share of lives still on the way after so many steps (Kaplan–Meier), and each life. {said}."
+def _label(chapter: Chapter, label: str) -> str:
+    what = "share of lives that have not succeeded after so many steps (Kaplan–Meier), and each life"
+    return f"{chapter.name}: {what}. {label}."
 
 
 def _frame(axis: _Axis, bottom: int) -> Iterator[str]:
     yield from _shares(bottom)
-    yield f'<text class="what" x="4" y="{TOP + 4}">still on</text><text class="what" x="4" y="{TOP + 19}">the way</text>'
+    for line, y in (("not yet", TOP + 4), ("succeeded", TOP + 19)):
+        yield f'<text class="what" x="4" y="{y}">{line}</text>'
     for step in axis.ticks():
         x = axis(step)
-        anchor = "end" if x > WIDTH - RIGHT - 16 else "middle"
+        last = x > WIDTH - RIGHT - 16  # its label would leave the drawing if it were centred
+        anchor, at = ("end", x + 8) if last else ("middle", x)
         yield f'<path class="grid" d="M{x} {bottom}v4"/>'
-        yield f'<text x="{x + (8 if anchor == "end" else 0)}" y="{bottom + 17}" text-anchor="{anchor}">{short(step)}</text>'
+        yield f'<text x="{at}" y="{bottom + 17}" text-anchor="{anchor}">{short(step)}</text>'
     yield f'<text class="what" x="4" y="{bottom + 17}">steps</text>'
 
 
 def _shares(bottom: int) -> Iterator[str]:
-    """The upright axis: none, half, all."""
+    """The vertical axis: 0 %, 50 % and 100 %."""
     for share in (0.0, 0.5, 1.0):
         y = _height(share, bottom)
         yield f'<path class="grid" d="M{LEFT} {y}H{WIDTH - RIGHT}"/>'
@@ -154,55 +160,56 @@ def _curve(one: Standing, axis: _Axis, colour: int, bottom: int) -> Iterator[str
     band = [*stairs(low), *reversed(stairs(high))]
     yield f'<g data-adapter="{escape(one.adapter)}">'
     yield f'<path class="band {look(colour)}" d="M{_points(band)}Z"/>'
-    yield f'<path class="line {look(colour)}" d="M{_points(stairs(curve.at))}"><title>{escape(one.adapter)}</title></path></g>'
+    yield f'<path class="line {look(colour)}" d="M{_points(stairs(curve.at))}">'
+    yield f"<title>{escape(one.adapter)}</title></path></g>"
 
 
 def look(colour: int) -> str:
-    """Classes of the adapter with this number: a colour, and dashes where colours run out."""
+    """CSS classes of the adapter with this number: one of eight colours, one of three dash patterns."""
     return f"c{colour % len(LIGHT)} d{colour // len(LIGHT) % 3}"
 
 
 def _points(points: Sequence[tuple[float, float]]) -> str:
-    """Each place once."""
+    """Points as SVG writes them, repeated ones left out."""
     kept = [point for i, point in enumerate(points) if i == 0 or point != points[i - 1]]
     return " ".join(f"{x:g},{y:g}" for x, y in kept)
 
 
 def _dots(one: Standing, axis: _Axis, colour: int, y: float, anchors: dict[str, str]) -> Iterator[str]:
-    """A row: one dot for each life, hollow where it did not come home; those at one place stand apart a little."""
+    """A row with a dot for each life, hollow without success; equal ones are moved apart vertically."""
     yield f'<g data-adapter="{escape(one.adapter)}"><path class="grid" d="M{LEFT} {y:g}H{WIDTH - RIGHT}"/>'
     name = one.adapter if len(one.adapter) <= 13 else f"{one.adapter[:12]}…"
     yield f'<text class="name {look(colour)}" x="{LEFT - 8}" y="{y + 4:g}" text-anchor="end">{escape(name)}'
     yield f"<title>{escape(one.adapter)}</title></text>"
     crowd: dict[int, int] = {}
-    for row, time, home in zip(one.rows, one.lives.time, one.lives.success, strict=True):
+    for row, time, succeeded in zip(one.rows, one.lives.time, one.lives.success, strict=True):
         x = axis(float(time))
         place = crowd[int(x // 5)] = crowd.get(int(x // 5), -1) + 1
         off = (place + 1) // 2 * (1 if place % 2 else -1) % 8 if place < 8 else 0
         off = off - 8 if off > 4 else off
-        said = f"{one.adapter}, seed {row.seed}: {ended(row.outcome, row.steps)}"
-        kind = "home" if home else "lost"
+        label = f"{one.adapter}, seed {row.seed}: {ending_in_words(row.outcome, row.steps)}"
+        kind = "succeeded" if succeeded else "censored"
         yield f'<a href="#{anchors[row.folder]}" tabindex="-1"><circle class="{kind} {look(colour)}" '
-        yield f'cx="{x:g}" cy="{y + off:g}" r="3.4"><title>{escape(said)}</title></circle></a>'
+        yield f'cx="{x:g}" cy="{y + off:g}" r="3.4"><title>{escape(label)}</title></circle></a>'
     yield "</g>"
 
 
-def ended(outcome: str, steps: int) -> str:
-    """In words."""
+def ending_in_words(outcome: str, steps: int) -> str:
+    """How a life ended, for a reader: ``succeeded after 124 steps``."""
     words = {
-        "success": "home after",
-        "timeout": "not home after",
+        "success": "succeeded after",
+        "timeout": "did not succeed in",
         "failure": "failed after",
-        "interrupted": "cut short after",
+        "interrupted": "interrupted after",
     }
     return f"{words.get(outcome, outcome)} {steps:,} steps"
 
 
-# --- what a life did ---------------------------------------------------------------------------------------------------------
+# --- what a life did ----------------------------------------------------------------------------------------
 
 
-def trace(life: Shown, plane: Plane | None, limits: tuple[float, float]) -> Markup:
-    """The path of a life in its plane, or its progress; under it, which mode of a switch acted when."""
+def trace(life: DrawnLife, plane: Plane | None, limits: tuple[float, float]) -> Markup:
+    """The path of a life in its plane, or its progress; below it the modes of a switch over the steps."""
     if plane is not None and life.path is not None:
         width, height, spots, goal = _path(life.path, plane)
         what = "path"
@@ -211,7 +218,8 @@ def trace(life: Shown, plane: Plane | None, limits: tuple[float, float]) -> Mark
         spots = _progress(life.curve, limits, width, height)
     strip = 10 if life.modes else 0
     parts = [
-        f'<svg class="trace" viewBox="-4 -4 {width + 8:g} {height + strip + 8:g}" width="{width + 8:g}" role="img"'
+        f'<svg class="trace" viewBox="-4 -4 {width + 8:g} {height + strip + 8:g}" ',
+        f'width="{width + 8:g}" role="img"',
     ]
     parts.append(f' aria-label="{escape(f"{what} of seed {life.seed}, {life.words}")}">')
     parts.append(f'<rect class="paper" width="{width:g}" height="{height:g}"/>{goal}')
@@ -231,7 +239,7 @@ def trace(life: Shown, plane: Plane | None, limits: tuple[float, float]) -> Mark
 
 
 def _path(path: F64, plane: Plane) -> tuple[float, float, F64, str]:
-    """Width and height of a plane's picture, the places (K, 2) of a path on it, and its goal."""
+    """Width and height of a plane's drawing, the points (K, 2) of a path (T + 1, 2), and the goal as SVG."""
     (x0, x1), (y0, y1) = plane.x_limits, plane.y_limits
     width, height = _fitted(x1 - x0, y1 - y0)
     scale = np.array([width / (x1 - x0), height / (y1 - y0)])
@@ -253,7 +261,7 @@ def _path(path: F64, plane: Plane) -> tuple[float, float, F64, str]:
 
 
 def _progress(curve: F64, limits: tuple[float, float], width: float, height: float) -> F64:
-    """Places (K, 2) of a curve over the steps."""
+    """Points (K, 2) of a curve (T,) over the steps."""
     kept = _thinned(len(curve))
     down = (limits[1] - curve[kept]) / max(limits[1] - limits[0], 1e-9)
     spots = np.column_stack([kept / max(1, len(curve) - 1) * width, down * height])
@@ -261,23 +269,24 @@ def _progress(curve: F64, limits: tuple[float, float], width: float, height: flo
 
 
 def _fitted(wide: float, high: float) -> tuple[float, float]:
-    """A plane's picture: its own proportions, of about the same area for all."""
+    """Width and height of a plane's drawing: its proportions, within 1:2 and 2:1; all have the same area."""
     ratio = float(np.clip(wide / high, 0.5, 2.0))
     return round(150 * ratio**0.5), round(150 / ratio**0.5)
 
 
 def _thinned(length: int) -> NDArray[np.intp]:
-    """Rows that are drawn of so many: evenly, with the first and the last."""
+    """Indices of at most ``MOST_POINTS`` rows, evenly spaced, the first and the last among them."""
     return np.unique(np.linspace(0, max(0, length - 1), min(length, MOST_POINTS)).astype(np.intp))
 
 
-def metric(name: str, lives: Sequence[tuple[int, Shown]]) -> Markup:
-    """One metric over the best (0), the median (1) and the worst (2) life, each stretched to the same width."""
+def metric(name: str, lives: Sequence[tuple[int, DrawnLife]]) -> Markup:
+    """One metric of the best (0), the median (1) and the worst (2) life, each over its own steps."""
     known = [(which, *life.metrics[name]) for which, life in lives if name in life.metrics]
     values = np.concatenate([value for _, _, value in known])
     low, high = float(values.min()), float(values.max())
     parts = [
-        f'<svg class="spark" viewBox="0 0 160 52" role="img" aria-label="{escape(name)}, {short(low)} to {short(high)}">'
+        '<svg class="spark" viewBox="0 0 160 52" role="img" ',
+        f'aria-label="{escape(name)}, {short(low)} to {short(high)}">',
     ]
     for which, steps, value in known:
         kept = np.unique(np.linspace(0, len(steps) - 1, min(len(steps), 80)).astype(int))
@@ -291,11 +300,11 @@ def metric(name: str, lives: Sequence[tuple[int, Shown]]) -> Markup:
 
 
 def profile(totals: Sequence[tuple[int, str, Profile]]) -> Markup:
-    """Performance profiles: which share of the lives scores at least so much. Each adapter with its colour and name."""
+    """Performance profiles: the share of lives with at least a score. Items: colour, adapter, profile."""
     bottom = TOP + CURVES
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {bottom + 40}" role="img" ']
     parts.append(
-        'aria-label="Performance profiles: which share of the lives scores at least so much. The table has the means.">'
+        'aria-label="Performance profiles: share of lives with at least a score. Means: see the table.">'
     )
     parts += _shares(bottom)
     parts.append(f'<text class="what" x="4" y="{TOP + 19}">of the lives</text>')

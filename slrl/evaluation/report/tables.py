@@ -1,4 +1,4 @@
-"""The figures of a report as text: Markdown to read, CSV to compute with."""
+"""The figures of a report as text: Markdown to read, CSV for other programs."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ COLUMNS = (
 
 
 def markdown(evidence: Evidence) -> tuple[str, list[str]]:
-    """Scenario × adapter, and each life: for a README or a paper's appendix."""
+    """A table of scenarios by adapters with conclusions, for a README or a paper; and no problems."""
     if not evidence.chapters:
         return "\n".join(
             ["No lives yet.", "", *(f"* Note: {problem}" for problem in evidence.problems)]
@@ -45,9 +45,11 @@ def markdown(evidence: Evidence) -> tuple[str, list[str]]:
         )
     lines += [
         "",
-        "Each cell: lives that came home, and the restricted mean of the steps with its 95 % interval.",
+        "Each cell: lives that succeeded, and the restricted mean of the steps with its 95 % interval.",
     ]
-    marked = "**Bold**: shown to be faster than each other adapter there (log-rank tests after Holm, and intervals)."
+    marked = (
+        "**Bold**: shown to be faster than each other adapter (log-rank tests after Holm, and intervals)."
+    )
     none = "No adapter is marked as the fastest of a scenario: these lives do not show it."
     lines.append(marked if any(chapter.fastest for chapter in evidence.chapters) else none)
     lines += [
@@ -61,8 +63,8 @@ def _cell(one: Standing | None, fastest: bool) -> str:
     if one is None:
         return ""
     if not one.known:
-        return f"all {len(one.rows)} cut short"
-    text = f"{one.home} of {one.known}, {_steps(one.mean)}"
+        return f"all {len(one.rows)} interrupted"
+    text = f"{one.succeeded} of {one.known}, {_steps(one.mean)}"
     return f"**{text}**" if fastest else text
 
 
@@ -75,7 +77,7 @@ def _escaped(text: str) -> str:
 
 
 def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
-    """A row per scenario and adapter with every figure; a bound that is not reached is ``inf``, a median too."""
+    """A row per scenario and adapter with every figure; medians and bounds not reached are ``inf``."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -92,7 +94,7 @@ def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
                     one.scenario,
                     one.adapter,
                     len(one.rows),
-                    one.home,
+                    one.succeeded,
                     *figures,
                     f"{chapter.budget:.0f}",
                     optimum,

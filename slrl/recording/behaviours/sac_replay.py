@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from gymnasium.spaces import Box
 
-from slrl import plugins
 from slrl.learning.buffer import Buffer
-from slrl.plugins import AgentPlugin
+from slrl.plugins import AgentPlugin, at_least, share
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, Transition
 
@@ -27,8 +26,8 @@ class Settings:
     final_mode_share: float = 0.5  # share of the episodes after the training that are played without noise
 
     def __post_init__(self) -> None:
-        plugins.at_least(self, 1, "warm_up_steps", "batch_size", "updates_per_step", "buffer_rows")
-        plugins.share(self, "final_mode_share")
+        at_least(self, 1, "warm_up_steps", "batch_size", "updates_per_step", "buffer_rows")
+        share(self, "final_mode_share")
 
 
 class SacReplay:

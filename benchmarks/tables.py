@@ -1,0 +1,250 @@
+"""Write every life of a suite into its CSV in eval/reference, and tables of them into README and docs.
+
+    slrl eval adapters
+    python benchmarks/tables.py adapters
+
+A life that is not in the folder of runs keeps its row in the CSV if the SHA-256 of its settings is still the
+same. If lives are in neither, nothing is written, unless `--partial` asks for it.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slrl.errors import BadInput, unknown
+from slrl.evaluation import suites
+from slrl.evaluation.engines import folder_of
+from slrl.files import made_folder, read_toml, write_text
+from slrl.lives.settings import LifeSettings
+
+COLUMNS = (
+    "scenario",
+    "world",
+    "adapter",
+    "seed",
+    "outcome",
+    "steps",
+    "life_steps",
+    "censored",
+    "wall_clock_s",
+    "steps_per_s",
+    "progress",
+    "prior_sha256",
+    "settings_sha256",
+    "git_revision",
+    "torch",
+    "mujoco",
+)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table in a document, between ``<!-- table:NAME -->`` and ``<!-- end -->``."""
+
+    scenario: str
+    name: str = ""  # default: the scenario's
+    adapters: tuple[str, ...] = ()  # default: all
+    seeds: Sequence[int] = ()  # default: all
+    distance: bool = False  # of the progress at the end instead of the steps
+
+    @property
+    def marker(self) -> str:
+        """The name that its place in the document has."""
+        return self.name or self.scenario
+
+    def text(self, rows: list[Row]) -> str:
+        """The table in Markdown, of those rows that belong to it."""
+        own = sorted((row for row in rows if self._has(row)), key=lambda row: int(row["seed"]))
+        return distances(own) if self.distance else table(own)
+
+    def _has(self, row: Row) -> bool:
+        return (
+            row["scenario"] == self.scenario
+            and (not self.adapters or row["adapter"] in self.adapters)
+            and (not self.seeds or row["seed"] in self.seeds)
+        )
+
+
+@dataclass(frozen=True)
+class Record:
+    """Where the lives of a suite are written down."""
+
+    csv: str  # in eval/reference
+    document: str = ""  # with the tables
+    tables: tuple[Table, ...] = ()
+
+
+RECORDS = {
+    "reference": Record("windy_pointmass.csv", "README.md", (Table("windy_pointmass"),)),
+    "adapters": Record(
+        "adapters.csv",
+        "docs/adapters.md",
+        (
+            Table("windy_pointmass"),
+            Table("gusty_pointmass"),
+            Table("ant_broken_leg", distance=True),
+            Table("maze_blocked", seeds=range(2000, 2010)),
+            Table("maze_blocked", name="maze_blocked_30", adapters=("switch", "skills")),
+        ),
+    ),
+    "gallery": Record("gallery.csv"),  # its page is written by gallery.py
+}
+
+
+def main() -> None:
+    """Read the lives, write the CSV, print the tables and put them into their document."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("suite", help=f"one of {', '.join(RECORDS)}")
+    parser.add_argument("--runs", type=Path, default=None, help="default: runs/SUITE")
+    parser.add_argument("--reference", type=Path, default=Path("eval/reference"), help="folder of the CSV")
+    parser.add_argument(
+        "--partial", action="store_true", help="write what there is, without the lives that are missing"
+    )
+    arguments = parser.parse_args()
+    if arguments.suite not in RECORDS:
+        raise unknown("suite with a record", arguments.suite, RECORDS)
+    record, runs = RECORDS[arguments.suite], arguments.runs or Path("runs") / arguments.suite
+    path = arguments.reference / record.csv
+    known, lives = read_csv(path), suites.load(arguments.suite).lives
+    rows = rows_of(lives, runs, known)
+    print(f"{len(rows)} of {len(lives)} lives of suite {arguments.suite} are in {runs} or {path}.")
+    if len(rows) < len(lives) and not arguments.partial:
+        raise BadInput(
+            f"{len(lives) - len(rows)} lives are missing, or have other settings; "
+            f"`slrl eval {arguments.suite} --out {runs}` lives them, and --partial does without."
+        )
+    write_csv(path, rows)
+    for one in record.tables:
+        text = one.text(rows)
+        print(f"{one.marker}\n{text}")
+        fill(Path(record.document), one.marker, text)
+
+
+def rows_of(lives: Sequence[LifeSettings], runs: Path, known: list[Row]) -> list[Row]:
+    """The row of each life that is in ``runs``, or else in ``known`` with the same settings.
+
+    Rows that were known come first, in their order, so that a CSV changes only where lives do.
+    """
+    before, found = {identity(row): row for row in known}, dict[tuple[str, ...], Row]()
+    for life in lives:
+        who = (life.scenario.name, life.world, life.method.name, str(life.seed))
+        row = _lived(folder_of(runs, life), life) or before.get(who)
+        if row is not None and row.get("settings_sha256") in (None, settings_hash(life, row["prior_sha256"])):
+            found[who] = row
+    return [found.pop(who) for who in before if who in found] + list(found.values())
+
+
+def identity(row: Row) -> tuple[str, ...]:
+    """Scenario, world, adapter and seed: which life it is. A CSV without a world has lives in the target."""
+    return row["scenario"], row.get("world", "target"), row["adapter"], str(row["seed"])
+
+
+def _lived(folder: Path, life: LifeSettings) -> Row | None:
+    """The row of a life that was lived with these settings and is whole in its folder."""
+    try:
+        result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+        sha256, progress, versions = result["prior_sha256"], result["progress"], result["versions"]
+        if read_toml(folder / "settings.toml") != life.table(sha256) or result["outcome"] == "interrupted":
+            return None
+    except (OSError, ValueError, KeyError, BadInput):
+        return None  # `slrl eval` says what is wrong with it, and lives it again
+    about = {
+        "progress": "" if progress is None else f"{progress:.3f}",
+        "settings_sha256": settings_hash(life, sha256),
+        "torch": versions["torch"],
+        "mujoco": versions["mujoco"],
+    }
+    return {**{key: result.get(key) for key in COLUMNS}, **about}
+
+
+def settings_hash(life: LifeSettings, prior_sha256: str) -> str:
+    """SHA-256 of everything that the steps of a life depend on, besides versions."""
+    return hashlib.sha256(json.dumps(life.table(prior_sha256), sort_keys=True).encode()).hexdigest()
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Lives that were written down before; none if there is no such file."""
+    if not path.is_file():
+        return []
+    numbers: dict[str, Callable[[str], Any]] = {"seed": int, "steps": int, "life_steps": int}
+    kinds = {**numbers, "censored": lambda text: text == "True"}
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            {key: kinds.get(key, str)(value) for key, value in row.items()} for row in csv.DictReader(file)
+        ]
+
+
+def write_csv(path: Path, rows: list[Row]) -> None:
+    """Every life a line, in the columns that the file has already."""
+    columns: Sequence[str] = COLUMNS
+    if path.is_file():
+        columns = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    made_folder(path.parent)
+    write_text(path, text.getvalue())
+
+
+def table(rows: list[Row]) -> str:
+    """Successes, median and restricted mean steps of each adapter, best first, as Markdown."""
+    lines = []
+    for name in dict.fromkeys(row["adapter"] for row in rows):
+        lives = [row for row in rows if row["adapter"] == name]
+        steps = [row["steps"] if not row["censored"] else row["life_steps"] for row in lives]
+        mean, successes = statistics.mean(steps), sum(not row["censored"] for row in lives)
+        median = f"{statistics.median(steps):,.0f}" if 2 * successes > len(lives) else "not reached"
+        each = ", ".join(
+            f"{'> ' if row['censored'] else ''}{n:,}" for row, n in zip(lives, steps, strict=True)
+        )
+        cells = (f"`{name}`", f"{successes} of {len(lives)}", median, f"{mean:,.0f}", each)
+        lines.append((mean, f"| {' | '.join(cells)} |"))
+    head = "| adapter | succeeded | median steps | restricted mean steps | steps of each life |"
+    return "\n".join([head, "|---|---|---|---|---|", *(line for _, line in sorted(lines))])
+
+
+def distances(rows: list[Row]) -> str:
+    """Mean, standard error and median of the lives' progress at their end, the largest first, as Markdown."""
+    lines = []
+    for name in dict.fromkeys(row["adapter"] for row in rows):
+        far = [float(row["progress"]) for row in rows if row["adapter"] == name]
+        error = statistics.stdev(far) / len(far) ** 0.5 if len(far) > 1 else float("nan")
+        mean, each = statistics.mean(far), ", ".join(f"{distance:.1f}" for distance in far)
+        lines.append(
+            (-mean, f"| `{name}` | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |")
+        )
+    head = "| adapter | mean ± standard error | median | each life |"
+    return "\n".join([head, "|---|---|---|---|", *(line for _, line in sorted(lines))])
+
+
+def fill(path: Path, name: str, text: str) -> None:
+    """Put a table between ``<!-- table:NAME -->`` and ``<!-- end -->``.
+
+    Raises:
+        BadInput: if the document has no such place.
+    """
+    before, marker, rest = path.read_text(encoding="utf-8").partition(f"<!-- table:{name} -->\n")
+    _, end, after = rest.partition("<!-- end -->")
+    if not (marker and end):
+        raise BadInput(
+            f"{path} has no place for the table {name}: a line <!-- table:{name} --> and <!-- end -->."
+        )
+    write_text(path, f"{before}{marker}{text}\n{end}{after}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BadInput as error:
+        raise SystemExit(f"tables: {error}") from None

@@ -1,0 +1,259 @@
+"""Tables of a suite by hand, which rows of a CSV count, false alarms by hand, and the page on scenarios."""
+
+import csv
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import slrl
+from slrl import adapters, scenarios
+from slrl.evaluation import suites
+from slrl.lives.run import adapt_as
+from slrl.lives.settings import LifeSettings
+
+from .conftest import write_life
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+REFERENCE = Path(__file__).parents[1] / "eval" / "reference"
+
+
+def script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """A module of benchmarks/, which is no package."""
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def tables(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return script("tables", monkeypatch)
+
+
+def row(adapter: str, steps: int, *, censored: bool = False, seed: int = 0) -> dict[str, Any]:
+    about = {"scenario": "windy", "adapter": adapter, "seed": seed}
+    return {**about, "steps": steps, "life_steps": 1000, "censored": censored}
+
+
+def test_the_table_of_distances_by_hand(tables: Any) -> None:
+    rows = [{"adapter": "near", "progress": p} for p in ("1.0", "2.0", "6.0")] + [
+        {"adapter": "far", "progress": "4.0"}
+    ] * 2
+    assert tables.distances(rows).splitlines()[2:] == [
+        "| `far` | 4.00 ± 0.00 | 4.00 | 4.0, 4.0 |",
+        "| `near` | 3.00 ± 1.53 | 2.00 | 1.0, 2.0, 6.0 |",  # standard deviation √7, by √3
+    ]
+
+
+def test_the_table_by_hand(tables: Any) -> None:
+    rows = [row("slow", 300), row("slow", 1000, censored=True), row("slow", 500)]
+    rows += [row("lost", 1000, censored=True), row("lost", 40), row("quick", 10), row("quick", 30)]
+    # slow: median of 300, 500, later: 500; mean (300 + 500 + 1000) / 3. lost: half succeeded, so no median
+    assert tables.table(rows).splitlines() == [
+        "| adapter | succeeded | median steps | restricted mean steps | steps of each life |",
+        "|---|---|---|---|---|",
+        "| `quick` | 2 of 2 | 20 | 20 | 10, 30 |",
+        "| `lost` | 1 of 2 | not reached | 520 | > 1,000, 40 |",
+        "| `slow` | 2 of 3 | 500 | 600 | 300, > 1,000, 500 |",
+    ]
+
+
+def test_a_table_has_the_rows_that_it_asks_for_by_seed(tables: Any) -> None:
+    rows = [row("a", 3, seed=12), row("a", 1, seed=10), row("a", 2, seed=11), row("b", 9, seed=10)]
+    rows.append({**row("a", 7, seed=10), "scenario": "calm"})
+    wanted = tables.Table("windy", name="some", adapters=("a",), seeds=range(10, 12))
+    assert wanted.marker == "some"
+    assert tables.Table("windy").marker == "windy"
+    assert wanted.text(rows).splitlines()[2:] == ["| `a` | 2 of 2 | 2 | 2 | 1, 2 |"]
+    assert [line[:5] for line in tables.Table("windy").text(rows).splitlines()[2:]] == ["| `a`", "| `b`"]
+
+
+def settings(adapter: str, seed: int, **more: Any) -> LifeSettings:
+    about = {"life_steps": 20, **more}
+    return LifeSettings(
+        scenario=scenarios.load("windy_pointmass"),
+        method=adapters.load(adapter),
+        prior="pointmass",
+        seed=seed,
+        **about,
+    )
+
+
+def test_a_life_counts_from_its_folder_or_from_the_csv_but_not_with_other_settings(
+    tables: Any, tiny_adapter: str, tmp_path: Path
+) -> None:
+    life = settings(tiny_adapter, 1)
+    result, _ = adapt_as(life, out=tmp_path / "runs")
+    (found,) = tables.rows_of([life], tmp_path / "runs", [])
+    assert (found["steps"], found["censored"], found["seed"], found["world"]) == (20, True, 1, "target")
+    assert result.progress is not None
+    assert (found["progress"], found["mujoco"]) == (f"{result.progress:.3f}", result.versions["mujoco"])
+    tables.write_csv(tmp_path / "lives.csv", [found])
+    known = tables.read_csv(tmp_path / "lives.csv")
+    (again,) = tables.rows_of([life], tmp_path / "elsewhere", known)
+    assert tables.table([again]) == tables.table([found])
+    for other in (settings(tiny_adapter, 2), settings(tiny_adapter, 1, life_steps=21)):
+        assert tables.rows_of([other], tmp_path / "elsewhere", known) == []
+        assert tables.rows_of([other], tmp_path / "runs", known) == []
+
+
+def test_damaged_and_interrupted_lives_do_not_count(tables: Any, tiny_adapter: str, tmp_path: Path) -> None:
+    life = settings(tiny_adapter, 1)
+    adapt_as(life, out=tmp_path)
+    path = tmp_path / "windy_pointmass" / "tiny" / "seed-1" / "result.json"
+    whole = path.read_text()
+    assert len(tables.rows_of([life], tmp_path, [])) == 1
+    for damaged in ("{", "{}", whole.replace('"timeout"', '"interrupted"')):
+        path.write_text(damaged)
+        assert tables.rows_of([life], tmp_path, []) == []
+
+
+def test_a_life_in_the_source_is_another_one(tables: Any, tiny_adapter: str, tmp_path: Path) -> None:
+    target, source = settings(tiny_adapter, 1), settings(tiny_adapter, 1, world="source")
+    for life in (target, source):
+        adapt_as(life, out=tmp_path)
+    rows = tables.rows_of([target, source], tmp_path, [])
+    assert [found["world"] for found in rows] == ["target", "source"]
+    assert rows[0]["settings_sha256"] != rows[1]["settings_sha256"]
+    assert [found["world"] for found in tables.rows_of([source], tmp_path / "none", rows)] == ["source"]
+
+
+def test_a_csv_keeps_its_columns_and_its_order(tables: Any, tiny_adapter: str, tmp_path: Path) -> None:
+    """Also one that has no column for the settings' hash, as the gallery's: its rows count as they are."""
+    path = tmp_path / "some.csv"
+    text = "adapter,seed,scenario,steps,torch,prior_sha256\n"
+    text += "tiny,2,windy_pointmass,7,old,ab\ntiny,1,windy_pointmass,8,old,ab\n"
+    path.write_text(text)
+    adapt_as(settings(tiny_adapter, 1), out=tmp_path / "runs")
+    lives = [settings(tiny_adapter, seed) for seed in (1, 2, 3)]
+    rows = tables.rows_of(lives, tmp_path / "runs", tables.read_csv(path))
+    tables.write_csv(path, rows)
+    with path.open(newline="") as file:
+        lines = list(csv.reader(file))
+    assert lines[0] == text.partition("\n")[0].split(",")
+    assert [line[:4] for line in lines[1:]] == [
+        ["tiny", "2", "windy_pointmass", "7"],
+        ["tiny", "1", "windy_pointmass", "20"],
+    ]
+
+
+def test_the_references_that_ship_hold_lives_of_their_suites(tables: Any) -> None:
+    for name, record in tables.RECORDS.items():
+        lives = suites.load(name).lives
+        wanted = {(life.scenario.name, life.world, life.method.name, str(life.seed)) for life in lives}
+        assert {tables.identity(known) for known in tables.read_csv(REFERENCE / record.csv)} == wanted
+        if record.document:
+            text = (REFERENCE.parents[1] / record.document).read_text(encoding="utf-8")
+            assert all(f"<!-- table:{one.marker} -->\n| adapter |" in text for one in record.tables)
+
+
+def test_nothing_is_written_of_a_suite_that_is_not_all_there(
+    tables: Any,
+    tiny_adapter: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    suite = tmp_path / "some.toml"
+    suite.write_text(
+        'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nseeds = [1, 2]\n'
+        f'adapters = ["{tiny_adapter}"]\nlife_steps = 20\n'
+    )
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table:windy_pointmass -->\nold\n<!-- end -->\n")
+    record = tables.Record("some.csv", str(page), (tables.Table("windy_pointmass"),))
+    monkeypatch.setattr(tables, "RECORDS", {str(suite): record})
+    adapt_as(suites.load(str(suite)).lives[0], out=tmp_path / "runs")
+    words = ["tables.py", str(suite), "--runs", str(tmp_path / "runs"), "--reference", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(slrl.BadInput, match="1 lives are missing, or have other settings; `slrl eval"):
+        tables.main()
+    assert not (tmp_path / "some.csv").exists()
+    assert "old" in page.read_text()
+    monkeypatch.setattr(sys, "argv", [*words, "--partial"])
+    tables.main()
+    assert "1 of 2 lives of suite" in capsys.readouterr().out
+    assert len(tables.read_csv(tmp_path / "some.csv")) == 1
+    assert "| `tiny` | 0 of 1 | not reached | 20 | > 20 |" in page.read_text()
+    monkeypatch.setattr(sys, "argv", ["tables.py", "galery"])
+    monkeypatch.setattr(tables, "RECORDS", {"gallery": record})
+    with pytest.raises(slrl.BadInput, match="did you mean 'gallery'"):
+        tables.main()
+
+
+def test_the_table_goes_between_its_markers(tables: Any, tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("before\n<!-- table:s -->\nold\n<!-- end -->\nafter\n")
+    tables.fill(page, "s", "new")
+    assert page.read_text() == "before\n<!-- table:s -->\nnew\n<!-- end -->\nafter\n"
+    with pytest.raises(slrl.BadInput, match="no place"):
+        tables.fill(page, "t", "new")
+
+
+def test_false_alarms_by_hand(monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path) -> None:
+    """A shift at step 50. Delays 8, 12, never; alarms at 20 and in a source: 2 in 3 · 50 + 2 · 425 steps."""
+    detection = script("detection", monkeypatch)
+    target = [detection.Changes((58, 90), 200), detection.Changes((20, 62), 300), detection.Changes((), 900)]
+    source = [detection.Changes((400,), 425), detection.Changes((), 425)]
+    assert detection.table(target, source, onset=50).splitlines()[2] == (
+        "| 2 of 3 | 10.0 steps | 8, 12, never | 20.0 (2 in 1,000) |"
+    )
+    assert "| 0 of 1 | none | never |" in detection.table([detection.Changes((50,), 60)], source, onset=50)
+    text = "life/step,adapter/changed,adapter/mode\n50,1,1\n58,,1\n60,1,0\n70,1,2\n"
+    (tmp_path / "metrics.csv").write_text(text)
+    assert detection.changes(tmp_path, 100) == detection.Changes((50, 70), 100)
+
+
+def test_detection_reads_lives_of_target_and_source(
+    monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detection = script("detection", monkeypatch)
+    monkeypatch.setattr(sys, "argv", ["detection.py", str(tmp_path)])
+    about = {"scenario": "gusty_pointmass"}
+    target = write_life(tmp_path, "switch", 0, 100, **about)
+    with pytest.raises(slrl.BadInput, match=r"has no metrics\.csv that can be read"):
+        detection.main()
+    (target / "metrics.csv").write_text("life/step,adapter/changed,adapter/mode\n60,1,1\n")
+    with pytest.raises(slrl.BadInput, match="lacks lives of switch in gusty_pointmass or in its source"):
+        detection.main()
+    source = write_life(tmp_path, "switch", 0, 400, folder="../switch-source/seed-0", world="source", **about)
+    (source / "metrics.csv").write_text("life/step,adapter/changed,adapter/mode\n70,1,1\n")
+    detection.main()
+    assert "| 1 of 1 | 10 steps | 10 | 22.2 (1 in 450) |" in capsys.readouterr().out
+
+
+def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPatch, tables: Any) -> None:
+    gallery = script("gallery", monkeypatch)
+    rows = tables.read_csv(REFERENCE / "gallery.csv")
+    monkeypatch.setattr(gallery, "STILLS", BENCHMARKS.parent / "docs" / "scenarios")
+    assert (BENCHMARKS.parent / "docs" / "scenarios.md").read_text(encoding="utf-8") == gallery.page(rows)
+    few = [known for known in rows if known["scenario"] == "windy_pointmass"]
+    lines = gallery.table(few).splitlines()
+    assert "| 20 of 20 | 0 of 20 | 126 steps (918/s) | 3,592 steps (134/s) |" in lines[-1]
+    assert lines[2].endswith("| not lived | not lived | not lived | not lived |")
+
+
+def test_the_page_is_written_without_living_or_drawing_anything(
+    monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = script("gallery", monkeypatch)
+    words = ["gallery.py", "--no-stills", "--page", str(tmp_path / "page.md"), "--reference"]
+    monkeypatch.setattr(sys, "argv", [*words, str(tmp_path)])
+    with pytest.raises(slrl.BadInput, match=r"has no gallery\.csv; benchmarks/tables\.py gallery writes it"):
+        gallery.main()
+    assert not (tmp_path / "page.md").exists()
+    monkeypatch.setattr(sys, "argv", [*words, str(REFERENCE)])
+    gallery.main()
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert page.startswith("# The scenarios\n")
+    assert "seeds\n1000 to 1019, cut after the scenario's budget or 10,000 steps" in page
+    assert capsys.readouterr().out.strip() in page
+    assert list(tmp_path.iterdir()) == [tmp_path / "page.md"]
