@@ -184,6 +184,17 @@ def keep(
     return result
 
 
+def mode_names(folder: Path, count: int) -> tuple[str, ...]:
+    """The names of an adapter's modes as a life's ``result.json`` has them; "mode 0", … where it has fewer than ``count``.
+
+    Raises:
+        OSError, ValueError: if the file is missing or damaged.
+    """
+    found = json.loads((folder / "result.json").read_text(encoding="utf-8")).get("modes", [])
+    names = [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
+    return tuple(names) if len(names) >= count else tuple(f"mode {i}" for i in range(count))
+
+
 def read_metrics(folder: Path) -> list[dict[str, float]]:
     """The rows of a life's ``metrics.csv``, each with what was measured then.
 

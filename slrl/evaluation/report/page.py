@@ -16,7 +16,6 @@ from markupsafe import Markup, escape
 from tqdm import tqdm
 
 from slrl import __version__
-from slrl.adapters.switch import MODES
 from slrl.errors import BadInput
 from slrl.evaluation import verdict
 from slrl.evaluation.report import svg
@@ -68,8 +67,8 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
         totals=_totals(evidence),
         script=script,
         style=f"{_palette()}\n{style}",
-        modes=MODES,
         version=__version__,
+        mode_colours=len(trace.MODE_COLOURS),
         problems=[*evidence.problems, *problems],
         colours={name: svg.look(i) for i, name in enumerate(evidence.adapters)},
         script_sha256=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
@@ -78,12 +77,14 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
 
 
 def _palette() -> str:
-    """CSS rules with the colours of adapters and of a switch's modes, for the light and the dark scheme."""
+    """CSS rules with the colours of adapters and of modes, for the light and the dark scheme."""
     light = "".join(f"--c{i}:{colour};" for i, colour in enumerate(svg.LIGHT))
     light += "".join(f"--m{i}:{colour};" for i, colour in enumerate(trace.MODE_COLOURS))
     dark = "".join(f"--c{i}:{colour};" for i, colour in enumerate(svg.DARK))
     rules = "".join(f".c{i}{{--c:var(--c{i})}}" for i in range(len(svg.LIGHT)))
-    rules += "".join(f".m{i}{{fill:var(--m{i});background:var(--m{i})}}" for i in range(len(MODES)))
+    rules += "".join(
+        f".m{i}{{fill:var(--m{i});background:var(--m{i})}}" for i in range(len(trace.MODE_COLOURS))
+    )
     return f":root{{{light}}}@media screen and (prefers-color-scheme:dark){{:root{{{dark}}}}}{rules}"
 
 
@@ -123,7 +124,7 @@ class Card:
     unseen: str  # why there is no animation; empty if there is one
     sections: list[AdapterSection]  # in the order of the page's adapters
     contests: list[list[str]]  # the sentences of each
-    has_modes: bool  # whether a life of a switch is drawn
+    modes: tuple[str, ...]  # of the lives that are drawn, in the order of their numbers
     traced: str  # what the drawings of lives show
 
 
@@ -171,7 +172,7 @@ def _card(
         unseen=unseen,
         chart=svg.survival(chapter, evidence.adapters, anchors),
         sections=sections,
-        has_modes=any(life.modes for life in drawn_lives),
+        modes=max((life.mode_names for life in drawn_lives), key=len, default=()),
         contests=[[line.strip() for line in verdict.verdict(contest)] for contest in chapter.contests],
         traced=_traced(chapter, limits),
     )
@@ -220,13 +221,15 @@ def _read_life(folder: Path, row: Row, anchor: str, chapter: Chapter) -> DrawnLi
             if np.isfinite(value):
                 columns.setdefault(key, []).append((values["life/step"], value))
     kept = {key: np.array(pairs).T for key, pairs in columns.items() if key != "life/step" and len(pairs) > 1}
+    modes = tuple(trace.modes_of(metrics, row.steps))
     return DrawnLife(
         seed=row.seed,
         words=svg.ending_in_words(row.outcome, row.steps),
         anchor=anchor,
         path=path,
         curve=progress if np.isfinite(progress).any() else np.cumsum(reward),
-        modes=tuple(trace.modes_of(metrics, row.steps)),
+        modes=modes,
+        mode_names=results.mode_names(folder, 1 + max((mode for mode, _, _ in modes), default=-1)),
         metrics={key: (pair[0], pair[1]) for key, pair in kept.items()},
     )
 

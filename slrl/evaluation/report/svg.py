@@ -16,6 +16,7 @@ from slrl.evaluation import stats
 from slrl.evaluation.report.evidence import Chapter
 from slrl.evaluation.stats import F64, Profile
 from slrl.evaluation.verdict import Standing
+from slrl.lives.trace import MODE_COLOURS
 from slrl.scenarios import Plane
 
 # Colours of adapters, distinguishable with the common colour vision deficiencies (after Okabe and Ito, 2008).
@@ -38,8 +39,9 @@ class DrawnLife:
     anchor: str  # of its section
     path: F64 | None  # (T + 1, 2) positions, if the scenario has a plane
     curve: F64  # (T,) progress, or the sum of rewards where there is none
-    modes: tuple[tuple[int, int, int], ...]  # of a switch: (mode, first step, last step)
+    modes: tuple[tuple[int, int, int], ...]  # of an adapter with several: (mode, first step, last step)
     metrics: dict[str, tuple[F64, F64]]  # name: steps and values
+    mode_names: tuple[str, ...] = ()
 
 
 def log_steps(chapter: Chapter) -> bool:
@@ -209,7 +211,7 @@ def ending_in_words(outcome: str, steps: int) -> str:
 
 
 def trace(life: DrawnLife, plane: Plane | None, limits: tuple[float, float]) -> Markup:
-    """The path of a life in its plane, or its progress; below it the modes of a switch over the steps."""
+    """The path of a life in its plane, or its progress; below it the modes of its adapter over the steps."""
     if plane is not None and life.path is not None:
         width, height, spots, goal = _path(life.path, plane)
         what = "path"
@@ -234,7 +236,7 @@ def trace(life: DrawnLife, plane: Plane | None, limits: tuple[float, float]) -> 
     for mode, first, last in life.modes:
         scale = width / max(1, life.modes[-1][2])
         where = f'x="{first * scale:.1f}" y="{height + 4:g}" width="{(last - first) * scale:.1f}" height="6"'
-        parts.append(f'<rect class="m{mode}" {where}/>')
+        parts.append(f'<rect class="m{mode % len(MODE_COLOURS)}" {where}/>')
     return Markup("".join([*parts, "</svg>"]))
 
 
