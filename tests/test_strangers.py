@@ -12,9 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
+import slrl
 from slrl import envs, files, plugins, priors, scenarios
 from slrl.envs.rollout import rollout
 from slrl.errors import BadInput
+from slrl.lives.results import read_metrics
+from slrl.lives.settings import LifeSettings
 from slrl.plugins import BehaviourPlugin, ShiftPlugin
 from slrl.recording import recipes
 from slrl.scenarios import World
@@ -101,6 +104,90 @@ class East:
     def act(self, obs):
         return np.array([self._speed, 0.0], np.float32)
 """,
+    "methods": """
+from dataclasses import dataclass, replace
+
+import torch
+
+from slrl.adapters.setup import Plan, Setup
+from slrl.learning.cache import Artefact, Table
+from slrl.plugins import at_least, positive
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompassSettings:
+    strength: float = 1.0
+
+    def __post_init__(self):
+        positive(self, "strength")
+
+
+class Compass:
+    \"\"\"Walks to where the prior succeeded on average, which is learned before the life.\"\"\"
+
+    modes = ("searching", "there")
+
+    def __init__(self, settings: CompassSettings, setup: Setup):
+        self.strength = settings.strength
+        self.goal = setup.get(ends(setup.plan)).tensor.numpy()
+        self.agent = setup.agent()
+        self.learned = self.observed = 0
+
+    @staticmethod
+    def artefacts(settings, plan: Plan):
+        return [plan.agent(), ends(plan)]
+
+    def act(self, obs):
+        return (self.strength * (self.goal[:2] - obs[:2])).clip(-1, 1).astype("float32")
+
+    def observe(self, transition):
+        self.observed += 1
+        return {"adapter/mode": float(self.observed > 5)}
+
+    def learn(self):
+        self.learned += 1
+        return {"adapter/learned": float(self.learned)}
+
+    def state_dict(self):
+        return {"counts": torch.tensor([self.observed, self.learned])}
+
+    def load_state_dict(self, state):
+        self.observed, self.learned = (int(count) for count in state["counts"])
+
+
+def ends(plan):
+    def build(prior):
+        return Table(lambda: torch.tensor(prior.next_obs[prior.terminated]).mean(0), (prior.obs.shape[1],))
+
+    return Artefact(name="ends", build=build, needs=(plan.prior,), steps=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NorthSettings:
+    price: float = 0.5
+
+    def __post_init__(self):
+        at_least(self, 0, "price")
+
+
+class North:
+    \"\"\"Pays for going north.\"\"\"
+
+    def __init__(self, settings: NorthSettings, prior, agent, rng, generator, device):
+        self.price = settings.price
+
+    def update(self, prior, life, newest):
+        return {"guidance/north": newest[1]}
+
+    def reward(self, batch):
+        return batch.reward + self.price * (batch.next_obs[:, 1] - batch.obs[:, 1])
+
+    def state_dict(self):
+        return {}
+
+    def load_state_dict(self, state):
+        pass
+""",
     "columns": """
 import numpy as np
 
@@ -132,6 +219,12 @@ renamed = stranger.tides:Flood
 
 [slrl.behaviours]
 east = stranger.walkers:East
+
+[slrl.adapters]
+compass = stranger.methods:Compass
+
+[slrl.guidance]
+north = stranger.methods:North
 
 [slrl.formats]
 table = stranger.columns
@@ -271,6 +364,92 @@ def test_wrong_behaviours_of_theirs_are_one_sentence(command: Command, tmp_path:
     assert "[behaviour] of prior 'too_fast': speed must be between 0 and 1, not 7.0." in err
     with pytest.raises(BadInput, match=r"the module 'stranger\.walkers' has no 'West'"):
         BehaviourPlugin.parse({"name": "stranger.walkers:West"}, "[optimum]")
+
+
+# --- adapters and guidance ---
+
+
+METHOD = """
+schema = 1
+like = "frozen"
+summary = "Somebody else's."
+[adapter]
+name = "{adapter}"
+{settings}
+[agent]
+hidden = [4]
+[pretrain]
+steps = 3
+"""
+
+
+def method_with(folder: Path, adapter: str, settings: str = "") -> str:
+    path = folder / "theirs.toml"
+    path.write_text(METHOD.format(adapter=adapter, settings=settings))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["compass", "stranger.methods:Compass"])
+def test_an_adapter_of_theirs_lives_and_what_it_learns_before_is_kept(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLRL_CACHE", str(tmp_path / "cache"))
+    path = method_with(tmp_path, name, "strength = 0.5")
+    result = slrl.adapt("calm_pointmass", adapter=path, seed=1, life_steps=120, out=tmp_path / "runs")
+    assert result.outcome == "success"
+    assert result.modes == ("searching", "there")
+    (kept,) = (tmp_path / "cache" / "learned").glob("ends-*.safetensors")
+    rows = read_metrics(Path(str(result.folder)))
+    assert rows[-1]["adapter/learned"] == result.steps  # learn() was called once after each step
+    again = slrl.adapt("calm_pointmass", adapter=path, seed=1, life_steps=120, out=tmp_path / "again")
+    assert again.steps == result.steps
+    assert kept.exists()
+    settings = Path(str(result.folder)) / "settings.toml"
+    assert LifeSettings.read(settings).method.adapter.settings.strength == 0.5
+
+
+@pytest.mark.parametrize("name", ["north", "stranger.methods:North"])
+def test_a_guidance_of_theirs_rewards(name: str, tmp_path: Path) -> None:
+    settings = f"""batch_size = 4
+warm_up_steps = 2
+guidance_batch_size = 4
+[adapter.guidance]
+name = "{name}"
+price = 2.0"""
+    result = slrl.adapt(
+        "calm_pointmass", adapter=method_with(tmp_path, "replay", settings), life_steps=20, out=tmp_path
+    )
+    (row,) = read_metrics(Path(str(result.folder)))
+    assert {"guidance/north", "guidance/reward", "agent/critic_loss"} <= row.keys()
+
+
+@pytest.mark.parametrize(
+    ("adapter", "settings", "says"),
+    [
+        (
+            "compass",
+            "strength = -1.0",
+            "[adapter] of adapter 'theirs': strength must be more than 0, not -1.0.",
+        ),
+        ("compass", "strengh = 1.0", "did you mean 'strength'?"),
+        ("compas", "", "unknown adapter 'compas'; did you mean 'compass'?"),
+        ("stranger.methods:Compas", "", "the module 'stranger.methods' has no 'Compas'."),
+        ("replay", '[adapter.guidance]\nname = "north"\nprice = -2.0', "price must be 0 or more, not -2.0."),
+        (
+            "replay",
+            '[adapter.guidance]\nname = "nowhere:X"',
+            "needs the module 'nowhere', which Python does not find",
+        ),
+    ],
+)
+def test_wrong_methods_of_theirs_are_one_sentence(
+    adapter: str, settings: str, says: str, command: Command, tmp_path: Path
+) -> None:
+    path = method_with(tmp_path, adapter, settings)
+    code, out, err = command("adapt", "--scenario", "calm_pointmass", "--adapter", path, "--quiet")
+    assert (code, out) == (2, "")
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
 
 
 # --- formats ---

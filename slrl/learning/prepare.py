@@ -108,9 +108,7 @@ class _Bar:
         if self._running:
             numbers = " and ".join(str(self._number[key]) for key in self._running)
             what = ", ".join(artefact.name for artefact in self._running.values())
-            self._bar.set_description_str(
-                f"pretraining {numbers} of {len(self._number)}: {what}", refresh=False
-            )
+            self._bar.set_description_str(f"pretraining {numbers} of {len(self._number)}: {what}")
 
     def _move(self, artefact: Artefact[Any], done: float) -> None:
         self._bar.update(done - self._done[artefact.key])

@@ -1,0 +1,142 @@
+"""One life of every adapter, pinned to the bit: actions, observations, the hash of its settings and its cache keys.
+
+Where a change alters a life on purpose, `python tests/test_reference_lives.py` pins the lives anew, and the changelog
+says which and why. They hold for one processor and one version of torch; elsewhere the comparison is skipped.
+"""
+
+import hashlib
+import json
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli_w
+import torch
+
+import slrl
+from slrl import adapters, files
+from slrl.lives.results import versions
+from slrl.lives.run import adapt_as, learning_plan
+from slrl.lives.settings import LifeSettings
+
+if __package__:
+    from .test_adapters import HURRY, has
+else:  # run as a script, to pin the lives anew
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.test_adapters import HURRY, has
+
+PINS = Path(__file__).with_name("reference_lives.json")
+TWO = ("pointmass", "pointmass_breezy")
+CASES = {
+    **{f"windy_pointmass/{name}": ("pointmass_breezy",) for name in files.names("adapters")},
+    "windy_pointmass/roam": TWO,
+    "tabletop_displaced/switch": (),
+    "cheetah_hurdles/switch": (),
+    "ant_ice/rma": (),
+}
+ABOUT = (
+    "instructions",
+    "torch",
+    "numpy",
+    "gymnasium",
+    "mujoco",
+)  # what a life depends on besides its settings
+
+
+def settings_of(case: str) -> LifeSettings:
+    """A short life after a short pretraining; everything else is as it is shipped."""
+    name, adapter = case.split("/")
+    scenario = slrl.load_scenario(name)
+    whole = adapters.load(adapter).table()
+    paths = ("", "adapter.low.", "adapter.high.")
+    quick = [(path + key, value) for path in paths for key, value in HURRY.items() if has(whole, path + key)]
+    return LifeSettings(
+        scenario=scenario,
+        method=adapters.load(adapter, quick, suggested=scenario.overrides()),
+        prior=CASES[case] or (scenario.prior,),
+        seed=1,
+        life_steps=60,
+    )
+
+
+def pin(case: str) -> dict[str, Any]:
+    """What is compared of a life."""
+    settings = settings_of(case)
+    _, life = adapt_as(settings, out=None)
+    prior = slrl.load_prior(settings.prior)
+    table = json.dumps(settings.table(prior.sha256), sort_keys=True)
+    env = slrl.make(settings.scenario)
+    plan = learning_plan(
+        settings.method, settings.scenario, env, prior, seed=settings.seed, device=torch.device("cpu")
+    )
+    env.close()
+    needed = plan.of_adapter(settings.method.adapter)
+    keys = sorted({one.key for part in needed for one in part.everything() if one.stored})
+    return {
+        "outcome": life.outcome,
+        "actions": digest(life.action.tobytes()),
+        "observations": digest(life.obs.tobytes()),
+        "settings": digest(table.encode()),
+        "keys": digest("".join(keys).encode()),
+    }
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:20]
+
+
+def here() -> dict[str, str]:
+    """Processor and versions that the last bits of a life depend on, on this machine."""
+    found = versions()
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return {"processor": models[0] if models else platform.processor(), **{key: found[key] for key in ABOUT}}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_life_is_the_one_that_was_pinned(case: str) -> None:
+    pinned = json.loads(PINS.read_text())
+    if here() != pinned["versions"]:
+        pytest.skip(f"the lives were pinned with {pinned['versions']}, and this is {here()}")
+    if case.startswith(("cheetah", "ant")):
+        pytest.importorskip("mujoco")
+    assert pin(case) == pinned["lives"][case]
+
+
+def test_every_adapter_is_pinned() -> None:
+    pinned = json.loads(PINS.read_text())["lives"]
+    assert set(pinned) == set(CASES)
+    assert {case.partition("/")[2] for case in pinned} == set(files.names("adapters"))
+    lives = {name: life for name, life in pinned.items() if name.startswith("windy_pointmass")}
+    learning = {
+        name for name in lives if name.partition("/")[2] in ("finetune", "gail_s", "gail_sa", "qwale", "rnd")
+    }
+    assert len({life["settings"] for life in pinned.values()}) == len(pinned)
+    assert len(learning) == 5
+
+
+def test_the_hash_of_settings_leaves_out_what_is_unset() -> None:
+    """Reference lives name their settings by this table: what is None must not appear in it."""
+    table = tomli_w.dumps(settings_of("windy_pointmass/qwale").table("ab"))
+    assert "baseline = " not in table.replace("clip_baseline", "")
+    assert "target_subset" not in table
+    assert "world" not in table.replace("[scenario", "")
+
+
+def main() -> None:
+    """Pin all lives as they are now."""
+    import os
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["SLRL_CACHE"] = folder
+        torch.set_num_threads(1)
+        lives = {case: pin(case) for case in CASES}
+    PINS.write_text(json.dumps({"versions": here(), "lives": lives}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
