@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -19,7 +20,7 @@ from slrl.evaluation import stats
 from slrl.evaluation.report import evidence, page, report, svg
 from slrl.evaluation.stats import Lives
 
-from .conftest import write_life
+from .conftest import TINY_ADAPTER, write_life
 
 Command = Callable[..., tuple[int, str, str]]
 CHROMIUM = next(
@@ -507,3 +508,23 @@ def test_wrong_reports_are_one_sentence(
     code, _, err = command("report", tmp_path / "nowhere", "--quiet")
     assert code == 2
     assert "there is no folder" in err
+
+
+def test_a_report_imports_nothing_that_a_run_folder_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Settings of a life may name an adapter as module:Name; whoever reads about the life must not run it."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "stranger_of_a_run.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    tiny = tmp_path / "tiny.toml"
+    tiny.write_text(TINY_ADAPTER)
+    slrl.adapt("calm_pointmass", adapter=str(tiny), life_steps=5, out=tmp_path / "runs")
+    (path,) = (tmp_path / "runs").rglob("settings.toml")
+    text = path.read_text()
+    assert 'name = "replay"' in text
+    path.write_text(text.replace('name = "replay"', 'name = "stranger_of_a_run:Adapter"'))
+    page, problems = report(tmp_path / "runs", form="md")
+    assert "calm_pointmass" in page
+    assert problems == []
+    assert "stranger_of_a_run" not in sys.modules

@@ -60,18 +60,14 @@ class LifeSettings:
         Raises:
             BadInput: if the file is not one, or names what is not there any more.
         """
-        file = plugins.bind(_File, files.checked_schema(files.read_toml(path), str(path)), where=str(path))
-        names = [str(table.get("name")) for table in (file.scenario, file.adapter)]
-        scenario, method = (
-            {key: value for key, value in table.items() if key != "name"}
-            for table in (file.scenario, file.adapter)
-        )
+        file = _read(path)
+        name, method = _named(file.adapter)
         for record, planner in _planners(method):
             if (path.parent / record).is_file():
                 planner["replay"] = str(path.parent / record)
         return cls(
-            scenario=scenarios.parse(scenario, name=names[0]),
-            method=adapters.parse(method, name=names[1]),
+            scenario=_scenario(file),
+            method=adapters.parse(method, name=name),
             prior=tuple(recipes.specs(file.prior.spec)),
             prior_sha256=file.prior.sha256,
             seed=file.seed,
@@ -98,6 +94,29 @@ class _File:
     prior: _PriorOfFile
     scenario: dict[str, Any]
     adapter: dict[str, Any]
+
+
+def read_scenario(path: Path) -> Scenario:
+    """The scenario of a ``settings.toml``. Nothing that the file names is imported: adapters may be anybody's code.
+
+    Raises:
+        BadInput: if the file is not one.
+    """
+    return _scenario(_read(path))
+
+
+def _read(path: Path) -> _File:
+    return plugins.bind(_File, files.checked_schema(files.read_toml(path), str(path)), where=str(path))
+
+
+def _scenario(file: _File) -> Scenario:
+    name, table = _named(file.scenario)
+    return scenarios.parse(table, name=name)
+
+
+def _named(table: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name in a table, and the rest of it."""
+    return str(table.get("name")), {key: value for key, value in table.items() if key != "name"}
 
 
 def _planners(method: dict[str, Any], file: str = "planner.jsonl") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -12,7 +12,7 @@ from slrl.evaluation import stats, store, verdict
 from slrl.evaluation.stats import Interval, Profile
 from slrl.evaluation.store import Row
 from slrl.evaluation.verdict import Contest, Standing
-from slrl.lives.settings import LifeSettings
+from slrl.lives.settings import read_scenario
 from slrl.scenarios import Scenario
 
 
@@ -127,7 +127,7 @@ def _in_order(standings: list[Standing]) -> list[str]:
 def _scenario(runs: Path, row: Row) -> Scenario | None:
     """The scenario of a life, with summary and literature if it ships; None if it cannot be read."""
     try:
-        lived = LifeSettings.read(runs / row.folder / "settings.toml").scenario
+        lived = read_scenario(runs / row.folder / "settings.toml")
     except BadInput:
         return None  # for example a world that is not installed here; its lives count all the same
     if lived.name in files.names("scenarios"):
