@@ -25,15 +25,15 @@ YAML = [
     ROOT / "mkdocs.yml",
     ROOT / "CITATION.cff",
 ]
-PLUGINS = (
-    "adapters",
-    "envs.shifts",
-    "evaluation.engines",
-    "learning.agents",
-    "learning.guidance",
-    "learning.offline",
-    "priors.formats",
-    "recording.behaviours",
+KINDS = (
+    plugins.AGENTS,
+    plugins.OBJECTIVES,
+    plugins.GUIDANCE,
+    plugins.ADAPTERS,
+    plugins.SHIFTS,
+    plugins.BEHAVIOURS,
+    plugins.FORMATS,
+    plugins.ENGINES,
 )
 FENCE = re.compile(r"^ *(```|~~~).*?^ *\1[ \t]*$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(
@@ -149,11 +149,18 @@ def test_the_map_has_every_folder_of_plugins_and_marks_it() -> None:
     ]
     assert sorted(package for package in packages if package not in the_map().split()) == []
     marked = re.findall(r"^ *(\S+)/ +\*", the_map(), re.MULTILINE)
-    assert sorted(marked) == sorted(package.replace(".", "/") for package in PLUGINS)
+    assert {kind for kind in vars(plugins).values() if isinstance(kind, plugins.Kind)} == set(KINDS)
+    folders = {kind: kind.package.replace(".", "/") for kind in KINDS}
+    assert sorted(f"slrl/{folder}" for folder in marked) == sorted(folders.values())
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for package in PLUGINS:
-        assert plugins.names(f"slrl.{package}")
-        assert f"`slrl/{package.replace('.', '/')}/x.py`" in text  # how to add one
+    for kind, folder in folders.items():
+        assert plugins.names(kind)
+        assert f"`{folder}/x.py`" in text  # how to add one
+
+
+def test_adding_names_every_group_of_entry_points() -> None:
+    text = (ROOT / "docs/adding.md").read_text(encoding="utf-8")
+    assert [kind.group for kind in KINDS if f"`{kind.group}`" not in text] == []
 
 
 def test_files_that_contributing_names_are_there() -> None:
