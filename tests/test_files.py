@@ -46,7 +46,7 @@ def test_a_toml_file_that_is_missing_or_a_directory_is_said(tmp_path: Path) -> N
         files.read_toml(tmp_path)
 
 
-@pytest.mark.parametrize("schema", [None, 0, 2, "1"])
+@pytest.mark.parametrize("schema", [None, 0, 2, "1", True, 1.0])
 def test_files_of_another_schema_are_refused(schema: object) -> None:
     table = {"x": 1} if schema is None else {"x": 1, "schema": schema}
     with pytest.raises(BadInput, match=f"w has schema {schema!r}; this version of slrl reads `schema = 1`"):
