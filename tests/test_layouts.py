@@ -199,6 +199,42 @@ def test_robomimic_names_of_demos_may_lack_the_underscore_and_are_sorted_as_numb
     assert rows.env_params is None
 
 
+# --- episodes without a transition ---
+
+
+def cut(arrays: dict[str, Any], steps: int) -> dict[str, Any]:
+    """An episode's first steps; of its observations there are as many more as before."""
+    return {key: np.array(value)[: len(value) - 2 + steps] for key, value in arrays.items()}
+
+
+@pytest.mark.parametrize("empty", [(1,), (0,), (2,), (0, 1, 3)])
+@pytest.mark.parametrize(
+    ("name", "arrays", "word"), [("episode", EPISODE, "episodes"), ("data/demo", DEMO, "demos")]
+)
+def test_an_episode_without_a_transition_leaves_no_gap_in_the_numbers(
+    write: Write, name: str, arrays: dict[str, Any], word: str, empty: tuple[int, ...]
+) -> None:
+    lengths = [0 if number in empty else 1 + number % 2 for number in range(4)]
+    path = write(
+        {k: v for i, n in enumerate(lengths) for k, v in under(f"{name}_{i}", cut(arrays, n)).items()}
+    )
+    prior = priors.load(path)
+    kept = [n for n in lengths if n]
+    assert prior.episode.tolist() == np.repeat(np.arange(len(kept)), kept).tolist()
+    assert prior.episodes == len(kept) == len(prior.ends)
+    assert prior.ends[prior.episode].max() == len(prior) - 1
+    assert prior.notes == (f"{len(empty)} {word} have no transition and were left out",)
+
+
+def test_an_episode_with_nothing_in_it_has_lost_no_last_row(write: Write) -> None:
+    nothing = {key: np.zeros((0, 1)) for key in EPISODE}
+    rows = formats.read(write(under("episode_0", nothing) | under("episode_1", EPISODE)))
+    assert rows.notes == ("1 episodes have no transition and were left out",)
+    nothing = {key: np.zeros((0, 1)) for key in DEMO if key != "next_obs"}
+    rows = formats.read(write(under("data/demo_0", nothing) | under("data/demo_1", DEMO)))
+    assert rows.notes == ("1 demos have no transition and were left out",)
+
+
 # --- damages ------------------------------------------------------------------------------------------------
 
 TWO_EPISODES = under("episode_0", EPISODE) | under("episode_1", EPISODE)

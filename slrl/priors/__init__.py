@@ -22,7 +22,7 @@ from slrl.priors import formats
 from slrl.types import F32, Bools
 
 MINARI_ID = re.compile(r"(?:[\w-]+/)*[\w-]+-v\d+")
-_CACHE_VERSION = 1  # raised when a reader changes what it returns
+_CACHE_VERSION = 2  # raised when a reader changes what it returns
 _ROWS = (
     "obs",
     "action",

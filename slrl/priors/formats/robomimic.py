@@ -33,8 +33,8 @@ def read(file: h5py.File, path: Path) -> Rows:
     params: list[np.ndarray] = []
     who: list[np.ndarray] = []
     notes: list[str] = []
-    dropped = 0
-    for index, (_, key) in enumerate(demos):
+    dropped = empty = 0
+    for _, key in demos:
         demo = child(data, key)
         if "obs" not in demo and "states" in demo:
             raise BadInput(
@@ -52,15 +52,16 @@ def read(file: h5py.File, path: Path) -> Rows:
             next_obs = columns(demo, "next_obs")
             same_length(path, f"data/{key}", obs=obs, next_obs=next_obs)
         else:  # the last row has no successor
+            dropped += len(obs) > 0
             obs, action, reward, dones, next_obs = obs[:-1], action[:-1], reward[:-1], dones[:-1], obs[1:]
-            dropped += 1
         if not len(obs):
+            empty += 1
             continue
         terminated = dones & (reward > 0)
         truncated = np.zeros(len(obs), np.bool_)
         truncated[-1] = not terminated[-1]
         parts.append(
-            (obs, action, reward, next_obs, terminated, truncated, np.full(len(obs), index, np.int32))
+            (obs, action, reward, next_obs, terminated, truncated, np.full(len(obs), len(parts), np.int32))
         )
         if "env_params" in demo:
             params.append(columns(demo, "env_params")[: len(obs)])
@@ -70,6 +71,8 @@ def read(file: h5py.File, path: Path) -> Rows:
         raise BadInput(f"{path} holds no transitions.")
     if dropped:
         notes.append(f"no next_obs in {dropped} demos: their last row has no successor and was left out")
+    if empty:
+        notes.append(f"{empty} demos have no transition and were left out")
     first = child(data, demos[0][1])["obs"]
     if isinstance(first, h5py.Group):
         notes.append("observation = " + ", ".join(sorted(first)))
