@@ -299,6 +299,40 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
         under("data/demo_0", {key: value[:1] for key, value in DEMO.items()}, next_obs=None),
         "holds no transitions.",
     ),
+    "minari an array instead of an episode": (
+        {**TWO_EPISODES, "episode_2": [1.0]},
+        ": /episode_2 must be a group, not an array.",
+    ),
+    "minari an array instead of infos": (
+        {**TWO_EPISODES, "episode_0/infos": [1.0]},
+        ": /episode_0/infos must be a group, not an array.",
+    ),
+    "minari observations of other lengths": (
+        {
+            **TWO_EPISODES,
+            "episode_1/observations": None,
+            "episode_1/observations/path": [[1.0]] * 3,
+            "episode_1/observations/where": [[1.0]] * 2,
+        },
+        ": the arrays of /episode_1/observations have different lengths (path 3, where 2)",
+    ),
+    "d4rl observations of other lengths": (
+        {**FLAT, "observations": None, "observations/a": [[1.0]] * 4, "observations/b": [1.0]},
+        ": the arrays of /observations have different lengths (a 4, b 1)",
+    ),
+    "robomimic an array instead of a demo": (
+        {**TWO_DEMOS, "data/demo_2": [1.0]},
+        ": /data/demo_2 must be a group, not an array.",
+    ),
+    "robomimic observations of other lengths": (
+        {
+            **TWO_DEMOS,
+            "data/demo_0/obs": None,
+            "data/demo_0/obs/a": [1.0] * 2,
+            "data/demo_0/obs/b": [1.0] * 3,
+        },
+        ": the arrays of /data/demo_0/obs have different lengths (a 2, b 3)",
+    ),
     "nothing known": ({"a": [1], "b": [2]}, "it holds a, b. It should hold episode_0, … (Minari)"),
 }
 
@@ -331,6 +365,31 @@ def test_damaged_metadata_of_minari_is_one_sentence(tmp_path: Path, text: bytes,
     (tmp_path / "data" / "metadata.json").write_bytes(text)
     with pytest.raises(BadInput, match=says):
         priors.load(tmp_path)
+
+
+BOX = json.dumps({"type": "Box", "dtype": "float32", "shape": [1], "low": [-3.0], "high": [3.0]})
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({}, "is damaged: it has no 'observation_space', which Minari writes as a text."),
+        ({"observation_space": BOX}, "is damaged: it has no 'action_space', which Minari writes as a text."),
+        ({"observation_space": [1], "action_space": BOX}, "it has no 'observation_space', which"),
+        ({"observation_space": BOX, "action_space": "{"}, "Minari cannot read its 'action_space' (JSON"),
+        ({"observation_space": "{}", "action_space": BOX}, "Minari cannot read its 'observation_space' ("),
+    ],
+)
+def test_metadata_of_minari_without_its_spaces_is_one_sentence(
+    write: Write, about: dict[str, Any], says: str
+) -> None:
+    path = write(under("episode_0", EPISODE))
+    (path.parent / "metadata.json").write_text(json.dumps(about))
+    with pytest.raises(BadInput) as caught:
+        priors.load(path)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(str(path.parent / "metadata.json"))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_space_that_is_no_box_is_refused_and_one_of_another_size_is_replaced(

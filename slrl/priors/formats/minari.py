@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from slrl.errors import BadInput
-from slrl.priors.formats import Rows, array, child, columns, flags, infos, same_length
+from slrl.priors.formats import Rows, array, columns, flags, group, infos, same_length
 
 OPTIONAL = ("env_params", "behaviour")  # of infos, a row for every step
 _EPISODE = re.compile(r"episode_(\d+)")
@@ -25,7 +25,7 @@ def read(file: h5py.File, path: Path) -> Rows:
     parts: dict[str, list[np.ndarray]] = {key: [] for key in (*rows, *OPTIONAL)}
     short, empty, notes = 0, 0, []
     for number in numbers:
-        episode = child(file, f"episode_{number}")
+        episode = group(file, f"episode_{number}")
         obs, action, reward = (
             columns(episode, "observations"),
             columns(episode, "actions"),

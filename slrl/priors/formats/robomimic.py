@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from slrl.errors import BadInput
-from slrl.priors.formats import Rows, array, child, columns, flags, same_length
+from slrl.priors.formats import Rows, array, child, columns, flags, group, same_length
 
 _DEMO = re.compile(r"demo_?(\d+)")
 
@@ -27,7 +27,7 @@ def read(file: h5py.File, path: Path) -> Rows:
     ``dones`` at the end of a demo only says that the demo is over. It is a termination where the reward is
     positive (the task was done there) and a cut where it is not.
     """
-    data = child(file, "data")
+    data = group(file, "data")
     demos = sorted((int(match[1]), key) for key in data if (match := _DEMO.fullmatch(key)))
     parts: list[tuple[np.ndarray, ...]] = []
     params: list[np.ndarray] = []
@@ -35,7 +35,7 @@ def read(file: h5py.File, path: Path) -> Rows:
     notes: list[str] = []
     dropped = empty = 0
     for _, key in demos:
-        demo = child(data, key)
+        demo = group(data, key)
         if "obs" not in demo and "states" in demo:
             raise BadInput(
                 f"{path} is a raw demonstration file (states, no obs); convert it with robomimic's "
