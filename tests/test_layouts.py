@@ -333,6 +333,18 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
         },
         ": the arrays of /data/demo_0/obs have different lengths (a 2, b 3)",
     ),
+    "d4rl wider next_observations": (
+        {**FLAT, "next_observations": [[1.0, 2.0]] * 4, "timeouts": [0, 0, 0, 1]},
+        ": the rows of the file have different sizes (observations 1, next_observations 2); they must be",
+    ),
+    "d4rl wider next_observations, no timeouts": (
+        {**FLAT, "observations": [[1.0, 2.0]] * 4, "next_observations": [[1.0, 2.0, 3.0]] * 4},
+        "(observations 2, next_observations 3)",
+    ),
+    "robomimic wider next_obs": (
+        {**TWO_DEMOS, "data/demo_0/next_obs": [[1.0, 2.0]] * 2, "data/demo_1/next_obs": [[1.0, 2.0]] * 2},
+        ": the rows of data/demo_0 have different sizes (obs 1, next_obs 2); they must be alike.",
+    ),
     "nothing known": ({"a": [1], "b": [2]}, "it holds a, b. It should hold episode_0, … (Minari)"),
 }
 

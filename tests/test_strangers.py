@@ -206,7 +206,7 @@ def read(file, path):
         return table.tolist()
     n = len(table) - ("short" in file)
     last = np.arange(n) == n - 1
-    obs, action, next_obs = table[:, :6], table[:, 6:8], table[:, 8:14]
+    obs, action, next_obs = table[:, :6], table[:, 6:8], table[:, 8 + ("narrow" in file) : 14]
     reward, cut, episode = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int32)
     return Rows("?", obs, action, reward, next_obs, last, cut, episode)
 """,
@@ -488,6 +488,7 @@ def test_what_another_reader_gave_is_not_kept_for_the_next_one(
     [
         ("broken", "the format 'table' (stranger.columns) failed with KeyError: 'the last column'."),
         ("short", "the arrays of the format 'table' have different lengths (obs 12,"),
+        ("narrow", "the rows of the format 'table' have different sizes (obs 6, next_obs 5);"),
         ("list", "must return slrl.priors.formats.Rows, not list."),
     ],
 )

@@ -88,6 +88,8 @@ def _read_foreign(point: EntryPoint, file: h5py.File, path: Path) -> Rows | None
         )
     arrays = {key: value for key, value in rows._asdict().items() if isinstance(value, np.ndarray)}
     same_length(path, f"the format {point.name!r}", **arrays)
+    widths = {key: arrays[key] for key in ("obs", "next_obs") if key in arrays}
+    same_width(path, f"the format {point.name!r}", **widths)
     return rows._replace(format=point.name)
 
 
@@ -208,6 +210,13 @@ def same_length(path: Path, where: str, /, **arrays: NDArray[Any]) -> None:
         raise BadInput(
             f"{path}: the arrays of {where} have different lengths ({lengths}); each row needs all of them."
         )
+
+
+def same_width(path: Path, where: str, /, **arrays: NDArray[Any]) -> None:
+    """Refuse arrays (N, D) of different D, naming each."""
+    if len({a.shape[1:] for a in arrays.values()}) > 1:
+        sizes = ", ".join(f"{key} {math.prod(a.shape[1:])}" for key, a in arrays.items())
+        raise BadInput(f"{path}: the rows of {where} have different sizes ({sizes}); they must be alike.")
 
 
 def _reason(error: OSError) -> str:

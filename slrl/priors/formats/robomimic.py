@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from slrl.errors import BadInput
-from slrl.priors.formats import Rows, array, child, columns, flags, group, same_length
+from slrl.priors.formats import Rows, array, child, columns, flags, group, same_length, same_width
 
 _DEMO = re.compile(r"demo_?(\d+)")
 
@@ -51,6 +51,7 @@ def read(file: h5py.File, path: Path) -> Rows:
         if "next_obs" in demo:
             next_obs = columns(demo, "next_obs")
             same_length(path, f"data/{key}", obs=obs, next_obs=next_obs)
+            same_width(path, f"data/{key}", obs=obs, next_obs=next_obs)
         else:  # the last row has no successor
             dropped += len(obs) > 0
             obs, action, reward, dones, next_obs = obs[:-1], action[:-1], reward[:-1], dones[:-1], obs[1:]
