@@ -199,6 +199,16 @@ def test_robomimic_names_of_demos_may_lack_the_underscore_and_are_sorted_as_numb
     assert rows.env_params is None
 
 
+def test_robomimic_parameters_and_behaviours_are_those_of_the_rows_that_are_kept(write: Write) -> None:
+    arrays = under("data/demo_1", DEMO, next_obs=None, env_params=[[1.0, 2.0], [3.0, 4.0]], behaviour=[7, 7])
+    arrays |= under("data/demo_2", DEMO, env_params=[[5.0, 6.0], [7.0, 8.0]], behaviour=[[8], [8]])
+    rows = formats.read(write(arrays))
+    assert rows.env_params is not None
+    assert rows.behaviour is not None
+    assert rows.env_params.tolist() == [[1, 2], [5, 6], [7, 8]]
+    assert rows.behaviour.tolist() == [7, 8, 8]
+
+
 # --- episodes without a transition ---
 
 
@@ -344,6 +354,22 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
     "robomimic wider next_obs": (
         {**TWO_DEMOS, "data/demo_0/next_obs": [[1.0, 2.0]] * 2, "data/demo_1/next_obs": [[1.0, 2.0]] * 2},
         ": the rows of data/demo_0 have different sizes (obs 1, next_obs 2); they must be alike.",
+    ),
+    "robomimic only some with env_params": (
+        {**TWO_DEMOS, "data/demo_1/env_params": [[1.0]] * 2},
+        ": some demos have env_params and some have not; all or none must.",
+    ),
+    "robomimic only some with behaviour": (
+        {**TWO_DEMOS, "data/demo_0/behaviour": [1, 1]},
+        ": some demos have behaviour and some have not; all or none must.",
+    ),
+    "robomimic env_params of another length": (
+        {**TWO_DEMOS, "data/demo_0/env_params": [[1.0]], "data/demo_1/env_params": [[1.0]] * 2},
+        "of data/demo_0 have different lengths (obs 2, actions 2, rewards 2, dones 2, env_params 1)",
+    ),
+    "robomimic env_params of another size": (
+        {**TWO_DEMOS, "data/demo_0/env_params": [[1.0]] * 2, "data/demo_1/env_params": [[1.0, 2.0]] * 2},
+        ": env_params has not the same size in all demos.",
     ),
     "nothing known": ({"a": [1], "b": [2]}, "it holds a, b. It should hold episode_0, … (Minari)"),
 }
