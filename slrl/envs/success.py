@@ -41,10 +41,7 @@ class Success:
     def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> bool:
         if self.function is not None:
             return bool(self.function(obs, info))
-        if self.obs is not None and self.obs >= len(obs):
-            raise BadInput(
-                f"'success_obs' is {self.obs}, but the observation has the entries 0 to {len(obs) - 1}."
-            )
+        self.refuse_outside(len(obs))
         value = look_up(info, self.info) if self.obs is None else obs[self.obs]
         if self.above is None and self.below is None:
             return bool(value)
@@ -52,12 +49,28 @@ class Success:
             self.below is None or float(value) <= self.below
         )
 
+    def refuse_outside(self, size: int) -> None:
+        """Refuse an entry that an observation of this size has not.
+
+        Raises:
+            BadInput: with the entries that there are.
+        """
+        if self.obs is not None and self.function is None and not 0 <= self.obs < size:
+            raise BadInput(
+                f"'success_obs' is {self.obs}, but the observation has the entries 0 to {size - 1}."
+            )
+
 
 class WithSuccess(gym.Wrapper[Any, Any, Any, Any]):
-    """Writes ``success`` into the info of every step, whatever the world says there."""
+    """Writes ``success`` into the info of every step, whatever the world says there.
+
+    Raises:
+        BadInput: if the test looks at an entry that the world's observation has not.
+    """
 
     def __init__(self, env: gym.Env[Any, Any], success: Success) -> None:
         super().__init__(env)
+        success.refuse_outside((env.observation_space.shape or (0,))[0])
         self._success = success
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
