@@ -211,8 +211,16 @@ def read(file, path):
     return Rows("?", obs, action, reward, next_obs, last, cut, episode)
 """,
 }
+BROKEN = {
+    "half": "from json import nothing_like_this",
+    "unwritten": "def f(:",
+    "angry": "raise RuntimeError('the robot\\nis off.')",
+    "silent": "assert False",
+    "misspelt": "import sys\nsys.pathh",
+}
 ENTRY_POINTS = """
 [slrl.shifts]
+half = stranger.half:Tide
 tide = stranger.tides:Tide
 gone = stranger_that_left:Tide
 renamed = stranger.tides:Flood
@@ -235,7 +243,7 @@ table = stranger.columns
 def _stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The distribution ``stranger``, as pip leaves it, in a folder of its own."""
     site = tmp_path / "site"
-    for name, text in MODULES.items():
+    for name, text in (MODULES | BROKEN).items():
         path = site / "stranger" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -312,6 +320,43 @@ def test_what_is_not_there_is_one_sentence(name: str, says: str, command: Comman
     assert (code, out) == (2, "")
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "half",
+            "the shift 'half': importing the module 'stranger.half' failed with ImportError: cannot import",
+        ),
+        (
+            "stranger.half:Tide",
+            "the module 'stranger.half' failed with ImportError: cannot import name 'nothing_",
+        ),
+        (
+            "stranger.unwritten:Tide",
+            "the module 'stranger.unwritten' failed with SyntaxError: invalid syntax",
+        ),
+        ("stranger.angry:Tide", "'stranger.angry' failed with RuntimeError: the robot is off."),
+        ("stranger.silent:Tide", "importing the module 'stranger.silent' failed with AssertionError."),
+        ("stranger.misspelt:Tide", "failed with AttributeError: module 'sys' has no attribute 'pathh'"),
+        ("stranger.tides:", "the shift 'stranger.tides:' must be named as module:Name."),
+        (":Tide", "the shift ':Tide' must be named as module:Name."),
+    ],
+)
+def test_a_module_of_theirs_that_cannot_be_imported_is_one_sentence(
+    name: str, says: str, command: Command, tmp_path: Path
+) -> None:
+    code, out, err = command("check", scenario_with(tmp_path, {"name": name, "height_units": 1.0}))
+    assert (code, out) == (2, "")
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_why_their_module_could_not_be_imported_is_kept_for_who_calls_slrl() -> None:
+    with pytest.raises(BadInput) as caught:
+        plugins.find(plugins.SHIFTS, "stranger.angry:Tide")
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def scenario_with(folder: Path, shift: dict[str, Any]) -> str:
