@@ -111,6 +111,13 @@ def imported(name: str, word: str) -> Any:
     return _loaded(module, attribute, f"the {word} {name!r}")
 
 
+def import_failed(what: str, module: str, error: Exception) -> BadInput:
+    """The sentence on a module that is there and raises while it is imported."""
+    reason = " ".join(str(error).split()).rstrip(".")
+    more = f": {reason}" if reason else ""
+    return BadInput(f"{what}: importing the module {module!r} failed with {type(error).__name__}{more}.")
+
+
 def _loaded(module: str, attribute: str, what: str) -> Any:
     """The attribute, with dots if it is inside another one, or the module itself if none is named."""
     try:
@@ -118,11 +125,7 @@ def _loaded(module: str, attribute: str, what: str) -> Any:
     except ModuleNotFoundError as error:
         raise BadInput(f"{what} needs the module {error.name!r}, which Python does not find here.") from error
     except Exception as error:  # whatever a stranger's module raises while it is imported
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise BadInput(
-            f"{what}: importing the module {module!r} failed with {type(error).__name__}"
-            f"{f': {reason}' if reason else ''}."
-        ) from error
+        raise import_failed(what, module, error) from error
     for name in filter(None, attribute.split(".")):
         if not hasattr(found, name):
             raise BadInput(f"{what}: the module {module!r} has no {attribute!r}.")

@@ -14,6 +14,7 @@ import pytest
 
 import slrl
 from slrl import envs, files, plugins, priors, scenarios
+from slrl.envs import success
 from slrl.envs.rollout import rollout
 from slrl.errors import BadInput
 from slrl.lives.results import read_metrics
@@ -351,6 +352,17 @@ def test_a_module_of_theirs_that_cannot_be_imported_is_one_sentence(
     assert (code, out) == (2, "")
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_a_world_or_a_success_test_that_cannot_be_imported_is_one_sentence() -> None:
+    with pytest.raises(
+        BadInput, match=r"the world 'stranger.angry:Robot': importing .* RuntimeError: the robot is"
+    ):
+        envs.make_world(World(env="stranger.angry:Robot"))
+    with pytest.raises(
+        BadInput, match=r"'success_function' is 'stranger.unwritten:f': .* failed with SyntaxError:"
+    ):
+        success.imported("stranger.unwritten:f", "success_function")
 
 
 def test_why_their_module_could_not_be_imported_is_kept_for_who_calls_slrl() -> None:

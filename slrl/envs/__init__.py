@@ -189,6 +189,8 @@ def _is_class(module: str, name: str) -> bool:
         found = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
         raise _missing(f"{module}:{name}", error) from None
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise plugins.import_failed(f"the world '{module}:{name}'", module, error) from error
     return isinstance(found, type) and issubclass(found, gym.Env)
 
 

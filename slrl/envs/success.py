@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from slrl.errors import BadInput
+from slrl.plugins import import_failed
 from slrl.scenarios import Scenario
 
 
@@ -105,6 +106,8 @@ def imported(name: str, key: str) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError:
         raise BadInput(f"{key!r} is {name!r}, but Python finds no module {module!r} here.") from None
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise import_failed(f"{key!r} is {name!r}", module, error) from error
     if not callable(found):
         raise BadInput(f"{key!r} is {name!r}, but the module {module!r} has no function {attribute!r}.")
     function: Callable[..., Any] = found
