@@ -70,7 +70,7 @@ def checked_schema(table: dict[str, Any], where: str) -> dict[str, Any]:
     """
     table = dict(table)
     schema = table.pop("schema", None)
-    if schema != SCHEMA:
+    if type(schema) is not int or schema != SCHEMA:  # true and 1.0 are equal to 1
         raise BadInput(f"{where} has schema {schema!r}; this version of slrl reads `schema = {SCHEMA}`.")
     return table
 

@@ -84,7 +84,7 @@ def find(kind: Kind, name: str) -> Any:
             return module
     for point in entry_points(group=kind.group):
         if point.name == name:
-            return _loaded(point.value, f"the {kind.word} {name!r}", point.load)
+            return _loaded(point.module, point.attr or "", f"the {kind.word} {name!r}")
     raise unknown(kind.word, name, names(kind))
 
 
@@ -103,24 +103,34 @@ def imported(name: str, word: str) -> Any:
     """The object that ``package.module:Name`` names.
 
     Raises:
-        BadInput: if there is no such module, or nothing of that name in it.
+        BadInput: if there is no such module, it cannot be imported, or nothing of that name is in it.
     """
     module, _, attribute = name.partition(":")
-
-    def load() -> Any:
-        return getattr(importlib.import_module(module), attribute)
-
-    return _loaded(name, f"the {word} {name!r}", load)
+    if not (module and attribute):
+        raise BadInput(f"the {word} {name!r} must be named as module:Name.")
+    return _loaded(module, attribute, f"the {word} {name!r}")
 
 
-def _loaded(value: str, what: str, load: Callable[[], Any]) -> Any:
-    module, _, attribute = value.partition(":")
+def import_failed(what: str, module: str, error: Exception) -> BadInput:
+    """The sentence on a module that is there and raises while it is imported."""
+    reason = " ".join(str(error).split()).rstrip(".")
+    more = f": {reason}" if reason else ""
+    return BadInput(f"{what}: importing the module {module!r} failed with {type(error).__name__}{more}.")
+
+
+def _loaded(module: str, attribute: str, what: str) -> Any:
+    """The attribute, with dots if it is inside another one, or the module itself if none is named."""
     try:
-        return load()
+        found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise BadInput(f"{what} needs the module {error.name!r}, which Python does not find here.") from None
-    except (AttributeError, ValueError):
-        raise BadInput(f"{what}: the module {module!r} has no {attribute!r}.") from None
+        raise BadInput(f"{what} needs the module {error.name!r}, which Python does not find here.") from error
+    except Exception as error:  # whatever a stranger's module raises while it is imported
+        raise import_failed(what, module, error) from error
+    for name in filter(None, attribute.split(".")):
+        if not hasattr(found, name):
+            raise BadInput(f"{what}: the module {module!r} has no {attribute!r}.")
+        found = getattr(found, name)
+    return found
 
 
 def settings_type(made: Callable[..., Any], what: str) -> type:

@@ -110,6 +110,8 @@ def parse(table: dict[str, Any], *, name: str) -> Scenario:
         raise BadInput(f"{where} has 'success_function' and another success test; leave one of them out.")
     if scenario.success_obs is not None and scenario.success_above is None and scenario.success_below is None:
         raise BadInput(f"'success_obs' in {where} needs 'success_above' or 'success_below'.")
+    if scenario.success_obs is not None and scenario.success_obs < 0:
+        raise BadInput(f"'success_obs' in {where} must be 0 or more, not {scenario.success_obs}.")
     for shift in (*scenario.source.shifts, *scenario.target.shifts):
         if not isinstance(shift.get("name"), str):
             raise BadInput(f"each shift in {where} needs a 'name', for example name = \"wind\".")

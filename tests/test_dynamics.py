@@ -1,10 +1,15 @@
 """The model of the world: its errors and loss by hand, and that it learns a world that is linear."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from slrl import adapters
+from slrl.adapters import setup
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.networks import Adam
 from slrl.priors import Prior
@@ -146,3 +151,29 @@ def test_a_saved_model_goes_on_as_if_nothing_had_happened() -> None:
     assert told.keys() == again.keys()
     assert all(torch.equal(told[key], again[key]) for key in told)
     assert all(key.startswith("dynamics.") for key in told)
+
+
+def test_a_saved_model_says_the_same_in_a_model_that_was_built_for_another_prior() -> None:
+    prior = linear_world()
+    elsewhere = replace(prior, obs=5 * prior.obs + 3, next_obs=5 * prior.next_obs + 3)
+    one, other = dynamics_of(prior), dynamics_of(elsewhere, seed=9)
+    obs, action, _, _ = tensors(prior)
+    assert not torch.equal(one.normaliser(obs), other.normaliser(obs))
+    other.load_state_dict(one.state_dict())
+    for said, again in zip(one.predict(obs, action), other.predict(obs, action), strict=True):
+        assert torch.equal(said, again)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "holding"),
+    [("rma", {"latents", "student"}), ("model", {"dynamics"}), ("switch", {"monitor"})],
+)
+def test_files_of_models_without_their_normaliser_are_not_looked_for(
+    adapter: str, holding: set[str], small_prior: Prior
+) -> None:
+    params = np.zeros((len(small_prior), 1), np.float32)
+    prior = replace(small_prior, env_params=params)
+    world = SimpleNamespace(about={})
+    needed = setup.artefacts(adapters.load(adapter), prior, 0, "cpu", world)  # type: ignore[arg-type]
+    versions = {one.name: one.version for top in needed for one in top.everything()}
+    assert {name: versions[name] for name in holding} == dict.fromkeys(holding, 2)

@@ -199,6 +199,52 @@ def test_robomimic_names_of_demos_may_lack_the_underscore_and_are_sorted_as_numb
     assert rows.env_params is None
 
 
+def test_robomimic_parameters_and_behaviours_are_those_of_the_rows_that_are_kept(write: Write) -> None:
+    arrays = under("data/demo_1", DEMO, next_obs=None, env_params=[[1.0, 2.0], [3.0, 4.0]], behaviour=[7, 7])
+    arrays |= under("data/demo_2", DEMO, env_params=[[5.0, 6.0], [7.0, 8.0]], behaviour=[[8], [8]])
+    rows = formats.read(write(arrays))
+    assert rows.env_params is not None
+    assert rows.behaviour is not None
+    assert rows.env_params.tolist() == [[1, 2], [5, 6], [7, 8]]
+    assert rows.behaviour.tolist() == [7, 8, 8]
+
+
+# --- episodes without a transition ---
+
+
+def cut(arrays: dict[str, Any], steps: int) -> dict[str, Any]:
+    """An episode's first steps; of its observations there are as many more as before."""
+    return {key: np.array(value)[: len(value) - 2 + steps] for key, value in arrays.items()}
+
+
+@pytest.mark.parametrize("empty", [(1,), (0,), (2,), (0, 1, 3)])
+@pytest.mark.parametrize(
+    ("name", "arrays", "word"), [("episode", EPISODE, "episodes"), ("data/demo", DEMO, "demos")]
+)
+def test_an_episode_without_a_transition_leaves_no_gap_in_the_numbers(
+    write: Write, name: str, arrays: dict[str, Any], word: str, empty: tuple[int, ...]
+) -> None:
+    lengths = [0 if number in empty else 1 + number % 2 for number in range(4)]
+    path = write(
+        {k: v for i, n in enumerate(lengths) for k, v in under(f"{name}_{i}", cut(arrays, n)).items()}
+    )
+    prior = priors.load(path)
+    kept = [n for n in lengths if n]
+    assert prior.episode.tolist() == np.repeat(np.arange(len(kept)), kept).tolist()
+    assert prior.episodes == len(kept) == len(prior.ends)
+    assert prior.ends[prior.episode].max() == len(prior) - 1
+    assert prior.notes == (f"{len(empty)} {word} have no transition and were left out",)
+
+
+def test_an_episode_with_nothing_in_it_has_lost_no_last_row(write: Write) -> None:
+    nothing = {key: np.zeros((0, 1)) for key in EPISODE}
+    rows = formats.read(write(under("episode_0", nothing) | under("episode_1", EPISODE)))
+    assert rows.notes == ("1 episodes have no transition and were left out",)
+    nothing = {key: np.zeros((0, 1)) for key in DEMO if key != "next_obs"}
+    rows = formats.read(write(under("data/demo_0", nothing) | under("data/demo_1", DEMO)))
+    assert rows.notes == ("1 demos have no transition and were left out",)
+
+
 # --- damages ------------------------------------------------------------------------------------------------
 
 TWO_EPISODES = under("episode_0", EPISODE) | under("episode_1", EPISODE)
@@ -263,6 +309,68 @@ DAMAGES: dict[str, tuple[dict[str, Any], str]] = {
         under("data/demo_0", {key: value[:1] for key, value in DEMO.items()}, next_obs=None),
         "holds no transitions.",
     ),
+    "minari an array instead of an episode": (
+        {**TWO_EPISODES, "episode_2": [1.0]},
+        ": /episode_2 must be a group, not an array.",
+    ),
+    "minari an array instead of infos": (
+        {**TWO_EPISODES, "episode_0/infos": [1.0]},
+        ": /episode_0/infos must be a group, not an array.",
+    ),
+    "minari observations of other lengths": (
+        {
+            **TWO_EPISODES,
+            "episode_1/observations": None,
+            "episode_1/observations/path": [[1.0]] * 3,
+            "episode_1/observations/where": [[1.0]] * 2,
+        },
+        ": the arrays of /episode_1/observations have different lengths (path 3, where 2)",
+    ),
+    "d4rl observations of other lengths": (
+        {**FLAT, "observations": None, "observations/a": [[1.0]] * 4, "observations/b": [1.0]},
+        ": the arrays of /observations have different lengths (a 4, b 1)",
+    ),
+    "robomimic an array instead of a demo": (
+        {**TWO_DEMOS, "data/demo_2": [1.0]},
+        ": /data/demo_2 must be a group, not an array.",
+    ),
+    "robomimic observations of other lengths": (
+        {
+            **TWO_DEMOS,
+            "data/demo_0/obs": None,
+            "data/demo_0/obs/a": [1.0] * 2,
+            "data/demo_0/obs/b": [1.0] * 3,
+        },
+        ": the arrays of /data/demo_0/obs have different lengths (a 2, b 3)",
+    ),
+    "d4rl wider next_observations": (
+        {**FLAT, "next_observations": [[1.0, 2.0]] * 4, "timeouts": [0, 0, 0, 1]},
+        ": the rows of the file have different sizes (observations 1, next_observations 2); they must be",
+    ),
+    "d4rl wider next_observations, no timeouts": (
+        {**FLAT, "observations": [[1.0, 2.0]] * 4, "next_observations": [[1.0, 2.0, 3.0]] * 4},
+        "(observations 2, next_observations 3)",
+    ),
+    "robomimic wider next_obs": (
+        {**TWO_DEMOS, "data/demo_0/next_obs": [[1.0, 2.0]] * 2, "data/demo_1/next_obs": [[1.0, 2.0]] * 2},
+        ": the rows of data/demo_0 have different sizes (obs 1, next_obs 2); they must be alike.",
+    ),
+    "robomimic only some with env_params": (
+        {**TWO_DEMOS, "data/demo_1/env_params": [[1.0]] * 2},
+        ": some demos have env_params and some have not; all or none must.",
+    ),
+    "robomimic only some with behaviour": (
+        {**TWO_DEMOS, "data/demo_0/behaviour": [1, 1]},
+        ": some demos have behaviour and some have not; all or none must.",
+    ),
+    "robomimic env_params of another length": (
+        {**TWO_DEMOS, "data/demo_0/env_params": [[1.0]], "data/demo_1/env_params": [[1.0]] * 2},
+        "of data/demo_0 have different lengths (obs 2, actions 2, rewards 2, dones 2, env_params 1)",
+    ),
+    "robomimic env_params of another size": (
+        {**TWO_DEMOS, "data/demo_0/env_params": [[1.0]] * 2, "data/demo_1/env_params": [[1.0, 2.0]] * 2},
+        ": env_params has not the same size in all demos.",
+    ),
     "nothing known": ({"a": [1], "b": [2]}, "it holds a, b. It should hold episode_0, … (Minari)"),
 }
 
@@ -295,6 +403,31 @@ def test_damaged_metadata_of_minari_is_one_sentence(tmp_path: Path, text: bytes,
     (tmp_path / "data" / "metadata.json").write_bytes(text)
     with pytest.raises(BadInput, match=says):
         priors.load(tmp_path)
+
+
+BOX = json.dumps({"type": "Box", "dtype": "float32", "shape": [1], "low": [-3.0], "high": [3.0]})
+
+
+@pytest.mark.parametrize(
+    ("about", "says"),
+    [
+        ({}, "is damaged: it has no 'observation_space', which Minari writes as a text."),
+        ({"observation_space": BOX}, "is damaged: it has no 'action_space', which Minari writes as a text."),
+        ({"observation_space": [1], "action_space": BOX}, "it has no 'observation_space', which"),
+        ({"observation_space": BOX, "action_space": "{"}, "Minari cannot read its 'action_space' (JSON"),
+        ({"observation_space": "{}", "action_space": BOX}, "Minari cannot read its 'observation_space' ("),
+    ],
+)
+def test_metadata_of_minari_without_its_spaces_is_one_sentence(
+    write: Write, about: dict[str, Any], says: str
+) -> None:
+    path = write(under("episode_0", EPISODE))
+    (path.parent / "metadata.json").write_text(json.dumps(about))
+    with pytest.raises(BadInput) as caught:
+        priors.load(path)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith(str(path.parent / "metadata.json"))
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_space_that_is_no_box_is_refused_and_one_of_another_size_is_replaced(

@@ -50,6 +50,33 @@ def test_mujoco_is_drawn_without_a_screen(tiny_adapter: str, tmp_path: Path) -> 
         assert np.asarray(picture.convert("RGB"), int).std() > 20
 
 
+DRAW = """
+import mujoco
+from slrl.envs import camera
+camera.headless()
+model = mujoco.MjModel.from_xml_string(
+    "<mujoco><worldbody><light pos='0 0 3'/><geom size='1' rgba='1 0 0 1'/></worldbody></mujoco>"
+)
+data = mujoco.MjData(model)
+mujoco.mj_forward(model, data)
+renderer = mujoco.Renderer(model, 32, 32)
+renderer.update_scene(data)
+print(renderer.render().std() > 20)
+renderer.close()
+"""
+
+
+def test_mujoco_is_drawn_without_a_screen_also_if_it_was_imported_before() -> None:
+    pytest.importorskip("mujoco")
+    without = {
+        key: os.environ[key] for key in os.environ.keys() - {"DISPLAY", "WAYLAND_DISPLAY", "MUJOCO_GL"}
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", DRAW], env=without, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.stdout == "True\n", done.stderr
+
+
 def test_mp4(command: Command, tiny_adapter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("imageio_ffmpeg")
     code, _, err = command(

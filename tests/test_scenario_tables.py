@@ -34,6 +34,10 @@ PLANE = {"obs": [0, 1], "x_limits": [0, 1], "y_limits": [-2, 2.5]}
             {"success_function": "a:b", "success_below": 0.0},
             "scenario 'mine' has 'success_function' and another success test; leave one of them out.",
         ),
+        (
+            {"success_obs": -1, "success_above": 1.0},
+            "'success_obs' in scenario 'mine' must be 0 or more, not -1.",
+        ),
         ({"success_obs": 0}, "'success_obs' in scenario 'mine' needs 'success_above' or 'success_below'."),
         (
             {"source": {"env": "A-v0", "shifts": [{"std": 1}]}},

@@ -12,6 +12,7 @@ import pytest
 
 from slrl import envs, files, scenarios
 from slrl.envs.rollout import rollout
+from slrl.envs.success import Success
 from slrl.errors import BadInput
 from slrl.plugins import BehaviourPlugin
 from slrl.recording import contracts, recipes
@@ -233,6 +234,18 @@ def test_wrong_scenarios_are_refused_in_a_sentence(changes: dict[str, Any], says
     with pytest.raises(BadInput, match=says) as caught:
         envs.check(scenarios.parse({**WINDY, **changes}, name="wrong"))
     assert str(caught.value).rstrip().endswith((".", "?"))
+
+
+def test_an_entry_that_no_observation_has_is_refused_before_the_first_step() -> None:
+    outside = scenarios.parse({**WINDY, "success_obs": 6, "success_above": 1}, name="wrong")
+    with pytest.raises(BadInput, match="'success_obs' is 6, but the observation has the entries 0 to 5"):
+        envs.make(outside)
+
+
+@pytest.mark.parametrize("obs", [-1, -7, 6])
+def test_a_success_test_of_an_entry_that_is_not_there_is_a_sentence(obs: int) -> None:
+    with pytest.raises(BadInput, match=f"'success_obs' is {obs}, but the observation has the entries 0 to 5"):
+        Success("x", obs=obs, above=1)(np.ones(6), {})
 
 
 def test_a_prior_that_is_missing_is_a_sentence(command: Command, tmp_path: Path) -> None:

@@ -159,6 +159,69 @@ def test_a_world_without_its_shifts_goes_on_as_if_there_had_been_none() -> None:
     assert np.abs(shifted - plain).max() > 0.01
 
 
+TORSO_TWICE: dict[str, Any] = {"name": "mass", "body": "torso", "times": 2.0}
+TORSO_TEN_TIMES: dict[str, Any] = {"name": "mass", "body": "torso", "times": 10.0}
+
+
+def torso_kg(env: gym.Env[Any, Any]) -> float:
+    return float(simulator(env).model.body("torso").mass[0])
+
+
+@pytest.mark.parametrize("starts", [(3, 0), (0, 3), (0, 0), (3, 3)])
+@pytest.mark.parametrize("way", ["without_shifts", "close", "reset"])
+def test_shifts_of_the_same_field_are_undone_whichever_began_first(starts: tuple[int, int], way: str) -> None:
+    bare = open_world()
+    plain = torso_kg(bare)
+    inner, outer = ({**TORSO_TWICE, "start_step": starts[0]}, {**TORSO_TEN_TIMES, "start_step": starts[1]})
+    env = envs.with_shifts(bare, [inner, outer])
+    rollout(env, 5)
+    assert torso_kg(env) == pytest.approx(20 * plain)
+    if way == "without_shifts":
+        envs.without_shifts(env, bare)
+    elif way == "close":
+        env.close()
+    else:
+        env.reset(seed=0)
+    factors = (2 if starts[0] == 0 else 1) * (10 if starts[1] == 0 else 1) if way == "reset" else 1
+    assert torso_kg(bare) == pytest.approx(factors * plain)
+
+
+def test_a_shift_that_stays_is_whole_after_one_that_began_before_it_was_removed() -> None:
+    bare = open_world({**TORSO_TWICE, "start_step": 3})
+    plain = torso_kg(bare)
+    env = envs.with_shifts(bare, [TORSO_TEN_TIMES])
+    rollout(env, 5)
+    envs.without_shifts(env, bare)
+    assert torso_kg(bare) == pytest.approx(plain)
+    bare.step(np.zeros(6, np.float32))
+    assert torso_kg(bare) == pytest.approx(2 * plain)
+    bare.close()
+    assert torso_kg(bare) == pytest.approx(plain)
+
+
+def test_of_two_moved_goals_the_worlds_own_comes_back() -> None:
+    bare = open_world(env="slrl/Pointmass-v0")
+    late = {"name": "goal", "position_m": [30.0, 0.0], "start_step": 4}
+    early = {"name": "goal", "position_m": [60.0, 0.0], "start_step": 1}
+    env = envs.with_shifts(bare, [late, early])
+    seen = rollout(env, 6, action=0.0)[:, 4]
+    assert seen.tolist() == [100, 100, 60, 60, 60, 30, 30]
+    assert rollout(env, 1, action=0.0)[0, 4] == 100
+    rollout(env, 6, action=0.0)
+    envs.without_shifts(env, bare)
+    assert rollout(bare, 1, action=0.0)[0, 4] == 100
+
+
+def test_of_two_winds_that_of_the_world_blows_on() -> None:
+    calm, south, north = ({"name": "wind", "y_units_per_step": [y, y]} for y in (0.0, -0.2, 0.4))
+    bare = open_world(south, env="slrl/Pointmass-v0")
+    env = envs.with_shifts(bare, [calm, north])
+    rollout(env, 2, action=0.0)
+    envs.without_shifts(env, bare)
+    start = bare.unwrapped.position[1]  # type: ignore[attr-defined]
+    assert bare.step(np.zeros(2, np.float32))[0][1] - start == pytest.approx(-0.2, abs=1e-5)
+
+
 def test_shifts_that_stay_begin_again_after_others_were_removed() -> None:
     bare = open_world({"name": "gravity", "gravity_m_per_s2": [0, 0, -1.6]})
     plain = rollout(bare)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats as sp
 
-from slrl.evaluation import stats
+from slrl.evaluation import stats, verdict
 from slrl.evaluation.stats import Lives
+from slrl.evaluation.verdict import Contest
 
 
 def lives(text: str, budget: float = 10.0, optimum: float = 0.0) -> Lives:
@@ -165,6 +166,31 @@ def test_differences_over_scenarios_are_shares_of_budget_less_optimum() -> None:
     small = (lives("5 6", optimum=2), lives("4 5", optimum=2))
     large = (lives("50 60", budget=100, optimum=20), lives("40 50", budget=100, optimum=20))
     assert stats.mean_difference([small, large], rng()) == pytest.approx((1 / 8, 1 / 8, 1 / 8))
+
+
+@pytest.mark.parametrize("optimum", [10.0, 12.0, 25.0])
+def test_a_budget_that_does_not_reach_beyond_the_optimum_is_the_range_itself(optimum: float) -> None:
+    """One step of 10, and ten of 100 - 20: the first adapter is slower by (1/10 + 1/8) / 2, not faster."""
+    small = (lives("5 6", optimum=optimum), lives("4 5", optimum=optimum))
+    large = (lives("50 60", budget=100, optimum=20), lives("40 50", budget=100, optimum=20))
+    assert stats.mean_difference([small, large], rng()) == pytest.approx((9 / 80,) * 3)
+    assert stats.mean_difference([small], rng()).estimate == 1
+    assert lives("2 6 10+", optimum=optimum).scores().tolist() == [0.8, 0.4, 0]
+
+
+def test_that_a_budget_does_not_reach_beyond_the_optimum_is_said() -> None:
+    small = (lives("5 6", optimum=12), lives("4 5", optimum=12))
+    large = (lives("50 60", budget=100, optimum=20), lives("40 50", budget=100, optimum=20))
+
+    def said(scenarios: tuple[str, ...], *pairs: stats.Pair) -> str:
+        gap, better = stats.mean_difference(pairs, rng()), stats.probability_of_improvement(pairs, rng())
+        return "\n".join(verdict.verdict(Contest("a", "b", scenarios, pairs, 0.5, 0.5, gap, better)))
+
+    both = said(("short", "long"), small, large)
+    assert "b was faster than a, by 0.11 of the range from optimum to budget" in both
+    assert "The budget does not reach beyond the optimum in short: there the range is the budget." in both
+    assert "reach beyond" not in said(("long", "long"), large, large)
+    assert "reach beyond" not in said(("short",), small)
 
 
 def test_seeds_needed_leaves_out_interrupted_lives_and_asks_for_two_at_least() -> None:

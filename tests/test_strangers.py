@@ -14,6 +14,7 @@ import pytest
 
 import slrl
 from slrl import envs, files, plugins, priors, scenarios
+from slrl.envs import success
 from slrl.envs.rollout import rollout
 from slrl.errors import BadInput
 from slrl.lives.results import read_metrics
@@ -206,13 +207,21 @@ def read(file, path):
         return table.tolist()
     n = len(table) - ("short" in file)
     last = np.arange(n) == n - 1
-    obs, action, next_obs = table[:, :6], table[:, 6:8], table[:, 8:14]
+    obs, action, next_obs = table[:, :6], table[:, 6:8], table[:, 8 + ("narrow" in file) : 14]
     reward, cut, episode = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int32)
     return Rows("?", obs, action, reward, next_obs, last, cut, episode)
 """,
 }
+BROKEN = {
+    "half": "from json import nothing_like_this",
+    "unwritten": "def f(:",
+    "angry": "raise RuntimeError('the robot\\nis off.')",
+    "silent": "assert False",
+    "misspelt": "import sys\nsys.pathh",
+}
 ENTRY_POINTS = """
 [slrl.shifts]
+half = stranger.half:Tide
 tide = stranger.tides:Tide
 gone = stranger_that_left:Tide
 renamed = stranger.tides:Flood
@@ -235,7 +244,7 @@ table = stranger.columns
 def _stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The distribution ``stranger``, as pip leaves it, in a folder of its own."""
     site = tmp_path / "site"
-    for name, text in MODULES.items():
+    for name, text in (MODULES | BROKEN).items():
         path = site / "stranger" / f"{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
@@ -312,6 +321,54 @@ def test_what_is_not_there_is_one_sentence(name: str, says: str, command: Comman
     assert (code, out) == (2, "")
     assert says in err
     assert len(err.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        (
+            "half",
+            "the shift 'half': importing the module 'stranger.half' failed with ImportError: cannot import",
+        ),
+        (
+            "stranger.half:Tide",
+            "the module 'stranger.half' failed with ImportError: cannot import name 'nothing_",
+        ),
+        (
+            "stranger.unwritten:Tide",
+            "the module 'stranger.unwritten' failed with SyntaxError: invalid syntax",
+        ),
+        ("stranger.angry:Tide", "'stranger.angry' failed with RuntimeError: the robot is off."),
+        ("stranger.silent:Tide", "importing the module 'stranger.silent' failed with AssertionError."),
+        ("stranger.misspelt:Tide", "failed with AttributeError: module 'sys' has no attribute 'pathh'"),
+        ("stranger.tides:", "the shift 'stranger.tides:' must be named as module:Name."),
+        (":Tide", "the shift ':Tide' must be named as module:Name."),
+    ],
+)
+def test_a_module_of_theirs_that_cannot_be_imported_is_one_sentence(
+    name: str, says: str, command: Command, tmp_path: Path
+) -> None:
+    code, out, err = command("check", scenario_with(tmp_path, {"name": name, "height_units": 1.0}))
+    assert (code, out) == (2, "")
+    assert says in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_a_world_or_a_success_test_that_cannot_be_imported_is_one_sentence() -> None:
+    with pytest.raises(
+        BadInput, match=r"the world 'stranger.angry:Robot': importing .* RuntimeError: the robot is"
+    ):
+        envs.make_world(World(env="stranger.angry:Robot"))
+    with pytest.raises(
+        BadInput, match=r"'success_function' is 'stranger.unwritten:f': .* failed with SyntaxError:"
+    ):
+        success.imported("stranger.unwritten:f", "success_function")
+
+
+def test_why_their_module_could_not_be_imported_is_kept_for_who_calls_slrl() -> None:
+    with pytest.raises(BadInput) as caught:
+        plugins.find(plugins.SHIFTS, "stranger.angry:Tide")
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def scenario_with(folder: Path, shift: dict[str, Any]) -> str:
@@ -488,6 +545,7 @@ def test_what_another_reader_gave_is_not_kept_for_the_next_one(
     [
         ("broken", "the format 'table' (stranger.columns) failed with KeyError: 'the last column'."),
         ("short", "the arrays of the format 'table' have different lengths (obs 12,"),
+        ("narrow", "the rows of the format 'table' have different sizes (obs 6, next_obs 5);"),
         ("list", "must return slrl.priors.formats.Rows, not list."),
     ],
 )

@@ -47,6 +47,11 @@ def test_what_is_not_to_do_is_done_already() -> None:
     assert seen == {True, False}  # which one is to do is drawn
 
 
+def test_a_kitchen_with_nothing_to_draw_from_is_refused_before_its_reset() -> None:
+    with pytest.raises(BadInput, match="'to_do' of slrl/Kitchen-v0 is empty; it must list at least one"):
+        kitchen()
+
+
 def test_observations_of_the_kitchen_do_not_change_under_their_reader() -> None:
     env = kitchen(["light switch"])
     first, _ = env.reset(seed=0)

@@ -215,6 +215,7 @@ def parts(settings: Settings, plan: Plan) -> Parts:
             "world": source.about,
         },
         needs=(latents, agent),
+        version=2,
         steps=settings.student_steps,
         ms_per_step=5.0,
         processor=True,

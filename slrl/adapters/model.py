@@ -245,6 +245,7 @@ def parts(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[Prior
         build=lambda prior: PriorModel(settings, seed, prior, device),
         about={"steps": settings.model_steps, "hidden": list(settings.hidden), "seed": seed},
         needs=(plan.prior,),
+        version=2,
         steps=settings.model_steps,
         ms_per_step=3.5,
     )

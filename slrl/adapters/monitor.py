@@ -271,6 +271,7 @@ def artefact(
         build=build,
         about=table(settings),
         needs=(prior, agent) if latents is None else (prior, agent, latents),
+        version=2,
         steps=settings.steps,
         ms_per_step=2.0,
         processor=latents is not None,

@@ -140,7 +140,10 @@ def _parsed(shift: Mapping[str, Any]) -> ShiftPlugin:
 
 
 def without_shifts(env: gym.Env[Any, Any], bare: gym.Env[Any, Any]) -> None:
-    """Undo the shifts that ``env`` has and ``bare``, which it wraps, has not; ``bare`` stays open."""
+    """Undo the shifts that ``env`` has and ``bare``, which it wraps, has not; ``bare`` stays open.
+
+    Shifts of ``bare`` that began after one of them are undone before it, and begin again at the next step.
+    """
     while env is not bare and isinstance(env, gym.Wrapper):
         if isinstance(env, Shift):
             env.stop()
@@ -186,6 +189,8 @@ def _is_class(module: str, name: str) -> bool:
         found = getattr(importlib.import_module(module), name, None)
     except ModuleNotFoundError as error:
         raise _missing(f"{module}:{name}", error) from None
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise plugins.import_failed(f"the world '{module}:{name}'", module, error) from error
     return isinstance(found, type) and issubclass(found, gym.Env)
 
 

@@ -1,6 +1,8 @@
 """Frames of a world, also on a machine without a screen."""
 
+import importlib
 import os
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -19,15 +21,22 @@ FURTHER = 10  # times as far is the ground drawn, which in Gymnasium's worlds en
 
 
 def headless() -> None:
-    """Let MuJoCo draw without a screen; to be called before it is imported for the first time.
+    """Let MuJoCo draw without a screen.
+
+    MuJoCo chooses its way to draw when it is imported; if it has been already, it is made to choose again.
 
     Raises:
         BadInput: where MuJoCo is installed and finds no way to draw.
     """
-    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("MUJOCO_GL", "egl")
+    screen = sys.platform != "linux" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    chosen = sys.modules.get("mujoco.gl_context")
+    if not screen and not os.environ.get("MUJOCO_GL"):
+        os.environ["MUJOCO_GL"] = "egl"
     try:
-        import mujoco  # noqa: F401
+        if chosen is None:
+            importlib.import_module("mujoco")
+        elif not screen:
+            importlib.reload(chosen)
     except ModuleNotFoundError:
         return  # worlds that draw themselves do not need it
     except (AttributeError, ImportError, OSError, RuntimeError) as error:  # importing looks for a way to draw

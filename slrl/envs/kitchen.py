@@ -40,6 +40,8 @@ class Kitchen(KitchenEnv):  # type: ignore[misc]
                 f"'pair' of slrl/Kitchen-v0 must be two of {', '.join(D4RL_TASKS)}, and 'to_do' must list "
                 "parts of the pair."
             )
+        if not to_do:
+            raise BadInput("'to_do' of slrl/Kitchen-v0 is empty; it must list at least one part of the pair.")
         super().__init__(tasks_to_complete=list(D4RL_TASKS), terminate_on_tasks_completed=False, **settings)
         self._pair, self._to_do = list(pair), [list(tasks) for tasks in to_do]
         self._start = self.robot_env.init_qpos.copy()

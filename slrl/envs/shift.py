@@ -31,13 +31,16 @@ class Shift(gym.Wrapper[Any, Any, Any, Any]):
     it calls :meth:`begin_due` first and then looks at ``active``.
 
     Of several shifts of one environment, those that begin at the same step begin from the inside out, which
-    is the order of the TOML file, and are undone from the outside in. The outermost one calls the others.
+    is the order of the TOML file. The outermost one calls the others. They are undone in the reverse order of
+    their beginning, whichever is inside, since each puts back what it found.
     """
 
     def __init__(self, env: gym.Env[Any, Any], start_step: int) -> None:
         super().__init__(env)
         self.start_step, self._steps, self.active, self.outermost = start_step, 0, False, True
-        self._inside_out = [*reversed(self._below()), self]
+        below = self._below()
+        self._begun: list[Shift] = below[0]._begun if below else []  # of all, in the order of their beginning
+        self._inside_out = [*reversed(below), self]
         for inner in self._inside_out[:-1]:
             inner.outermost = False
 
@@ -46,8 +49,8 @@ class Shift(gym.Wrapper[Any, Any, Any, Any]):
     ) -> tuple[Any, dict[str, Any]]:
         """Undo the shifts of the episode before, begin those of step 0, and reset the environment."""
         if self.outermost:
-            for shift in reversed(self._inside_out):
-                shift.stop()
+            self.stop_all()
+            for shift in self._inside_out:
                 shift._steps = 0
             self.begin_due()
         return self.env.reset(seed=seed, options=options)
@@ -75,13 +78,20 @@ class Shift(gym.Wrapper[Any, Any, Any, Any]):
             for shift in self._inside_out:
                 if not shift.active and shift._steps >= shift.start_step:
                     shift.active = True
+                    self._begun.append(shift)
                     shift.begin()
 
     def stop(self) -> None:
-        """Undo the change without closing the environment."""
-        if self.active:
-            self.active = False
-            self.end()
+        """Undo the change without closing the environment, after those of other shifts that began later."""
+        while self.active:
+            last = self._begun.pop()
+            last.active = False
+            last.end()
+
+    def stop_all(self) -> None:
+        """Undo the changes of this shift and of all that it wraps, the last one first."""
+        for shift in reversed(self._inside_out):
+            shift.stop()
 
     def _below(self) -> list["Shift"]:
         """The shifts that this one wraps, from the outside in."""

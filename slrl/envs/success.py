@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 
 from slrl.errors import BadInput
+from slrl.plugins import import_failed
 from slrl.scenarios import Scenario
 
 
@@ -41,10 +42,7 @@ class Success:
     def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> bool:
         if self.function is not None:
             return bool(self.function(obs, info))
-        if self.obs is not None and self.obs >= len(obs):
-            raise BadInput(
-                f"'success_obs' is {self.obs}, but the observation has the entries 0 to {len(obs) - 1}."
-            )
+        self.refuse_outside(len(obs))
         value = look_up(info, self.info) if self.obs is None else obs[self.obs]
         if self.above is None and self.below is None:
             return bool(value)
@@ -52,12 +50,28 @@ class Success:
             self.below is None or float(value) <= self.below
         )
 
+    def refuse_outside(self, size: int) -> None:
+        """Refuse an entry that an observation of this size has not.
+
+        Raises:
+            BadInput: with the entries that there are.
+        """
+        if self.obs is not None and self.function is None and not 0 <= self.obs < size:
+            raise BadInput(
+                f"'success_obs' is {self.obs}, but the observation has the entries 0 to {size - 1}."
+            )
+
 
 class WithSuccess(gym.Wrapper[Any, Any, Any, Any]):
-    """Writes ``success`` into the info of every step, whatever the world says there."""
+    """Writes ``success`` into the info of every step, whatever the world says there.
+
+    Raises:
+        BadInput: if the test looks at an entry that the world's observation has not.
+    """
 
     def __init__(self, env: gym.Env[Any, Any], success: Success) -> None:
         super().__init__(env)
+        success.refuse_outside((env.observation_space.shape or (0,))[0])
         self._success = success
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -92,6 +106,8 @@ def imported(name: str, key: str) -> Callable[..., Any]:
         found = getattr(importlib.import_module(module), attribute, None)
     except ModuleNotFoundError:
         raise BadInput(f"{key!r} is {name!r}, but Python finds no module {module!r} here.") from None
+    except Exception as error:  # whatever a user's module raises while it is imported
+        raise import_failed(f"{key!r} is {name!r}", module, error) from error
     if not callable(found):
         raise BadInput(f"{key!r} is {name!r}, but the module {module!r} has no function {attribute!r}.")
     function: Callable[..., Any] = found

@@ -49,14 +49,23 @@ class Lives:
         """(N,): whether a life succeeded or used up its budget, and was not interrupted before."""
         return self.success | (self.time >= self.budget)
 
+    @property
+    def best(self) -> float:
+        """Steps of the best life to be expected: the optimum, or 0 if the budget does not reach beyond it.
+
+        A budget of no more steps than the optimum, as a suite may set, leaves no range between the two to
+        measure in; the optimum then says no more than one that is unknown, and the range is the budget.
+        """
+        return self.optimum if self.optimum < self.budget else 0.0
+
     def take(self, rows: NDArray[np.intp]) -> "Lives":
         """The lives with these indices, in this order."""
         return Lives(self.time[rows], self.success[rows], self.budget, self.optimum)
 
     def scores(self) -> F64:
-        """(known lives,): 1 for at most the optimum's steps, 0 for the budget or no success, else linear."""
+        """(known lives,): 1 for at most :attr:`best` steps, 0 for the budget or no success, else linear."""
         steps = np.where(self.success, self.time, self.budget)[self.known]
-        return np.clip((self.budget - steps) / (self.budget - self.optimum), 0, 1)
+        return np.clip((self.budget - steps) / (self.budget - self.best), 0, 1)
 
 
 # --- one adapter --------------------------------------------------------------------------------------------
@@ -244,12 +253,13 @@ def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
 def mean_difference(pairs: Sequence[Pair], rng: np.random.Generator, confidence: float = 0.95) -> Interval:
     """Restricted mean of the first minus that of the second: negative if the first is faster.
 
-    In steps for one scenario; for several, the mean of their differences, each divided by (budget - optimum).
-    Seeds are resampled in pairs.
+    In steps for one scenario; for several, the mean of their differences, each divided by (budget - optimum),
+    or by the budget alone where it does not reach beyond the optimum (:attr:`Lives.best`). Seeds are
+    resampled in pairs.
     """
     found, resampled = [], []
     for one, two in pairs:
-        unit = 1.0 if len(pairs) == 1 else one.budget - one.optimum
+        unit = 1.0 if len(pairs) == 1 else one.budget - one.best
         rows = rng.integers(len(one), size=(RESAMPLES, len(one)))
         areas = [_area(lives.time[rows], lives.success[rows], lives.budget) for lives in (one, two)]
         resampled.append((areas[0] - areas[1]) / unit)

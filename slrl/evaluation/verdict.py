@@ -25,7 +25,7 @@ class Contest:
     pairs: tuple[Pair, ...]
     p_value: float  # of the stratified log-rank test
     adjusted: float  # the same after Holm's adjustment for all contests of the comparison
-    # Restricted mean of `one` minus that of `two`: in steps, or shares of (budget - optimum) over scenarios.
+    # Restricted mean of `one` minus that of `two`: in steps, or shares of (budget - best) over scenarios.
     difference: Interval
     improvement: Interval  # chance that a life of `one` is faster than a life of `two`
 
@@ -253,6 +253,12 @@ def verdict(contest: Contest) -> Iterator[str]:
     strata = "" if single else ", stratified by scenario"
     yield f"  In when they succeed they {differs} (log-rank test{strata}: {_p(contest.p_value)}{adjusted})."
 
+    short = [
+        name for name, (lives, _) in zip(contest.scenarios, contest.pairs, strict=True) if _is_short(lives)
+    ]
+    if short and not single:
+        where = ", ".join(short)
+        yield f"  The budget does not reach beyond the optimum in {where}: there the range is the budget."
     if separated != (contest.adjusted < ALPHA):
         yield "  Interval and test disagree: they measure different things; quote both or neither."
     if min(counts) < FEW:
@@ -265,6 +271,11 @@ def verdict(contest: Contest) -> Iterator[str]:
     ):
         power = f"power {100 * stats.POWER:.0f} %"
         yield f"  If the differences stay like this, about {needed:,} seeds show one ({power})."
+
+
+def _is_short(lives: Lives) -> bool:
+    """Whether the budget ends at or before the optimum, which then says nothing."""
+    return lives.best != lives.optimum
 
 
 def _steps(found: Interval) -> str:

@@ -81,7 +81,8 @@ class Dynamics:
             optimiser.step(gradients[len(own) :])
 
     def _tensors(self) -> list[Tensor]:
-        return [*self.params, *self.linear, *self._optimiser.tensors(), self.mean, self.scale]
+        fitted = [self.mean, self.scale, self.normaliser.mean, self.normaliser.scale]
+        return [*self.params, *self.linear, *self._optimiser.tensors(), *fitted]
 
     def state_dict(self) -> State:
         return nest(dynamics=of_tensors(self._tensors()))

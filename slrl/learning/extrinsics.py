@@ -267,6 +267,7 @@ def artefact(
         build=lambda prior: Extrinsics(settings, prior, device),
         about=table(settings),
         needs=(prior,),
+        version=2,
         steps=2 * settings.steps,
         ms_per_step=3.0,
         processor=True,

@@ -22,7 +22,7 @@ from slrl.priors import formats
 from slrl.types import F32, Bools
 
 MINARI_ID = re.compile(r"(?:[\w-]+/)*[\w-]+-v\d+")
-_CACHE_VERSION = 1  # raised when a reader changes what it returns
+_CACHE_VERSION = 2  # raised when a reader changes what it returns
 _ROWS = (
     "obs",
     "action",
@@ -288,7 +288,7 @@ def _minari_file(data: Path, spec: str) -> tuple[Path, Path]:
     return data / "main_data.hdf5", data / "metadata.json"
 
 
-def _metadata(path: Path) -> dict[str, str]:
+def _metadata(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -346,12 +346,26 @@ def _spaces(rows: formats.Rows, metadata: Path | None) -> tuple[Box, Box]:
     action = Box(np.minimum(low, -1), np.maximum(high, 1), dtype=np.float32)  # wide enough for what was seen
     if metadata is None:
         return obs, action
+    return _flat_space(_space(metadata, "observation_space"), obs), _flat_space(
+        _space(metadata, "action_space"), action
+    )
+
+
+def _space(metadata: Path, key: str) -> Space[Any]:
+    """A space that Minari has written into its metadata as JSON in a text."""
     from minari.serialization import deserialize_space
 
     about = _metadata(metadata)
-    return _flat_space(deserialize_space(about["observation_space"]), obs), _flat_space(
-        deserialize_space(about["action_space"]), action
-    )
+    if not isinstance(about.get(key), str):
+        raise BadInput(f"{metadata} is damaged: it has no {key!r}, which Minari writes as a text.")
+    try:
+        space: Space[Any] = deserialize_space(about[key])
+    except Exception as error:  # whatever Minari raises at what it did not write
+        raise BadInput(
+            f"{metadata} is damaged: Minari cannot read its {key!r} ({type(error).__name__}: "
+            f"{' '.join(str(error).split()).rstrip('.')})."
+        ) from error
+    return space
 
 
 def _flat_space(space: Space[F32], inferred: Box) -> Box:

@@ -45,14 +45,17 @@ class Wind(Shift):
         super().__init__(env, settings.start_step)
         self._range = np.array([settings.x_units_per_step, settings.y_units_per_step]).T
         self._turn = float(np.deg2rad(settings.turn_deg_per_step))
+        self._before = np.zeros((2, 2))
 
     def begin(self) -> None:
         """Let the wind blow."""
+        world: Any = self.env.unwrapped
+        self._before = np.array([world.wind_low, world.wind_high])
         self._blow(*self._range)
 
     def end(self) -> None:
-        """Let it be calm."""
-        self._blow(np.zeros(2), np.zeros(2))
+        """Let it blow as before, or be calm."""
+        self._blow(*self._before)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Turn the wind to where it blows in this step, and take the step."""

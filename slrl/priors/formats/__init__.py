@@ -88,6 +88,8 @@ def _read_foreign(point: EntryPoint, file: h5py.File, path: Path) -> Rows | None
         )
     arrays = {key: value for key, value in rows._asdict().items() if isinstance(value, np.ndarray)}
     same_length(path, f"the format {point.name!r}", **arrays)
+    widths = {key: arrays[key] for key in ("obs", "next_obs") if key in arrays}
+    same_width(path, f"the format {point.name!r}", **widths)
     return rows._replace(format=point.name)
 
 
@@ -144,6 +146,18 @@ def child(group: h5py.Group, key: str) -> Any:
     return node
 
 
+def group(parent: h5py.Group, key: str) -> h5py.Group:
+    """``parent[key]``, which has members of its own.
+
+    Raises:
+        BadInput: if there is none, it is an array, or it leads to another file.
+    """
+    node = child(parent, key)
+    if not isinstance(node, h5py.Group):
+        raise BadInput(f"{parent.file.filename}: {node.name} must be a group, not an array.")
+    return node
+
+
 def array(group: h5py.Group, key: str, dtype: Any = np.float32) -> NDArray[Any]:
     """A dataset as an array of ``dtype``.
 
@@ -163,19 +177,25 @@ def array(group: h5py.Group, key: str, dtype: Any = np.float32) -> NDArray[Any]:
 
 
 def columns(node: h5py.Group, key: str) -> F32:
-    """Observations or actions as (T, D); the arrays of a group are put side by side in sorted key order."""
+    """Observations or actions as (T, D); the arrays of a group are put side by side in sorted key order.
+
+    Raises:
+        BadInput: if a group is empty, or its arrays are not of the same length.
+    """
     member = child(node, key)
     if isinstance(member, h5py.Group):
         if not len(member):
             raise BadInput(f"{node.file.filename}: {member.name} is empty.")
-        return np.concatenate([columns(member, name) for name in sorted(member)], axis=1)
+        found = {name: columns(member, name) for name in sorted(member)}
+        same_length(Path(node.file.filename), str(member.name), **found)
+        return np.concatenate(list(found.values()), axis=1)
     values = array(node, key)
     return values.reshape(len(values), math.prod(values.shape[1:])) if values.ndim else values.reshape(1, 1)
 
 
 def infos(node: h5py.Group, key: str) -> F32 | None:
     """What stands in ``infos/<key>`` as (T, D), if there is any."""
-    return columns(child(node, "infos"), key) if "infos" in node and key in child(node, "infos") else None
+    return columns(group(node, "infos"), key) if "infos" in node and key in group(node, "infos") else None
 
 
 def flags(group: h5py.Group, key: str) -> Bools:
@@ -183,13 +203,20 @@ def flags(group: h5py.Group, key: str) -> Bools:
     return array(group, key, np.bool_).reshape(-1)
 
 
-def same_length(path: Path, where: str, **arrays: NDArray[Any]) -> None:
+def same_length(path: Path, where: str, /, **arrays: NDArray[Any]) -> None:
     """Refuse arrays of different length, naming each."""
     if len({len(a) for a in arrays.values()}) > 1:
         lengths = ", ".join(f"{key} {len(a)}" for key, a in arrays.items())
         raise BadInput(
             f"{path}: the arrays of {where} have different lengths ({lengths}); each row needs all of them."
         )
+
+
+def same_width(path: Path, where: str, /, **arrays: NDArray[Any]) -> None:
+    """Refuse arrays (N, D) of different D, naming each."""
+    if len({a.shape[1:] for a in arrays.values()}) > 1:
+        sizes = ", ".join(f"{key} {math.prod(a.shape[1:])}" for key, a in arrays.items())
+        raise BadInput(f"{path}: the rows of {where} have different sizes ({sizes}); they must be alike.")
 
 
 def _reason(error: OSError) -> str:

@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 
 from slrl.errors import BadInput
-from slrl.priors.formats import Rows, array, columns, flags, infos, same_length
+from slrl.priors.formats import Rows, array, columns, flags, infos, same_length, same_width
 
 
 def matches(file: h5py.File) -> bool:
@@ -35,6 +35,8 @@ def read(file: h5py.File, path: Path) -> Rows:
     same_length(
         path, "the file", observations=obs, actions=action, rewards=reward, terminals=terminated, **present
     )
+    if next_obs is not None:
+        same_width(path, "the file", observations=obs, next_observations=next_obs)
     if len(obs) == 0:
         raise BadInput(f"{path} holds zero rows.")
 

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 
 from slrl.errors import BadInput
-from slrl.priors.formats import Rows, array, child, columns, flags, infos, same_length
+from slrl.priors.formats import Rows, array, columns, flags, group, infos, same_length
 
 OPTIONAL = ("env_params", "behaviour")  # of infos, a row for every step
 _EPISODE = re.compile(r"episode_(\d+)")
@@ -23,9 +23,9 @@ def read(file: h5py.File, path: Path) -> Rows:
     numbers = sorted(int(match[1]) for match in map(_EPISODE.fullmatch, file) if match)
     rows = ("obs", "action", "reward", "next_obs", "terminated", "truncated", "episode")
     parts: dict[str, list[np.ndarray]] = {key: [] for key in (*rows, *OPTIONAL)}
-    short, notes = 0, []
-    for index, number in enumerate(numbers):
-        episode = child(file, f"episode_{number}")
+    short, empty, notes = 0, 0, []
+    for number in numbers:
+        episode = group(file, f"episode_{number}")
         obs, action, reward = (
             columns(episode, "observations"),
             columns(episode, "actions"),
@@ -42,13 +42,14 @@ def read(file: h5py.File, path: Path) -> Rows:
         )
         steps = len(action)
         if len(obs) == steps:  # as in published data (Minari issue 199): the last observation is missing
-            short, steps = short + 1, steps - 1
+            short, steps = short + (steps > 0), steps - 1
         elif len(obs) != steps + 1:
             raise BadInput(
                 f"{path}: episode_{number} has {steps} actions and {len(obs)} observations; it needs "
                 f"{steps + 1}."
             )
         if steps < 1:
+            empty += 1
             continue
         truncated = truncated[:steps].copy()
         truncated[-1] |= not terminated[steps - 1]  # an episode that just stops was cut
@@ -62,7 +63,7 @@ def read(file: h5py.File, path: Path) -> Rows:
         )
         for key, value in zip(rows, arrays, strict=False):
             parts[key].append(value)
-        parts["episode"].append(np.full(steps, index, np.int32))
+        parts["episode"].append(np.full(steps, len(parts["episode"]), np.int32))
         for key in OPTIONAL:
             if (values := infos(episode, key)) is not None:
                 parts[key].append(values[:steps])
@@ -72,6 +73,8 @@ def read(file: h5py.File, path: Path) -> Rows:
         notes.append(
             f"{short} episodes have no observation after their last action; that action was left out"
         )
+    if empty:
+        notes.append(f"{empty} episodes have no transition and were left out")
     joined = {key: _join(path, key, value) for key, value in parts.items() if value}
     for key in OPTIONAL:
         if len(joined.get(key, ())) not in (0, len(joined["obs"])):
