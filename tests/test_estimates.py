@@ -264,7 +264,7 @@ def contest(low: float, high: float, adjusted: float, count: int = 5, **more: An
 def test_ahead_is_who_both_tests_and_pairs_enough_speak_for(
     low: float, high: float, adjusted: float, pairs: int, who: str | None
 ) -> None:
-    assert verdict.ahead(contest(low, high, adjusted, pairs)) == who
+    assert verdict.faster_of(contest(low, high, adjusted, pairs)) == who
 
 
 def test_the_fastest_met_all_others_and_is_ahead_of_each() -> None:
@@ -350,18 +350,18 @@ def test_how_many_seeds_it_takes_is_said_where_it_is_more_than_there_are(
     [
         (
             of([4, 4, 4, 4]),
-            "4 of 4 came home (100 %, 95 % interval: 40 to 100 %); median 4 steps (95 % interval: from 4)",
+            "4 of 4 succeeded (100 %, 95 % interval: 40 to 100 %); median 4 steps (95 % interval: from 4)",
         ),
         (
             of([4, 10, 10], [1, 0, 0]),
-            "1 of 3 came home (33 %, 95 % interval: 1 to 91 %); median not reached; restricted",
+            "1 of 3 succeeded (33 %, 95 % interval: 1 to 91 %); median not reached; restricted",
         ),
-        (of([4, 4, 3], [1, 1, 0]), "2 of 2 came home (100 %, 95 % interval: 16 to 100 %)"),
+        (of([4, 4, 3], [1, 1, 0]), "2 of 2 succeeded (100 %, 95 % interval: 16 to 100 %)"),
         (of([4, 3], [0, 0]), "all 2 lives were cut short, and nothing is known of them."),
     ],
 )
 def test_what_is_said_of_one_adapter(lives: Lives, says: str) -> None:
-    text = verdict.alone(lives, rng())
+    text = verdict.figures(lives, rng())
     assert text.startswith(says)
     cut = int((~lives.known).sum())
     assert text.endswith("; 1 were cut short.") == (cut == 1)

@@ -245,7 +245,7 @@ def test_an_index_is_written_where_it_can_be(tmp_path: Path, monkeypatch: pytest
 
 
 def test_standings_by_hand(tmp_path: Path) -> None:
-    """Two of three known lives came home, after 200 and 400 steps; one was cut short after 300.
+    """Two of three known lives succeeded, after 200 and 400 steps; one was cut short after 300.
 
     S = 3/4 from 200, 3/8 from 400 (of two at risk): 200 + 200 · 3/4 + 600 · 3/8 = 575.
     """

@@ -5,7 +5,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from slrl.envs.timed import Timed
+from slrl.envs.shift import Shift
 
 from slrl import envs
 from slrl.envs import OneLife
@@ -15,7 +15,7 @@ from slrl.envs.shifts.action_noise import ActionNoise
 from slrl.envs.shifts.obs_delay import ObsDelay
 from slrl.envs.shifts.obs_dropout import ObsDropout
 from slrl.envs.shifts.obs_noise import ObsNoise
-from slrl.envs.success import Judged, Success, imported, look_up
+from slrl.envs.success import WithSuccess, Success, imported, look_up
 from slrl.errors import BadInput
 from slrl.scenarios import World, parse
 
@@ -127,7 +127,7 @@ def test_a_scenarios_test_is_made_of_its_five_keys() -> None:
 
 
 def test_a_judged_world_keeps_its_info_and_lets_the_test_have_the_last_word() -> None:
-    env = Judged(Counter(success_at=1), Success("far", below=8))
+    env = WithSuccess(Counter(success_at=1), Success("far", below=8))
     env.reset(seed=0)
     told = [env.step(np.zeros(1))[4] for _ in range(3)]
     assert told == [{"success": 9 - n <= 8, "far": 9 - n} for n in range(3)]
@@ -170,7 +170,7 @@ def test_the_info_of_a_life_has_success_and_progress_under_these_names() -> None
 # --- the order of shifts ------------------------------------------------------------------------------------
 
 
-class Told(Timed):
+class Told(Shift):
     """Writes down when it begins and ends."""
 
     def __init__(self, env: gym.Env[Any, Any], name: str, start_step: int, diary: list[str]) -> None:
@@ -241,7 +241,7 @@ def test_lifted_shifts_are_undone_and_the_world_stays_open() -> None:
     env, diary, world = nested(0, 0)
     below = env.unwrapped
     env.reset(seed=0)
-    envs.lift(env, below)
+    envs.without_shifts(env, below)
     assert diary[2:] == ["b ends", "a ends"]
     assert not world.closed
 
@@ -250,14 +250,14 @@ def test_after_some_are_lifted_the_outermost_that_is_left_sees_to_the_rest() -> 
     inner, diary, _ = nested(0)
     env = Told(inner, "z", 0, diary)
     env.reset(seed=0)
-    envs.lift(env, inner)
+    envs.without_shifts(env, inner)
     inner.reset(seed=0)
     assert diary == ["a begins", "z begins", "z ends", "a ends", "a begins"]
 
 
 def test_a_shift_cannot_begin_before_the_life() -> None:
     with pytest.raises(BadInput, match="'start_step' of a shift must be 0 or more, not -1"):
-        Timed(Counter(), -1)
+        Shift(Counter(), -1)
 
 
 # --- sensors and commands -----------------------------------------------------------------------------------

@@ -292,7 +292,7 @@ def test_a_world_is_as_before_when_a_shift_closes(name: str, start_step: int) ->
     bare = open_world(settings.pop("env", "HalfCheetah-v5"))
     bare.reset(seed=0)
     before = state_of(bare.unwrapped)
-    env = envs.under(bare, [{"name": name, "start_step": start_step, **settings}])
+    env = envs.with_shifts(bare, [{"name": name, "start_step": start_step, **settings}])
     changed = False
     for _ in range(2):  # two lives
         env.reset(seed=0)
@@ -314,9 +314,9 @@ def test_two_of_a_kind_at_the_same_step_are_undone_in_the_order_that_brings_the_
     bare = open_world("HalfCheetah-v5")
     bare.reset(seed=0)
     before = state_of(bare.unwrapped)
-    env = envs.under(bare, [{"name": name, **SHIFTS[name]}, {"name": name, **SHIFTS[name]}])
+    env = envs.with_shifts(bare, [{"name": name, **SHIFTS[name]}, {"name": name, **SHIFTS[name]}])
     env.reset(seed=0)
     env.step(np.zeros(6, np.float32))
-    envs.lift(env, bare)
+    envs.without_shifts(env, bare)
     for key, values in state_of(bare.unwrapped).items():
         np.testing.assert_allclose(values, before[key], atol=1e-12, err_msg=key)
