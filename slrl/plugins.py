@@ -1,9 +1,9 @@
 """Names in TOML files become code here, and their tables become settings.
 
-A name is the name of a file in a package of slrl (``qwale`` of slrl/…/qwale.py, whose ``make`` is called), an entry
-point of another distribution, or ``package.module:Name``. What is found is called with its settings first: a frozen
-dataclass, found as the type of its parameter ``settings``. Its fields are the names and types that a table may have,
-and its ``__post_init__`` says which values make sense.
+A name is the name of a file in a package of slrl (``qwale`` of slrl/…/qwale.py, whose ``make`` is called), an
+entry point of another distribution, or ``package.module:Name``. What is found is called with its settings
+first: a frozen dataclass, found as the type of its parameter ``settings``. Its fields are the names and types
+that a table may have, and its ``__post_init__`` says which values make sense.
 """
 
 import dataclasses

@@ -35,9 +35,8 @@ def windy_rows(winds: list[tuple[float, float]], steps: int, seed: int = 0, *, e
     for episode in range(len(winds)):
         at = slice(episode * steps, (episode + 1) * steps)
         path = np.cumsum(rows.action[at] + wind[at] + rng.normal(0, 0.02, (steps, 2)), 0)
-        path = np.vstack([np.zeros(2), path]) + rng.uniform(
-            -100, 100, 2
-        )  # so that the place does not tell the wind
+        # so that the place does not tell the wind
+        path = np.vstack([np.zeros(2), path]) + rng.uniform(-100, 100, 2)
         obs[at, :2], next_obs[at, :2] = path[:-1], path[1:]
     never = np.zeros(len(rows.reward), bool)
     rows = rows._replace(obs=obs, next_obs=next_obs, env_params=wind)

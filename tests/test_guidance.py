@@ -228,9 +228,10 @@ def test_rnd_normalisation_by_hand() -> None:
     assert running_std(torch.tensor(5.0), torch.tensor([1.0, 3.0]), 0.9).item() == pytest.approx(
         4.5 + 0.1 * math.sqrt(2)
     )
+    # at least 1e-3
     assert running_std(torch.tensor(5.0), torch.tensor([2.0, 2.0]), 0.9).item() == pytest.approx(
         4.5 + 0.1 * 1e-3
-    )  # at least 1e-3
+    )
 
 
 def test_rnd_rewards_what_is_new() -> None:
@@ -243,9 +244,8 @@ def test_rnd_rewards_what_is_new() -> None:
     assert guidance.error(known.next_obs).mean().item() < 0.2 * before
     new = known._replace(next_obs=known.next_obs + 10.0)
     assert guidance.reward(new).mean() > 5 * guidance.reward(known).mean()
-    for _ in range(
-        600
-    ):  # the standard deviation follows that of the raw errors, not of those already divided by it
+    # the standard deviation follows that of the raw errors, not of those already divided by it
+    for _ in range(600):
         guidance.update(known, known, known.obs[0])
     assert guidance.std.item() == pytest.approx(
         max(guidance.error(known.next_obs).std().item(), 1e-3), rel=0.2

@@ -95,11 +95,12 @@ def watched(found: Monitor, prior: Prior) -> np.ndarray:
 
 def test_false_alarms_are_rare_where_nothing_is_new_and_a_push_is_noticed() -> None:
     quiet = []
+    # the promise is kept on average over monitors: each has thresholds of forty walks
     for seed in (
         10,
         11,
         12,
-    ):  # the promise is kept on average over monitors: each has thresholds of forty walks
+    ):
         found = monitor(walks(80, 120, seed=seed))
         assert found.unsupported() == ["value_drop"]  # no walk of the prior ever lost value over a window
         quiet.append(watched(found, walks(60, 120, seed=100 + seed)).mean(0))

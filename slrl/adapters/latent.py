@@ -1,7 +1,8 @@
 """Rapid motor adaptation (RMA: Kumar et al., 2021): the policy is told a latent z, which is read from the last steps of the life.
 
-No weight changes and no reward is needed: z answers a change of dynamics as soon as the history shows it. What acts on the
-observation and z is another adapter, the inner one: ``frozen`` for RMA itself, ``replay`` to let the weights learn meanwhile.
+No weight changes and no reward is needed: z answers a change of dynamics as soon as the history shows it.
+What acts on the observation and z is another adapter, the inner one: ``frozen`` for RMA itself, ``replay`` to
+let the weights learn meanwhile.
 """
 
 from collections.abc import Iterator
@@ -52,9 +53,8 @@ class Latent:
         self._settings, self.extrinsics, self.inner, self._device = settings, latents, inner, latents.device
         self.every = self.usual = settings.refresh_every
         o, a, k = prior.obs.shape[1], prior.action.shape[1], latents.history
-        self.recent = torch.zeros(
-            k, 2 * o + a + 1, device=self._device
-        )  # obs, action, reward, next_obs; newest last
+        # obs, action, reward, next_obs; newest last
+        self.recent = torch.zeros(k, 2 * o + a + 1, device=self._device)
         self._edges = [o, a, 1, o]
         self.lived = torch.zeros((), dtype=torch.int64)
         self.z = self.inferred()

@@ -45,8 +45,9 @@ def load(
 ) -> Method:
     """Read ``adapters/<name>.toml``, or a file if ``name`` ends in ``.toml``.
 
-    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those that a
-    scenario has ``suggested``: they count where the adapter has such a table, and are left out where it has not.
+    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those
+    that a scenario has ``suggested``: they count where the adapter has such a table, and are left out where
+    it has not.
 
     Raises:
         BadInput: one sentence on the first thing in it that does not work.
@@ -104,7 +105,7 @@ def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]]) ->
         adapter["inner"] = _whole(inner).get("adapter", {})
 
 
-# -- files that are like others ----------------------------------------------------------------------------------------
+# -- files that are like others ------------------------------------------------------------------------------
 
 
 def _whole(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -162,7 +163,7 @@ def _name(table: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": table["name"]} if "name" in table else {}
 
 
-# -- single settings ---------------------------------------------------------------------------------------------------
+# -- single settings -----------------------------------------------------------------------------------------
 
 
 def _has_table(table: Mapping[str, Any], key: str) -> bool:

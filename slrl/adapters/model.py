@@ -1,8 +1,9 @@
 """Planning with a model that the life corrects: what the prior knows of the world, plus what has been different so far.
 
-An ensemble learned from the prior predicts a step; the difference between what it says and what happens is learned by recursive
-least squares within some steps. Plans are found by MPPI (Williams et al., 2017) over a short horizon, and what comes after the
-horizon is worth what the pretrained critics say (as in POLO: Lowrey et al., 2019, and TD-MPC: Hansen et al., 2022).
+An ensemble learned from the prior predicts a step; the difference between what it says and what happens is
+learned by recursive least squares within some steps. Plans are found by MPPI (Williams et al., 2017) over a
+short horizon, and what comes after the horizon is worth what the pretrained critics say (as in POLO: Lowrey
+et al., 2019, and TD-MPC: Hansen et al., 2022).
 """
 
 from collections.abc import Iterator
@@ -178,8 +179,9 @@ class PriorModel:
 class Correction:
     """What the model gets wrong, as a linear function of [1, a, s], by recursive least squares that forgets.
 
-    For features x and standardised errors e: k = P x / (λ + xᵀP x), W ← W + k (e - xᵀW), P ← (P - k xᵀP) / λ. The constant
-    may differ most from what the prior knew, actions less, and what depends on the state least: that is what P begins with.
+    For features x and standardised errors e: k = P x / (λ + xᵀP x), W ← W + k (e - xᵀW), P ← (P - k xᵀP) / λ.
+    The constant may differ most from what the prior knew, actions less, and what depends on the state least:
+    that is what P begins with.
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """Signals that a life is not going as the prior did, each with a threshold that the prior's own trajectories set.
 
-Every signal is larger the stranger things are. Part of the prior's episodes is held out: what signals are made of learns from the
-others, and the threshold is the split-conformal quantile of the held-out trajectories' largest values. A trajectory like those
-raises a signal with probability α at most, whatever the distribution (Vovk et al., 2005; Angelopoulos & Bates, 2023).
+Every signal is larger the stranger things are. Part of the prior's episodes is held out: what signals are
+made of learns from the others, and the threshold is the split-conformal quantile of the held-out
+trajectories' largest values. A trajectory like those raises a signal with probability α at most, whatever the
+distribution (Vovk et al., 2005; Angelopoulos & Bates, 2023).
 """
 
 import math
@@ -61,9 +62,9 @@ class Settings:
 class Monitor:
     """Learned from a prior and the value V of an agent that was pretrained on it.
 
-    With ``latents`` the model of the world is told z: the true one of each row while it learns, the one inferred from
-    what came before in held-out trajectories and in the life. Nothing is said of residuals before ``WARM_UP`` steps
-    have told z anything.
+    With ``latents`` the model of the world is told z: the true one of each row while it learns, the one
+    inferred from what came before in held-out trajectories and in the life. Nothing is said of residuals
+    before ``WARM_UP`` steps have told z anything.
     """
 
     def __init__(
@@ -102,7 +103,7 @@ class Monitor:
         self.usual_gain = torch.zeros((), dtype=torch.float64)
         self.track = Track()
 
-    # -- watching ----------------------------------------------------------------------------------------------
+    # -- watching --------------------------------------------------------------------------------------------
 
     def update(self, transition: Transition, latent: Tensor | None = None) -> NDArray[np.float64]:
         """The signals (5,) after one more step of the life, taken under z; -inf where there is nothing to tell yet."""
@@ -165,7 +166,7 @@ class Monitor:
         model = (-math.inf, -math.inf) if early else (residual, disagreement)
         return np.array([stall, -value if falling else -math.inf, distance, *model])
 
-    # -- learning ----------------------------------------------------------------------------------------------
+    # -- learning --------------------------------------------------------------------------------------------
 
     def learn(self) -> Iterator[Metrics]:
         """The dynamics learn from the episodes that are not held out; then the others set the thresholds."""

@@ -1,7 +1,8 @@
 """A planner chooses among named skills, several ahead, and plans again after each (VLM-PC: Chen et al., 2024).
 
-The skills are the behaviours of the prior, or codes of its latent skills. A language model is asked, if there is one; where it
-gives no answer, its last plan goes on, then the pretrained values choose, then a bandit that drops what brings nothing.
+The skills are the behaviours of the prior, or codes of its latent skills. A language model is asked, if there
+is one; where it gives no answer, its last plan goes on, then the pretrained values choose, then a bandit that
+drops what brings nothing.
 """
 
 import json
@@ -60,9 +61,8 @@ class Settings(joint_critics.Settings):
     """The ``[adapter]`` table."""
 
     inner: AdapterPlugin  # where behaviours are offered: who acts and learns for each
-    skills: learned_skills.Settings = field(
-        default_factory=learned_skills.Settings
-    )  # where codes are offered
+    # where codes are offered
+    skills: learned_skills.Settings = field(default_factory=learned_skills.Settings)
     among: Literal["auto", "behaviours", "codes"] = "auto"  # auto: behaviours, if the prior has several
     codes: int = 8  # how many latent skills are offered
     names: tuple[str, ...] = ()  # of the skills, in their order; () for those of the priors, or numbers

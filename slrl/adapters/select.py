@@ -1,7 +1,8 @@
 """Adapt on the go (ROAM: Chen et al., 2023): at every step, act by that behaviour whose values say that it knows what to do here.
 
-Every behaviour of the prior has its own agent, pretrained on its own rows. Their critics are then taught to tell the behaviours
-apart: V_b is raised on b's own states and lowered on those of others, so that a behaviour is not confident where it never was.
+Every behaviour of the prior has its own agent, pretrained on its own rows. Their critics are then taught to
+tell the behaviours apart: V_b is raised on b's own states and lowered on those of others, so that a behaviour
+is not confident where it never was.
 """
 
 from dataclasses import dataclass
@@ -107,8 +108,8 @@ class Settings(joint_critics.Settings):
 class Select:
     """N behaviours, of which one acts and learns. Another takes over when its lead is clear and the present one had its time.
 
-    Where no behaviour knows the state, its best value below all but ``abstain_quantile`` of those on its own rows, values mean
-    nothing; then each behaviour gets its turn, the one that has waited longest first.
+    Where no behaviour knows the state, its best value below all but ``abstain_quantile`` of those on its own
+    rows, values mean nothing; then each behaviour gets its turn, the one that has waited longest first.
     """
 
     def __init__(self, settings: Settings, behaviours: Behaviours) -> None:

@@ -1,7 +1,8 @@
 """Adaptation in skill space (SPiRL: Pertsch et al., 2020): actions come from frozen skills, and what is learned is which to take.
 
-A skill is held for H steps. For the inner adapter, ``replay`` with its guidance, a step is a whole skill: from the state in which
-it was drawn to the state in which the next one is, rewarded with the sum of its rewards.
+A skill is held for H steps. For the inner adapter, ``replay`` with its guidance, a step is a whole skill:
+from the state in which it was drawn to the state in which the next one is, rewarded with the sum of its
+rewards.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,8 @@
 """Which kind of adaptation, when: a latent answers at once, another skill answers a blocked way, weights change last.
 
-The low level (an adapter in action space, as ``rma_qwale``) acts until the monitor's signals say that its life goes wrong in a
-way that a latent does not mend; then the high level (``skills``) acts; when that has not helped, the low level's weights learn.
+The low level (an adapter in action space, as ``rma_qwale``) acts until the monitor's signals say that its
+life goes wrong in a way that a latent does not mend; then the high level (``skills``) acts; when that has not
+helped, the low level's weights learn.
 """
 
 import contextlib
@@ -66,12 +67,14 @@ class Switch:
 
     * nominal → latent: the residual is raised for ``residual_steps`` steps in a row.
     * latent → nominal: it has been clear for ``clear_steps``.
-    * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar; after ``unmended_steps``,
-      half as many after each time in skills, a residual that no latent has mended, unless values rise as usual.
+    * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar; after
+      ``unmended_steps``, half as many after each time in skills, a residual that no latent has mended, unless
+      values rise as usual.
     * nominal → skill: a stall for ``stall_steps`` in a row, or a stall where nothing is familiar.
-    * skill → nominal: values are better than ever before, rise as usual, and all has been familiar for ``settled_steps``; twice
-      as long after each relapse.
-    * skill → weights: no better value than ever before for ``patience_steps``. Weights learn for the rest of the life.
+    * skill → nominal: values are better than ever before, rise as usual, and all has been familiar for
+      ``settled_steps``; twice as long after each relapse.
+    * skill → weights: no better value than ever before for ``patience_steps``. Weights learn for the rest of
+      the life.
     """
 
     modes = MODES
@@ -157,16 +160,16 @@ class Switch:
         if self.mode == LATENT:
             if self.clear[RESIDUAL] >= self._settings.clear_steps:
                 return NOMINAL
-            patience = self._settings.unmended_steps // 2 ** max(
-                self.relapses + 1, 0
-            )  # less each time that it has not helped before
+            # less each time that it has not helped before
+            patience = self._settings.unmended_steps // 2 ** max(self.relapses + 1, 0)
             unmended = self.since >= patience and bool(raised[RESIDUAL]) and not self.monitor.gaining()
             worse = self.since >= self._settings.latent_steps and bool(raised[STALL] or dropping)
             return above if worse or unmended else LATENT
         if self.mode == SKILL and self.since % self._settings.hold_steps == 0:
             settled = self._settings.settled_steps * 2 ** max(self.relapses, 0)
             familiar = self.since >= settled and self.clear[UNFAMILIARITY] >= settled
-            # Where values lead into a wall they rise again and again: only better than ever before is past it.
+            # Where values lead into a wall they rise again and again: only better than ever before is past
+            # it.
             if familiar and self.monitor.gaining() and self.since_best < self._settings.hold_steps:
                 return NOMINAL
             if self.since_best >= self._settings.patience_steps and self.learner is not None:

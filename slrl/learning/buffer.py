@@ -13,8 +13,8 @@ from slrl.types import Batch, State, Transition
 class Buffer:
     """One preallocated array, one packed row per transition, sampled with one index operation.
 
-    Rows ``0 … N-1`` are the prior for good. The life follows; only when it has filled its own ``life_rows`` does it
-    begin to overwrite itself, oldest row first.
+    Rows ``0 … N-1`` are the prior for good. The life follows; only when it has filled its own ``life_rows``
+    does it begin to overwrite itself, oldest row first.
     """
 
     def __init__(self, prior: Prior, life_rows: int, rng: np.random.Generator, device: torch.device) -> None:
@@ -33,8 +33,9 @@ class Buffer:
     def look_ahead(self, steps: int, prior: Prior, discount: float) -> None:
         """Turn the prior's rows into ``steps``-step returns that end with their episode: a sparse reward spreads faster.
 
-        ``reward = Σ_{i<m} γ^i r_{t+i}``, ``next_obs = s_{t+m}`` and ``bootstrap = γ^{m-1}`` (0 if that terminated), with
-        m the smaller of ``steps`` and what is left of the episode. The actions in between are the prior's own.
+        ``reward = Σ_{i<m} γ^i r_{t+i}``, ``next_obs = s_{t+m}`` and ``bootstrap = γ^{m-1}`` (0 if that
+        terminated), with m the smaller of ``steps`` and what is left of the episode. The actions in between
+        are the prior's own.
         """
         n = self.prior_rows
         here = np.arange(n)

@@ -1,8 +1,8 @@
 """What is learned before a life: once, kept in a file, checked when it is read, and learned anew where that fails.
 
-An :class:`Artefact` names something that can be learned and all that it depends on; its key is a hash of that. The
-:class:`LearnedCache` learns it, or reads it from ``<name>-<key>.safetensors``. The file says in its header what it is,
-what it was learned from, and the hash of its own content.
+An :class:`Artefact` names something that can be learned and all that it depends on; its key is a hash of
+that. The :class:`LearnedCache` learns it, or reads it from ``<name>-<key>.safetensors``. The file says in its
+header what it is, what it was learned from, and the hash of its own content.
 """
 
 import contextlib
@@ -53,8 +53,8 @@ class Learnable(Protocol):
 class Artefact(Generic[T]):
     """Something that can be made before the life, and all that it depends on.
 
-    Two artefacts with the same key are the same thing, learned or not. Those that are not ``stored`` are computed
-    whenever they are needed: a prior, or a prior as somebody else sees it.
+    Two artefacts with the same key are the same thing, learned or not. Those that are not ``stored`` are
+    computed whenever they are needed: a prior, or a prior as somebody else sees it.
     """
 
     name: str  # for people, and the beginning of the file's name
@@ -106,9 +106,8 @@ class Artefact(Generic[T]):
 class LearnedCache:
     """The learned artefacts of one life. Each is one object, whoever asks for it."""
 
-    failures: dict[str, str] = field(
-        default_factory=dict
-    )  # key: why it could not be learned, and is not tried again
+    # key: why it could not be learned, and is not tried again
+    failures: dict[str, str] = field(default_factory=dict)
     progress: Progress = lambda artefact, step, metrics: None
     _values: dict[str, Any] = field(default_factory=dict)
 
@@ -177,7 +176,7 @@ def learn(artefact: Artefact[Any], value: Learnable, progress: Progress) -> None
         )
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def learned_folder() -> Path:
@@ -195,8 +194,9 @@ def is_learned(artefact: Artefact[Any]) -> bool:
 def read(artefact: Artefact[Any], into: Learnable) -> bool:
     """Take over what the artefact's file holds; False, and nothing taken over, if it is not exactly what it should be.
 
-    Refused are files that are damaged or cut short, of another key, of dependencies that have been learned anew since,
-    with other names, shapes or types of tensors than are wanted, and whose content has another hash than they say.
+    Refused are files that are damaged or cut short, of another key, of dependencies that have been learned
+    anew since, with other names, shapes or types of tensors than are wanted, and whose content has another
+    hash than they say.
     """
     header = _header(artefact)
     state = None if header is None else _state(artefact.file)

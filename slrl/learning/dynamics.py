@@ -1,7 +1,8 @@
 """A model of the world, learned from the prior: what an action does to an observation, and what it earns.
 
-An ensemble (Chua et al., PETS, 2018) of networks that predict the change of the observation and the reward. Each has a linear
-path beside its layers, so that what adds up in the world, such as a wind and a step, adds up beyond the prior's range too.
+An ensemble (Chua et al., PETS, 2018) of networks that predict the change of the observation and the reward.
+Each has a linear path beside its layers, so that what adds up in the world, such as a wind and a step, adds
+up beyond the prior's range too.
 """
 
 import torch

@@ -1,8 +1,8 @@
 """What differs between two worlds, as a latent z: inferred from what was done and what came of it (RMA: Kumar et al., 2021).
 
-μ turns physical parameters into z, the dynamics f(s, a, z) say what z must tell, and φ reads z from the last k steps. μ and f
-learn together from a prior that recorded its parameters; then φ learns to say what μ says. Without parameters φ and f learn
-together: z is whatever in the past helps to predict the next step.
+μ turns physical parameters into z, the dynamics f(s, a, z) say what z must tell, and φ reads z from the last
+k steps. μ and f learn together from a prior that recorded its parameters; then φ learns to say what μ says.
+Without parameters φ and f learn together: z is whatever in the past helps to predict the next step.
 """
 
 from collections.abc import Iterator
@@ -113,7 +113,8 @@ class Extrinsics:
             self.params.std(0, unbiased=False).clamp(min=1e-6),
         )
         self.mu = mlp_params((self.params.shape[1], 64, self.size), self.generator, device)
-        # A linear path beside the layers, as in the dynamics: what adds up goes on adding up beyond the prior's range.
+        # A linear path beside the layers, as in the dynamics: what adds up goes on adding up beyond the
+        # prior's range.
         self.mu_linear = mlp_params((self.params.shape[1], self.size), self.generator, device)
         self._mu_optimiser = Adam([*self.mu, *self.mu_linear], settings.lr)
         rows = (prior.obs, prior.action, prior.reward, prior.next_obs)
@@ -144,7 +145,7 @@ class Extrinsics:
             *mlp_params((POOLED * EMBEDDED, self.size), self.generator, self.device),
         ]
 
-    # -- reading -----------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
 
     def features(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
         """(…, F) of a step: where it was, what was done, and what changed, which the normalised pairs alone hardly show."""
@@ -196,7 +197,7 @@ class Extrinsics:
         changes = (next_obs - obs).std(0) > 1e-6
         return float(error.square().mean(0)[changes].mean())
 
-    # -- learning ----------------------------------------------------------------------------------------------
+    # -- learning --------------------------------------------------------------------------------------------
 
     def learn(self) -> Iterator[Metrics]:
         """Phase 1: μ and f, or φ and f. Phase 2: φ after μ."""

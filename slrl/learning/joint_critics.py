@@ -1,8 +1,8 @@
 """The critics of several behaviours, taught to know whose states are whose (ROAM: Chen et al., 2023).
 
-Every behaviour of a prior has its own agent, pretrained on its own rows. Together their critics learn to tell the
-behaviours apart: V_b is raised on b's own states and lowered on those of others, so that a behaviour is not confident
-where it never was.
+Every behaviour of a prior has its own agent, pretrained on its own rows. Together their critics learn to tell
+the behaviours apart: V_b is raised on b's own states and lowered on those of others, so that a behaviour is
+not confident where it never was.
 """
 
 from collections.abc import Iterator, Sequence

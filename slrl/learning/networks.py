@@ -1,7 +1,7 @@
 """Networks as plain lists of tensors: nothing hidden between a loss and its gradient.
 
-``[W1, b1, W2, b2, …]``, with ``gain, shift`` after each hidden layer that has LayerNorm. A stack of K networks has the
-same list with a leading axis K, and one batched product per layer evaluates all of them.
+``[W1, b1, W2, b2, …]``, with ``gain, shift`` after each hidden layer that has LayerNorm. A stack of K
+networks has the same list with a leading axis K, and one batched product per layer evaluates all of them.
 """
 
 from collections.abc import Sequence
@@ -24,7 +24,8 @@ def mlp_params(
 ) -> list[Tensor]:
     """Xavier-uniform weights and zero biases for ``sizes = (in, hidden, …, out)``; K ``heads`` add a leading axis.
 
-    Drawn on the generator's device, so that one seed gives the same weights wherever they are used afterwards.
+    Drawn on the generator's device, so that one seed gives the same weights wherever they are used
+    afterwards.
     """
     stack = () if heads is None else (heads,)
     row = () if heads is None else (1,)
@@ -74,8 +75,8 @@ def _norm(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
 class Adam:
     """Adam (Kingma & Ba, 2015, algorithm 1) on a fixed list of tensors, as one fused kernel.
 
-    ``torch.optim.Adam(fused=True)`` calls the same kernel; its bookkeeping around it costs more than the kernel does
-    for networks as small as ours. A test holds the two equal.
+    ``torch.optim.Adam(fused=True)`` calls the same kernel; its bookkeeping around it costs more than the
+    kernel does for networks as small as ours. A test holds the two equal.
     """
 
     def __init__(self, params: list[Tensor], lr: float) -> None:
@@ -120,9 +121,10 @@ class Adam:
 class Normaliser:
     """Observations on a common scale: ``asinh((obs - mean) / scale)``, fitted on the prior, the same for a whole life.
 
-    Linear near the prior and logarithmic far from it. A plain ``(obs - mean) / std`` sends a body that was carried a
-    hundred standard deviations away into saturation, where every network has the same output and no gradient; here it
-    arrives at 5.3. ``min_scale`` keeps dimensions that hardly vary in the prior from being blown up.
+    Linear near the prior and logarithmic far from it. A plain ``(obs - mean) / std`` sends a body that was
+    carried a hundred standard deviations away into saturation, where every network has the same output and no
+    gradient; here it arrives at 5.3. ``min_scale`` keeps dimensions that hardly vary in the prior from being
+    blown up.
     """
 
     def __init__(self, prior: Prior, device: torch.device, min_scale: float = 0.1) -> None:

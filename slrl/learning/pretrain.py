@@ -27,8 +27,8 @@ class Settings:
     look_ahead_steps: int = (
         1  # n-step returns along the prior's own episodes; 1 is the papers' one-step target
     )
-    # Of all that is learned before the life, and not the life's: all lives start from the same agent. Unset in a level
-    # of a switch, whose seed descends from that of the whole.
+    # Of all that is learned before the life, and not the life's: all lives start from the same agent. Unset
+    # in a level of a switch, whose seed descends from that of the whole.
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -52,9 +52,8 @@ class PretrainedAgent:
         buffer.look_ahead(settings.look_ahead_steps, agent.prior, agent.discount)
         for step in range(1, self.steps + 1):
             metrics = objective.update(buffer.sample(settings.batch_size))
-            if (
-                step == self.steps
-            ):  # the life has another objective, and begins with the temperature of its settings
+            # the life has another objective, and begins with the temperature of its settings
+            if step == self.steps:
                 agent.reset_optimisers()
                 with torch.no_grad():
                     agent.log_temperature.fill_(float(np.log(agent.settings.initial_temperature)))

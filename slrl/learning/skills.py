@@ -1,8 +1,9 @@
 """Skills: short courses of action, each a latent z, learned from the prior (SPiRL, closed loop: Pertsch et al., 2020).
 
-An encoder reads H steps and says which skill they were, a decoder acts as a skill says in whatever state it finds, and which
-skills the prior takes in a state is what a policy over skills begins with. z lies in [-2, 2]: it is 2 tanh u, and policies over
-skills are Gaussians over u, so that what is drawn from the prior is what the divergence is computed for.
+An encoder reads H steps and says which skill they were, a decoder acts as a skill says in whatever state it
+finds, and which skills the prior takes in a state is what a policy over skills begins with. z lies in [-2,
+2]: it is 2 tanh u, and policies over skills are Gaussians over u, so that what is drawn from the prior is
+what the divergence is computed for.
 """
 
 from collections.abc import Iterator
@@ -139,8 +140,8 @@ class SkillModel:
     def as_prior(self, encoded: Tensor) -> Prior:
         """The prior in skills: each row is one skill held for H steps, or until the episode ended.
 
-        Every chain is an episode: what follows a row is the skill that began where it ended. Actions are z / 2, as ``encoded``;
-        rewards are sums.
+        Every chain is an episode: what follows a row is the skill that began where it ended. Actions are z /
+        2, as ``encoded``; rewards are sums.
         """
         prior, chains = self.prior, self.chains()
         rows = np.concatenate(chains)

@@ -28,13 +28,11 @@ class Life:
     action: F32  # (T, A)
     reward: F32  # (T,) of the environment
     progress: F32  # (T,) the scenario's progress_info after each step; NaN without one
-    metrics: list[dict[str, float]] = field(
-        repr=False
-    )  # every 100 steps, at every change of mode and at the end
+    # every 100 steps, at every change of mode and at the end
+    metrics: list[dict[str, float]] = field(repr=False)
     wall_clock_s: float
-    modes: tuple[
-        str, ...
-    ] = ()  # names of the modes that the metric adapter/mode counts, of an adapter with several
+    # names of the modes that the metric adapter/mode counts, of an adapter with several
+    modes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -53,9 +51,9 @@ def live(
 ) -> Life:
     """Let ``adapter`` live in ``env`` once.
 
-    ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and what was
-    lived until then is returned; a life that had ended by then stays what it was. An adapter that looks at the world
-    does so through ``view``, or else as the world draws itself.
+    ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and
+    what was lived until then is returned; a life that had ended by then stays what it was. An adapter that
+    looks at the world does so through ``view``, or else as the world draws itself.
 
     Raises:
         BadInput: if an action is not finite.

@@ -34,8 +34,8 @@ def animate(
 ) -> Path:
     """Write source and target under the adapter's policy to ``out``: .webp moves, .png is one still, .mp4 needs an extra.
 
-    Both worlds live for at most ``steps`` steps with the same seed; ``frames`` of them are shown, evenly. A still shows the
-    start, where the life is after a third of the steps, and the end.
+    Both worlds live for at most ``steps`` steps with the same seed; ``frames`` of them are shown, evenly. A
+    still shows the start, where the life is after a third of the steps, and the end.
 
     Raises:
         BadInput: for another ending of ``out``, for a world that cannot be drawn, or where MuJoCo finds no way to draw.

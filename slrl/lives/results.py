@@ -82,7 +82,8 @@ class Result:
 def versions() -> dict[str, str]:
     """What the numbers depend on: packages, as MuJoCo's trajectories differ between its versions, and the processor.
 
-    With other instructions oneDNN rounds otherwise, and what is learned from the same data with the same seed is another agent.
+    With other instructions oneDNN rounds otherwise, and what is learned from the same data with the same seed
+    is another agent.
     """
     found = {"python": platform.python_version(), "instructions": instructions()}
     for package in (
@@ -139,8 +140,8 @@ def free_folder(
 ) -> Path:
     """``out/scenario/adapter/seed-N``, free to be written: a life that is there moves to ``seed-N.1``, if it is another one.
 
-    That is one with other settings, or other files of its adapter (``more``): a planner may have answered otherwise. What is left
-    of a life without a result is written over.
+    That is one with other settings, or other files of its adapter (``more``): a planner may have answered
+    otherwise. What is left of a life without a result is written over.
     """
     folder = made_folder(out / scenario / adapter) / f"seed-{seed}"
     wanted = {"settings.toml": tomli_w.dumps(settings), **more}
@@ -162,8 +163,8 @@ def keep(
 ) -> Result:
     """Summarise a life, and write all its files under ``out`` (nowhere if it is None), each whole or not at all.
 
-    ``result.json`` comes last and says that the others are there. ``more`` are files that the adapter has to keep: names
-    and texts.
+    ``result.json`` comes last and says that the others are there. ``more`` are files that the adapter has to
+    keep: names and texts.
     """
     if out is None:
         return Result.of(life, settings, prior, None)

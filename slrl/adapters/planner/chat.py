@@ -1,7 +1,7 @@
 """A language model as planner (VLM-PC: Chen et al., 2024), at any server that speaks the OpenAI chat protocol.
 
-Whatever the server does, an answer or its absence comes in bounded time. All that was exchanged is kept, without the key, and a
-later life can take its answers from there.
+Whatever the server does, an answer or its absence comes in bounded time. All that was exchanged is kept,
+without the key, and a later life can take its answers from there.
 """
 
 import json
@@ -60,9 +60,8 @@ class Settings:
     structured: Literal["json_schema", "json_object", "none"] = (
         "json_schema"  # how the answer's form is enforced
     )
-    request: dict[str, Any] = field(
-        default_factory=dict
-    )  # further fields of each request, as the temperature
+    # further fields of each request, as the temperature
+    request: dict[str, Any] = field(default_factory=dict)
     replay: str = ""  # a planner.jsonl of an earlier life that answers in the server's place
 
     def __post_init__(self) -> None:

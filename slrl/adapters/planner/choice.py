@@ -51,9 +51,8 @@ class Question:
     durations: Sequence[int]  # steps for which a skill may be held, ascending
     history: Sequence[Attempt]  # the newest last
     failing: frozenset[int]  # skills that brought nothing twice
-    values: (
-        F32 | None
-    )  # (K,) what the pretrained values think of each skill here, in deviations; None where none knows
+    # (K,) what the pretrained values think of each skill here, in deviations; None where none knows
+    values: F32 | None
     obs: F32  # (O,)
     state: str  # the same in words
     entries: Sequence[str]  # the named entries that each Attempt's ``moved`` belongs to
@@ -87,8 +86,8 @@ def by_values(question: Question, temperature: float, rng: np.random.Generator) 
 def by_bandit(question: Question, exploration: float) -> Step:
     """UCB1 over progress per step, among the skills that are not failing, each of which is tried once at first.
 
-    Where all are failing it is the turn of the one that was tried longest ago. Rates are divided by the largest seen, so that
-    ``exploration`` does not depend on their units.
+    Where all are failing it is the turn of the one that was tried longest ago. Rates are divided by the
+    largest seen, so that ``exploration`` does not depend on their units.
     """
     history, count = question.history, len(question.skills)
     rates: list[list[float]] = [[] for _ in range(count)]

@@ -1,7 +1,7 @@
 """What a language model is asked, and how its answers are read.
 
-Every question stands for itself: the task, the skills, pictures, and a bounded history of what was tried and how far it got; so a
-long life asks no longer questions than a short one.
+Every question stands for itself: the task, the skills, pictures, and a bounded history of what was tried and
+how far it got; so a long life asks no longer questions than a short one.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """Soft actor-critic held to a policy that it was given, instead of to a uniform one (SPiRL: Pertsch et al., 2020).
 
-The price of an action is not log π but KL(π(·|s) ‖ p(·|s)), with the anchor p at first also the policy. Both are Gaussians
-squashed by the same tanh, so that the divergence is that of the Gaussians, exactly. The temperature holds it at
-``target_divergence``.
+The price of an action is not log π but KL(π(·|s) ‖ p(·|s)), with the anchor p at first also the policy. Both
+are Gaussians squashed by the same tanh, so that the divergence is that of the Gaussians, exactly. The
+temperature holds it at ``target_divergence``.
 """
 
 from dataclasses import dataclass

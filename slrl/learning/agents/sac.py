@@ -83,7 +83,7 @@ class Sac:
         self.critic_optimiser = Adam(self.critic, self.settings.critic_lr)
         self.temperature_optimiser = Adam([self.log_temperature], self.settings.temperature_lr)
 
-    # -- policy ------------------------------------------------------------------------------------------------
+    # -- policy ----------------------------------------------------------------------------------------------
 
     def policy(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation (B, A) before the tanh, from normalised observations."""
@@ -94,7 +94,8 @@ class Sac:
         """Action (B, A) and its log-probability (B,), reparameterised: u = μ + σ·noise, a = tanh u."""
         mean, log_std = self.policy(obs)
         u = torch.addcmul(mean, log_std.exp(), noise)
-        # log N(u; μ, σ) - log(1 - tanh² u), the latter as 2 (log 2 - u - softplus(-2u)), which does not cancel for large u
+        # log N(u; μ, σ) - log(1 - tanh² u), the latter as 2 (log 2 - u - softplus(-2u)), which does not
+        # cancel for large u
         terms = 2.0 * (u + F.softplus(-2.0 * u)) - log_std - 0.5 * noise.square()
         return torch.tanh(u), terms.sum(-1) - self.action_dim * (
             0.5 * math.log(2 * math.pi) + 2 * math.log(2)
@@ -132,7 +133,7 @@ class Sac:
             self.device
         )
 
-    # -- learning ----------------------------------------------------------------------------------------------
+    # -- learning --------------------------------------------------------------------------------------------
 
     def update(self, batch: Batch, *, improve_policy: bool = True) -> Metrics:
         """One step of the critics and their targets, and (if ``improve_policy``) of the actor and the temperature."""
@@ -152,9 +153,8 @@ class Sac:
         self.actor_optimiser.step(torch.autograd.grad(actor_loss, self.actor))
         entropy = -log_prob.detach().mean()
         temperature = self.log_temperature.exp()
-        self.temperature_optimiser.step(
-            [temperature * (entropy - self.entropy_goal)]
-        )  # of L_α = α (H - H_goal), by log α
+        # of L_α = α (H - H_goal), by log α
+        self.temperature_optimiser.step([temperature * (entropy - self.entropy_goal)])
         return metrics | {
             "agent/actor_loss": actor_loss.detach(),
             "agent/entropy": entropy,
@@ -205,7 +205,7 @@ class Sac:
         """Matrix products in bfloat16 where the settings say so; losses and distributions stay float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
-    # -- for the life ------------------------------------------------------------------------------------------
+    # -- for the life ----------------------------------------------------------------------------------------
 
     def frozen_value(self) -> "FrozenValue":
         """A copy of the present critics and policy that later updates do not touch."""

@@ -1,6 +1,7 @@
 """Adversarial guidance (GAIL: Ho & Ermon, 2016), as in single-life RL (Chen et al., 2022): be where the prior was.
 
-A discriminator D = σ(f) learns to tell prior (label 1) from life (label 0) and the agent is rewarded for -log(1 - D).
+A discriminator D = σ(f) learns to tell prior (label 1) from life (label 0) and the agent is rewarded for
+-log(1 - D).
 """
 
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Gail:
     ) -> None:
         self.settings, self.agent, self.rng, self.device, self.weigh = settings, agent, rng, device, weigh
         self._normaliser = Normaliser(prior, device)
-        # A latent at the end of an observation would tell the life from the prior at a glance: it is left out.
+        # A latent at the end of an observation would tell the life from the prior at a glance: it is left
+        # out.
         self._own = prior.obs.shape[1] - prior.latent_size
         inputs = self._own + (prior.action.shape[1] if settings.on == "state_action" else 0)
         self.params = mlp_params((inputs, *settings.hidden, 1), generator, device)

@@ -1,8 +1,8 @@
 """QWALE (Chen et al., You Only Live Once, 2022): adversarial guidance towards those prior states that are worth more.
 
-The prior row (s, a) weighs ``w = exp((Qn(s, a) - b) / η)`` in the discriminator's loss, where Qn is the value that the
-agent of the life's beginning gives it, scaled to [0, 1] over the whole prior, and b the same agent's value of where
-the body is now. Life rows weigh 1.
+The prior row (s, a) weighs ``w = exp((Qn(s, a) - b) / η)`` in the discriminator's loss, where Qn is the value
+that the agent of the life's beginning gives it, scaled to [0, 1] over the whole prior, and b the same agent's
+value of where the body is now. Life rows weigh 1.
 """
 
 from dataclasses import dataclass
@@ -76,8 +76,9 @@ def _copy(rows: F32, device: torch.device) -> Tensor:
 def q_weight(value: Tensor, baseline: Tensor, temperature: float) -> Tensor:
     """exp((Qn - b) / η), with the largest exponent held within ±80.
 
-    A life far from its prior can have a value b of minus twenty-four, and exp(24 / 0.25) is infinite in float32; far above it
-    all weights would be zero. What is subtracted is the same for all rows: their proportions stay. Within the bounds it is 0.
+    A life far from its prior can have a value b of minus twenty-four, and exp(24 / 0.25) is infinite in
+    float32; far above it all weights would be zero. What is subtracted is the same for all rows: their
+    proportions stay. Within the bounds it is 0.
     """
     exponent = (value - baseline) / temperature
     top = exponent.max()

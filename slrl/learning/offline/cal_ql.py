@@ -78,8 +78,8 @@ class CalQl:
 def calibrated_gap(q: Tensor, log_p: Tensor, q_data: Tensor, returns: Tensor) -> Tensor:
     """The conservative term with the calibration max(Q, G) on policy actions only.
 
-    ``q`` (K, 3, n, B): sources uniform, π(·|s), π(·|s'); ``log_p`` (3, n, B) their log densities; ``q_data`` (K, B);
-    ``returns`` (B,) the Monte-Carlo return-to-go G of the data.
+    ``q`` (K, 3, n, B): sources uniform, π(·|s), π(·|s'); ``log_p`` (3, n, B) their log densities; ``q_data``
+    (K, B); ``returns`` (B,) the Monte-Carlo return-to-go G of the data.
     """
     bounded = torch.cat([q[:, :1], torch.maximum(q[:, 1:], returns)], 1)
     total = torch.logsumexp((bounded - log_p).flatten(1, 2), 1)  # (K, B)

@@ -1,8 +1,9 @@
 """Soft actor-critic on the prior as it would have gone in other worlds and with other actions, for agents that are told a latent.
 
-Rows get a latent z' of another row, and some an action a' that nobody took. They arrive where the prior's row did, moved by
-f(s, a', z') - f(s, a, z): what the model gets wrong about a state cancels. With ``widen`` the latents reach beyond the prior's.
-Without other actions nothing tells the critics about the prior's gaps, and the policy walks into them.
+Rows get a latent z' of another row, and some an action a' that nobody took. They arrive where the prior's row
+did, moved by f(s, a', z') - f(s, a, z): what the model gets wrong about a state cancels. With ``widen`` the
+latents reach beyond the prior's. Without other actions nothing tells the critics about the prior's gaps, and
+the policy walks into them.
 """
 
 from dataclasses import dataclass
@@ -54,9 +55,9 @@ class Settings:
 class Counterfactual:
     """Two ways to a policy: ``q`` climbs the critics as SAC does, ``advantage`` weighs the prior's own actions as IQL does.
 
-    ``auto`` climbs where the model leaves at most ``trust`` of the variance of a step unexplained. Elsewhere it would take the
-    critics where it is wrong, and the policy would follow: there IQL learns from the prior as it went, by returns of
-    ``look_ahead_steps`` steps, and only z is new.
+    ``auto`` climbs where the model leaves at most ``trust`` of the variance of a step unexplained. Elsewhere
+    it would take the critics where it is wrong, and the policy would follow: there IQL learns from the prior
+    as it went, by returns of ``look_ahead_steps`` steps, and only z is new.
     """
 
     def __init__(self, settings: Settings, agent: Sac, rng: np.random.Generator, latents: Extrinsics) -> None:
@@ -97,7 +98,8 @@ class Counterfactual:
     def elsewhere(self, batch: Batch) -> Batch:
         """The rows in other worlds and with other actions; a share of ``keep`` stays in its own world. What ended stays.
 
-        A reward that most rows share, as sparse ones are, is kept too: the model's errors, added up over a life, would be larger.
+        A reward that most rows share, as sparse ones are, is kept too: the model's errors, added up over a
+        life, would be larger.
         """
         size, dynamics = len(batch.reward), self._extrinsics.dynamics
         o = dynamics.obs_dim
