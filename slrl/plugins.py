@@ -232,7 +232,7 @@ def bind(cls: type[T], settings: Mapping[str, Any], *, where: str) -> T:
     for key, field in fields.items():
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and key not in settings:
-            raise BadInput(f"{where} needs the setting {key!r} ({say(hints[key])}).")
+            raise BadInput(f"{where} needs the setting {key!r} ({type_in_words(hints[key])}).")
     values = {key: convert(value, hints[key], key, where) for key, value in settings.items()}
     try:
         return cls(**values)
@@ -274,7 +274,7 @@ def share(settings: Any, *keys: str) -> None:
 def convert(value: Any, kind: Any, key: str, where: str) -> Any:
     """``value`` as the annotated type, or one sentence on what it should be."""
     origin, arguments = get_origin(kind), get_args(kind)
-    wrong = BadInput(f"{key!r} in {where} must be {say(kind)}, not {value!r}.")
+    wrong = BadInput(f"{key!r} in {where} must be {type_in_words(kind)}, not {value!r}.")
     if kind is Any:
         return value
     if origin is Annotated:
@@ -348,17 +348,17 @@ def _hints(made: Any) -> dict[str, Any]:
     return get_type_hints(made.__init__)
 
 
-def say(kind: Any) -> str:
+def type_in_words(kind: Any) -> str:
     """A type in words."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return " or ".join(say(a) for a in arguments if a is not types.NoneType)
+        return " or ".join(type_in_words(a) for a in arguments if a is not types.NoneType)
     if origin is Literal:
         return "one of " + ", ".join(repr(a) for a in arguments)
     if origin is tuple and arguments[-1] is Ellipsis:
-        return f"a list of which each is {say(arguments[0])}"
+        return f"a list of which each is {type_in_words(arguments[0])}"
     if origin is tuple:
-        return f"a list of {len(arguments)}, each {say(arguments[0])}"
+        return f"a list of {len(arguments)}, each {type_in_words(arguments[0])}"
     is_table = dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, Plugin))
     if origin is dict or kind is dict or is_table:
         return "a table"

@@ -54,7 +54,7 @@ def test_a_wind_is_known_after_five_steps_and_a_turned_one_soon_again() -> None:
             found.update(*(torch.tensor(x, dtype=torch.float32) for x in (obs, action, obs + wind)))
 
     def wind() -> np.ndarray:
-        return found.of(torch.zeros(1, 2), torch.zeros(1, 1))[0].numpy()
+        return found.predict(torch.zeros(1, 2), torch.zeros(1, 1))[0].numpy()
 
     live([-0.2, 0.85], 5)
     np.testing.assert_allclose(wind(), [-0.2, 0.85], atol=0.2)
@@ -70,7 +70,7 @@ def test_a_reversed_actuator_is_corrected() -> None:
         obs, action = rng.normal(size=2), rng.uniform(-1, 1, 1)
         change = np.array([-2.0 * action[0], 0.0])
         found.update(*(torch.tensor(x, dtype=torch.float32) for x in (obs, action, obs + change)))
-    np.testing.assert_allclose(found.of(torch.zeros(1, 2), torch.ones(1, 1))[0], [-2.0, 0.0], atol=0.05)
+    np.testing.assert_allclose(found.predict(torch.zeros(1, 2), torch.ones(1, 1))[0], [-2.0, 0.0], atol=0.05)
 
 
 def test_least_squares_stay_finite_where_nothing_new_happens() -> None:

@@ -140,7 +140,7 @@ def test_values_are_drawn_from_in_proportion_and_not_where_they_say_nothing() ->
     ],
 )
 def test_answers_are_understood(content: Any, plan: tuple[Step, ...]) -> None:
-    found, nearer, said = prompt.understood(reply(content), question(), 3)
+    found, nearer, said = prompt.parse_reply(reply(content), question(), 3)
     assert found == plan
     if isinstance(content, str) and content == good():
         assert nearer is False
@@ -167,7 +167,7 @@ def test_answers_are_understood(content: Any, plan: tuple[Step, ...]) -> None:
 )
 def test_what_cannot_be_carried_out_is_said(wrong: Any, says: str) -> None:
     with pytest.raises(prompt.Unusable, match=says):
-        prompt.understood(wrong, question(), 3)
+        prompt.parse_reply(wrong, question(), 3)
 
 
 def test_a_question_tells_what_was_tried_and_how_far_it_got() -> None:

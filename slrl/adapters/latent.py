@@ -20,7 +20,7 @@ from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.networks import Adam
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import AdapterPlugin, at_least, positive
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, RandomisedSource, RandomisedWorld, State, Transition
@@ -86,9 +86,9 @@ class Latent:
         """z (Z,) that φ reads from the life so far."""
         obs, action, _, next_obs = torch.split(self.recent, self._edges, -1)
         k = len(self.recent)
-        there = torch.arange(k, 0, -1, device=self._device) <= min(int(self.lived), self.extrinsics.shown)
+        mask = torch.arange(k, 0, -1, device=self._device) <= min(int(self.lived), self.extrinsics.shown)
         features = self.extrinsics.features(obs, action, next_obs)
-        return self.extrinsics.infer(features.unsqueeze(0), there.unsqueeze(0))[0]
+        return self.extrinsics.infer(features.unsqueeze(0), mask.unsqueeze(0))[0]
 
     def fitted(self, start: Tensor) -> Tensor:
         """z (Z,) from ``start`` some steps down the error of the dynamics on the recent steps, for what φ has never met."""
@@ -109,9 +109,9 @@ class Latent:
         return nest(inner=self.inner.state_dict(), extrinsics=self.extrinsics.state_dict(), latent=own)
 
     def load_state_dict(self, state: State) -> None:
-        self.inner.load_state_dict(part(state, "inner"))
-        self.extrinsics.load_state_dict(part(state, "extrinsics"))
-        own = part(state, "latent")
+        self.inner.load_state_dict(substate(state, "inner"))
+        self.extrinsics.load_state_dict(substate(state, "extrinsics"))
+        own = substate(state, "latent")
         self.recent, self.lived, self.z = own["recent"].clone(), own["lived"].clone(), own["z"].clone()
 
 
@@ -183,7 +183,7 @@ class Student:
         self.latents.load_state_dict(state)
 
 
-class Parts(NamedTuple):
+class Dependencies(NamedTuple):
     """What a latent adapter is made of."""
 
     latents: Artefact[Extrinsics]
@@ -192,17 +192,17 @@ class Parts(NamedTuple):
     student: Artefact[Student] | None  # only where the world of the prior is there to act in
 
 
-def parts(settings: Settings, plan: Plan) -> Parts:
+def dependencies(settings: Settings, plan: Plan) -> Dependencies:
     """Latents; the agent that is told them; and the student that acts on them."""
     latents = extrinsics.artefact(settings.extrinsics, plan.prior, plan.seeds.latents, plan.device)
     seen = plan.prior
     if settings.condition_policy:
-        seen = extrinsics.conditioned(plan.prior, extrinsics.of_rows(latents))
-    agent = plan.agents.on(seen, latents)
+        seen = extrinsics.conditioned(plan.prior, extrinsics.prior_latents(latents))
+    agent = plan.agents.artefact(seen, latents)
     acts = settings.condition_policy and settings.student_steps > 0 and settings.rollout_episodes > 0
     source = plan.world if acts and extrinsics.knows_params(settings.extrinsics, plan.root) else None
     if source is None:
-        return Parts(latents, seen, agent, None)
+        return Dependencies(latents, seen, agent, None)
     seed, world = plan.seeds.student, source
     student: Artefact[Student] = Artefact(
         name="student",
@@ -219,7 +219,7 @@ def parts(settings: Settings, plan: Plan) -> Parts:
         ms_per_step=5.0,
         processor=True,
     )
-    return Parts(latents, seen, agent, student)
+    return Dependencies(latents, seen, agent, student)
 
 
 def learned_latents(found: Any) -> Extrinsics:
@@ -229,14 +229,14 @@ def learned_latents(found: Any) -> Extrinsics:
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     """All that is learned before the life."""
-    needed = parts(settings, plan)
+    needed = dependencies(settings, plan)
     inside = plan.inner(needed.seen, needed.agent).of_adapter(settings.inner)
     return [needed.latents, needed.agent, *inside, *([needed.student] if needed.student else [])]
 
 
 def make(settings: Settings, setup: Setup) -> Latent:
     """From what was learned."""
-    needed = parts(settings, setup.plan)
+    needed = dependencies(settings, setup.plan)
     latents = learned_latents(setup.get(needed.student or needed.latents))
     inner = setup.inner(settings.inner, needed.seen, needed.agent)
     return Latent(settings, latents, setup.prior, inner)

@@ -130,15 +130,15 @@ def _merged(other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """``other`` with what is different in ``own``. A table that names another part begins anew."""
     found = dict(other)
     for key, value in own.items():
-        there = found.get(key)
+        present = found.get(key)
         if (
-            not (isinstance(value, dict) and isinstance(there, dict))
+            not (isinstance(value, dict) and isinstance(present, dict))
             or "like" in value
-            or value.get("name", there.get("name")) != there.get("name")
+            or value.get("name", present.get("name")) != present.get("name")
         ):
             found[key] = value
         else:
-            found[key] = _merged(there, value)
+            found[key] = _merged(present, value)
     return found
 
 

@@ -18,7 +18,7 @@ from slrl.adapters.setup import Plan, Setup
 from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
@@ -110,7 +110,7 @@ class Model:
         x = dynamics.inputs(obs, action)
         out = dynamics.outputs(x)
         mean = out.mean(0)
-        change = mean[:, :-1] + self.correction.of(obs, action)
+        change = mean[:, :-1] + self.correction.predict(obs, action)
         disagreement = out[..., :-1].std(0, unbiased=False).mean(-1)
         obs = obs + change * dynamics.scale[:-1] + dynamics.mean[:-1]
         reward = (mean[:, -1] * dynamics.scale[-1] + dynamics.mean[-1]) * self.learned.dense
@@ -139,12 +139,12 @@ class Model:
         )
 
     def load_state_dict(self, state: State) -> None:
-        self.agent.load_state_dict(part(state, "agent"))
-        self.learned.load_state_dict(part(state, "learned"))
-        self.correction.load_state_dict(part(state, "correction"))
+        self.agent.load_state_dict(substate(state, "agent"))
+        self.learned.load_state_dict(substate(state, "learned"))
+        self.correction.load_state_dict(substate(state, "correction"))
         generator = self._generator.get_state()
         self.plan = self.plan.clone()
-        set_tensors([self.plan, generator, *self._value.tensors()], part(state, "model"))
+        set_tensors([self.plan, generator, *self._value.tensors()], substate(state, "model"))
         self._generator.set_state(generator)
 
 
@@ -203,7 +203,7 @@ class Correction:
         """(B, 1 + A + O)."""
         return torch.cat([torch.ones_like(action[:, :1]), action, self._dynamics.normaliser(obs)], -1)
 
-    def of(self, obs: Tensor, action: Tensor) -> Tensor:
+    def predict(self, obs: Tensor, action: Tensor) -> Tensor:
         """(B, O) to be added to the standardised change."""
         return self.features(obs, action) @ self.weights
 
@@ -238,7 +238,7 @@ def mppi_weights(returns: Tensor, temperature: float) -> Tensor:
     return torch.softmax((returns - returns.max()) / (temperature * spread), 0)
 
 
-def parts(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[PriorModel]]:
+def dependencies(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[PriorModel]]:
     """The agent whose policy and value plans begin and end with, and the model of the prior."""
     seed = plan.seeds.model if settings.seed is None else settings.seed
     device = plan.device
@@ -255,10 +255,10 @@ def parts(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[Prior
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     """All that is learned before the life."""
-    return list(parts(settings, plan))
+    return list(dependencies(settings, plan))
 
 
 def make(settings: Settings, setup: Setup) -> Model:
     """From what was learned."""
-    agent, model = parts(settings, setup.plan)
+    agent, model = dependencies(settings, setup.plan)
     return Model(settings, setup.agent(agent), setup.get(model), setup.generator)

@@ -20,7 +20,7 @@ from slrl.adapters.latent import learned_latents
 from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.extrinsics import Extrinsics
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, share, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition, Value
@@ -176,8 +176,8 @@ class Monitor:
             at = self._rng.choice(self._learned_from, 256)
             rows = (prior.obs[at], prior.action[at], prior.reward[at], prior.next_obs[at])
             obs, action, reward, next_obs = (torch.from_numpy(values).to(self._device) for values in rows)
-            told = None if true is None else true[torch.from_numpy(at)]
-            loss = self.dynamics.loss(obs, action, reward, next_obs, told)
+            z = None if true is None else true[torch.from_numpy(at)]
+            loss = self.dynamics.loss(obs, action, reward, next_obs, z)
             self.dynamics.step(loss, [])
             if step == self.steps:
                 self.calibrate()
@@ -236,9 +236,9 @@ class Monitor:
         return nest(model=self.dynamics.state_dict(), monitor=own, value=of_tensors(self._value.tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        self.dynamics.load_state_dict(part(state, "model"))
-        set_tensors(self._value.tensors(), part(state, "value"))
-        own = part(state, "monitor")
+        self.dynamics.load_state_dict(substate(state, "model"))
+        set_tensors(self._value.tensors(), substate(state, "value"))
+        own = substate(state, "monitor")
         self.thresholds, self.usual_gain = own["thresholds"].clone(), own["usual_gain"].clone()
         smooth = own["smooth"].numpy().copy()
         self.track = Track(smooth if len(smooth) else None, own["values"].tolist(), int(own["steps"]))

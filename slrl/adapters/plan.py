@@ -27,7 +27,7 @@ from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
 from slrl.learning.joint_critics import behaviours
 from slrl.learning.skills import REACH, SkillModel
-from slrl.learning.state import nest, of_rng, of_text, part, set_rng, text_of
+from slrl.learning.state import nest, of_rng, of_text, set_rng, substate, text_of
 from slrl.plugins import AdapterPlugin, at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Image, Metrics, State, Transition
@@ -258,9 +258,9 @@ class Planner:
         )
 
     def load_state_dict(self, state: State) -> None:
-        self.skills.load_state_dict(part(state, "skills"))
-        set_rng(self._rng, part(state, "rows"))
-        mine = part(state, "plan")
+        self.skills.load_state_dict(substate(state, "skills"))
+        set_rng(self._rng, substate(state, "rows"))
+        mine = substate(state, "plan")
         own = json.loads(text_of(mine["own"]))
         self.history = [Attempt(**{**item, "moved": tuple(item["moved"])}) for item in own["history"]]
         self.rest, self.log, self.now = [Step(**step) for step in own["rest"]], own["log"], Step(**own["now"])
@@ -272,13 +272,13 @@ class Planner:
         self.before = mine["before"].numpy().copy() if "before" in mine else None
 
 
-class OfBehaviours:
+class BehaviourSkills:
     """The behaviours of a prior, each with its own agent."""
 
     def __init__(
         self, settings: "Settings", prior: Prior, who: Behaviours, entries: Mapping[str, int]
     ) -> None:
-        self._who = who
+        self._behaviours = who
         parts = behaviours(prior)
         joined = list(prior.parts or (prior.name,))  # of several priors, each of which is one behaviour
         usual = (
@@ -290,28 +290,28 @@ class OfBehaviours:
         self.named = _named(settings, usual, about, f"prior {prior.name} has {len(parts)} behaviours")
 
     def values(self, obs: F32) -> F32 | None:
-        found, unknown = self._who.values(obs)
+        found, unknown = self._behaviours.values(obs)
         values: F32 = found.cpu().numpy()
         return None if unknown else values
 
     def act(self, skill: int, obs: F32) -> F32:
-        return self._who.inner[skill].act(obs)
+        return self._behaviours.inner[skill].act(obs)
 
     def observe(self, skill: int, transition: Transition) -> Metrics:
-        return self._who.inner[skill].observe(transition)
+        return self._behaviours.inner[skill].observe(transition)
 
     def learn(self, skill: int) -> Metrics:
         """The behaviour that acted learns."""
-        return self._who.inner[skill].learn()
+        return self._behaviours.inner[skill].learn()
 
     def state_dict(self) -> State:
-        return self._who.state_dict()
+        return self._behaviours.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        self._who.load_state_dict(state)
+        self._behaviours.load_state_dict(state)
 
 
-class OfCodes:
+class CodeSkills:
     """Latent skills of the prior, frozen: the mean of each cluster of those that do alike to the named entries."""
 
     def __init__(
@@ -371,7 +371,7 @@ class OfCodes:
         return nest(model=self.model.state_dict())
 
     def load_state_dict(self, state: State) -> None:
-        self.model.load_state_dict(part(state, "model"))
+        self.model.load_state_dict(substate(state, "model"))
 
 
 def _effects(high: Prior, entries: Mapping[str, int]) -> np.ndarray:
@@ -430,7 +430,7 @@ def _codes(settings: Settings, plan: Plan) -> tuple[Artefact[SkillModel], Artefa
     """The skills of which codes are clusters, the prior in skills, and the agent that values them."""
     model = learned_skills.artefact(settings.skills, plan.prior, plan.seeds.skills, plan.device)
     high = learned_skills.prior_in_skills(model)
-    return model, high, plan.agents.on(high)
+    return model, high, plan.agents.artefact(high)
 
 
 def make(settings: Settings, setup: Setup) -> Planner:
@@ -444,10 +444,10 @@ def make(settings: Settings, setup: Setup) -> Planner:
     offered: Skills
     if settings.offers_behaviours(plan.root):
         who = behaviours_of(settings, settings.inner, setup)
-        offered = OfBehaviours(settings, prior, who, entries)
+        offered = BehaviourSkills(settings, prior, who, entries)
     else:
         model, high, agent = _codes(settings, plan)
-        offered = OfCodes(
+        offered = CodeSkills(
             settings, setup.get(model), setup.get(high), setup.agent(agent), plan.seeds.planner, entries
         )
     return Planner(settings, setup, setup.agent(), offered, entries)

@@ -8,7 +8,7 @@ import numpy as np
 from slrl.adapters.setup import Setup
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
-from slrl.learning.state import nest, of_rng, part, set_rng
+from slrl.learning.state import nest, of_rng, set_rng, substate
 from slrl.plugins import GuidancePlugin, at_least, require
 from slrl.types import F32, Guidance, Metrics, State, Transition
 
@@ -97,8 +97,8 @@ class Replay:
 
     def load_state_dict(self, state: State) -> None:
         for name, owner in (("agent", self.agent), ("guidance", self.guidance), ("buffer", self.buffer)):
-            owner.load_state_dict(part(state, name))
-        set_rng(self._rng, part(state, "rows"))
+            owner.load_state_dict(substate(state, name))
+        set_rng(self._rng, substate(state, "rows"))
 
 
 def make(settings: Settings, setup: Setup) -> Replay:

@@ -17,7 +17,7 @@ from slrl.errors import BadInput
 from slrl.learning import joint_critics
 from slrl.learning.cache import Artefact
 from slrl.learning.joint_critics import JointCritics
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import AdapterPlugin, at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, State, Transition
@@ -41,11 +41,11 @@ class Behaviours:
 
     def load_state_dict(self, state: State) -> None:
         for i, adapter in enumerate(self.inner):
-            adapter.load_state_dict(part(state, f"inner{i}"))
+            adapter.load_state_dict(substate(state, f"inner{i}"))
 
 
 @dataclass(frozen=True)
-class Parts:
+class Dependencies:
     """What a choice among behaviours is made of, one of each behaviour."""
 
     priors: list[Artefact[Prior]]
@@ -53,7 +53,7 @@ class Parts:
     critics: Artefact[JointCritics]
 
 
-def parts(settings: joint_critics.Settings, plan: Plan) -> Parts:
+def dependencies(settings: joint_critics.Settings, plan: Plan) -> Dependencies:
     """The behaviours of the plan's prior.
 
     Raises:
@@ -66,14 +66,14 @@ def parts(settings: joint_critics.Settings, plan: Plan) -> Parts:
             "with a behaviour column."
         )
     priors = [joint_critics.one_behaviour(plan.prior, number) for number in range(count)]
-    agents = [plan.agents.on(prior) for prior in priors]
+    agents = [plan.agents.artefact(prior) for prior in priors]
     critics = joint_critics.artefact(settings, plan.seeds.joint_critics, priors, agents)
-    return Parts(priors, agents, critics)
+    return Dependencies(priors, agents, critics)
 
 
 def artefacts_of(settings: joint_critics.Settings, inner: AdapterPlugin, plan: Plan) -> list[Artefact[Any]]:
     """All that behaviours need."""
-    needed = parts(settings, plan)
+    needed = dependencies(settings, plan)
     found: list[Artefact[Any]] = [needed.critics]
     for prior, agent in zip(needed.priors, needed.agents, strict=True):
         found += plan.inner(prior, agent).of_adapter(inner)
@@ -82,7 +82,7 @@ def artefacts_of(settings: joint_critics.Settings, inner: AdapterPlugin, plan: P
 
 def behaviours_of(settings: joint_critics.Settings, inner: AdapterPlugin, setup: Setup) -> Behaviours:
     """From what was learned."""
-    needed = parts(settings, setup.plan)
+    needed = dependencies(settings, setup.plan)
     critics: JointCritics = setup.get(needed.critics)
     pairs = zip(needed.priors, needed.agents, strict=True)
     adapters = [setup.inner(inner, prior, agent) for prior, agent in pairs]
@@ -158,8 +158,8 @@ class Select:
         return nest(select=own, behaviours=self.behaviours.state_dict())
 
     def load_state_dict(self, state: State) -> None:
-        self.behaviours.load_state_dict(part(state, "behaviours"))
-        own = part(state, "select")
+        self.behaviours.load_state_dict(substate(state, "behaviours"))
+        own = substate(state, "select")
         self.present, self.held, self.changes = (int(value) for value in own["counts"][:3])
         self.abstains = bool(own["counts"][3])
         self.waited = own["waited"].numpy().copy()

@@ -59,7 +59,7 @@ class Plan:
 
     def agent(self) -> Artefact[Any]:
         """The method's agent, pretrained on the prior as the adapter sees it."""
-        return self.own_agent or self.agents.on(self.prior)
+        return self.own_agent or self.agents.artefact(self.prior)
 
     def inner(self, prior: Artefact[Prior], agent: Artefact[Any]) -> "Plan":
         """For an adapter inside this one, which has no agent of its own."""

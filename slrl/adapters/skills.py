@@ -16,7 +16,7 @@ from slrl.learning import skills
 from slrl.learning.cache import Artefact
 from slrl.learning.skills import REACH, SkillModel
 from slrl.learning.skills import Settings as SkillSettings
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import AdapterPlugin
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, State, Transition
@@ -75,29 +75,31 @@ class Skills:
         return nest(inner=self.inner.state_dict(), model=self.model.state_dict(), skills=own)
 
     def load_state_dict(self, state: State) -> None:
-        self.inner.load_state_dict(part(state, "inner"))
-        self.model.load_state_dict(part(state, "model"))
-        own = part(state, "skills")
+        self.inner.load_state_dict(substate(state, "inner"))
+        self.model.load_state_dict(substate(state, "model"))
+        own = substate(state, "skills")
         self.began, self.skill = own["began"].numpy().copy(), own["skill"].numpy().copy()
         self.held, self.earned = int(own["held"]), float(own["earned"])
 
 
-def parts(settings: Settings, plan: Plan) -> tuple[Artefact[SkillModel], Artefact[Prior], Artefact[Any]]:
+def dependencies(
+    settings: Settings, plan: Plan
+) -> tuple[Artefact[SkillModel], Artefact[Prior], Artefact[Any]]:
     """The skills, the prior in skills, and the agent that learned to choose among them."""
     model = skills.artefact(settings.skills, plan.prior, plan.seeds.skills, plan.device)
     high = skills.prior_in_skills(model)
-    return model, high, plan.agents.on(high)
+    return model, high, plan.agents.artefact(high)
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     """All that is learned before the life."""
-    model, high, agent = parts(settings, plan)
+    model, high, agent = dependencies(settings, plan)
     return [model, agent, *plan.inner(high, agent).of_adapter(settings.inner)]
 
 
 def make(settings: Settings, setup: Setup) -> Skills:
     """From what was learned. A step of the inner adapter is a whole skill."""
-    model, high, agent = parts(settings, setup.plan)
+    model, high, agent = dependencies(settings, setup.plan)
     found: SkillModel = setup.get(model)
     inner = setup.inner(settings.inner, high, agent, setup.life_steps // found.horizon + 1)
     return Skills(found, setup.prior.obs.shape[1], inner)

@@ -23,7 +23,7 @@ from slrl.adapters.replay import Replay
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import BadInput
 from slrl.learning.cache import Artefact
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import at_least
 from slrl.types import F32, Adapter, Image, Metrics, Recorder, State, Transition, Watcher
 
@@ -203,11 +203,11 @@ class Switch:
         return nest(low=self.low.state_dict(), monitor=self.monitor.state_dict(), switch=own, **high)
 
     def load_state_dict(self, state: State) -> None:
-        self.low.load_state_dict(part(state, "low"))
+        self.low.load_state_dict(substate(state, "low"))
         if self.high is not None:
-            self.high.load_state_dict(part(state, "high"))
-        self.monitor.load_state_dict(part(state, "monitor"))
-        own = part(state, "switch")
+            self.high.load_state_dict(substate(state, "high"))
+        self.monitor.load_state_dict(substate(state, "monitor"))
+        own = substate(state, "switch")
         counts = own["counts"].numpy().copy()
         self.mode, self.since, self.relapses, self.since_best = (int(count) for count in counts[:4])
         self.rows, self.clear, self.best = counts[4:9], counts[9:], float(own["best"])
@@ -222,8 +222,8 @@ def watched_latents(settings: Settings, plan: Plan) -> Artefact[Any] | None:
     own = settings.low.adapter.settings
     if not isinstance(own, latent.Settings):
         return None
-    parts = latent.parts(own, plan.level(settings.low, plan.seeds.low))
-    return parts.student or parts.latents
+    needed = latent.dependencies(own, plan.level(settings.low, plan.seeds.low))
+    return needed.student or needed.latents
 
 
 def monitored(settings: Settings, plan: Plan) -> Artefact[Monitor]:

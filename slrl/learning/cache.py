@@ -186,7 +186,7 @@ def learned_folder() -> Path:
 
 def is_learned(artefact: Artefact[Any]) -> bool:
     """Whether its file is whole, and was learned from what its dependencies hold now."""
-    header = _header(artefact)
+    header = _valid_header(artefact)
     state = None if header is None else _state(artefact.file)
     return header is not None and state is not None and content_hash(state) == header["content"]
 
@@ -198,7 +198,7 @@ def read(artefact: Artefact[Any], into: Learnable) -> bool:
     anew since, with other names, shapes or types of tensors than are wanted, and whose content has another
     hash than they say.
     """
-    header = _header(artefact)
+    header = _valid_header(artefact)
     state = None if header is None else _state(artefact.file)
     if header is None or state is None or content_hash(state) != header["content"]:
         return False
@@ -261,9 +261,9 @@ def content_hash(state: State) -> str:
     return total.hexdigest()
 
 
-def _header(artefact: Artefact[Any]) -> dict[str, Any] | None:
+def _valid_header(artefact: Artefact[Any]) -> dict[str, Any] | None:
     """What the artefact's file says of itself, if that is what it should say."""
-    header = _said(artefact.file)
+    header = _read_header(artefact.file)
     if header is None or header.get("key") != artefact.key or header.get("format") != FORMAT:
         return None
     wanted = {need.key: _content(need) for need in artefact.stored_needs()}
@@ -272,11 +272,11 @@ def _header(artefact: Artefact[Any]) -> dict[str, Any] | None:
 
 def _content(artefact: Artefact[Any]) -> str | None:
     """The hash of what an artefact's file holds, as it says."""
-    header = _said(artefact.file)
+    header = _read_header(artefact.file)
     return None if header is None else header.get("content")
 
 
-def _said(path: Path) -> dict[str, Any] | None:
+def _read_header(path: Path) -> dict[str, Any] | None:
     from safetensors import SafetensorError, safe_open
 
     if path.is_symlink() or not path.is_file():

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from slrl.learning.networks import Adam, Normaliser, mlp_params, stack
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.priors import Prior
 from slrl.types import State
 
@@ -88,4 +88,4 @@ class Dynamics:
         return nest(dynamics=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "dynamics"))
+        set_tensors(self._tensors(), substate(state, "dynamics"))

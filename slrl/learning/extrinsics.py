@@ -20,7 +20,7 @@ from slrl.errors import BadInput
 from slrl.learning.cache import Artefact, Table
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.networks import Adam, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, require, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State
@@ -45,10 +45,10 @@ class Windows:
         """
         ago = torch.arange(length, 0, -1, device=rows.device)
         index = rows.unsqueeze(1) - ago
-        there = index >= self.first[rows].unsqueeze(1)
+        mask = index >= self.first[rows].unsqueeze(1)
         if longest is not None:
-            there &= ago <= longest.unsqueeze(1)
-        return self.features[index.clamp(min=0)], there
+            mask &= ago <= longest.unsqueeze(1)
+        return self.features[index.clamp(min=0)], mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +125,7 @@ class Extrinsics:
         """The same, but for a φ of its own that may learn on, drawing from ``rng``."""
         other = copy(self)
         other.phi = [p.detach().clone().requires_grad_() for p in self.phi]
-        other._phi_optimiser = self._phi_optimiser.on(other.phi)
+        other._phi_optimiser = self._phi_optimiser.with_params(other.phi)
         other.rng = rng
         return other
 
@@ -157,14 +157,14 @@ class Extrinsics:
         rows = [torch.tensor(values, device=self.device) for values in (obs, action, next_obs)]
         return Windows(features=self.features(*rows), first=torch.tensor(first, device=self.device))
 
-    def embed(self, features: Tensor, there: Tensor) -> Tensor:
+    def embed(self, features: Tensor, mask: Tensor) -> Tensor:
         """(B, k, F), (B, k) -> (B, 32, k): each step on its own, zero where there was none; channels before time."""
-        embedded = F.relu(features @ self.phi[0] + self.phi[1]) * there.unsqueeze(-1)
+        embedded = F.relu(features @ self.phi[0] + self.phi[1]) * mask.unsqueeze(-1)
         return embedded.transpose(1, 2)
 
-    def infer(self, features: Tensor, there: Tensor) -> Tensor:
+    def infer(self, features: Tensor, mask: Tensor) -> Tensor:
         """φ: (B, k, F), (B, k) -> z (B, Z)."""
-        x = self.embed(features, there)
+        x = self.embed(features, mask)
         for i, (_, stride) in enumerate(KERNELS):
             x = F.relu(F.conv1d(x, self.phi[2 + 2 * i], self.phi[3 + 2 * i], stride=stride))
         if x.shape[-1] != POOLED:
@@ -249,8 +249,8 @@ class Extrinsics:
         return nest(model=self.dynamics.state_dict(), extrinsics=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        self.dynamics.load_state_dict(part(state, "model"))
-        set_tensors(self._tensors(), part(state, "extrinsics"))
+        self.dynamics.load_state_dict(substate(state, "model"))
+        set_tensors(self._tensors(), substate(state, "extrinsics"))
 
 
 def knows_params(settings: Settings, prior: Prior) -> bool:
@@ -274,7 +274,7 @@ def artefact(
     )
 
 
-def of_rows(latents: Artefact[Extrinsics]) -> Artefact[Table]:
+def prior_latents(latents: Artefact[Extrinsics]) -> Artefact[Table]:
     """The latent of each row of the prior (N, Z)."""
     return Artefact(
         name="latents of the prior",
@@ -290,12 +290,12 @@ def conditioned(prior: Artefact[Prior], latents: Artefact[Table]) -> Artefact[Pr
     """The prior as an agent sees it that is told the latent of each row."""
 
     def build(prior: Prior, latents: Table) -> Prior:
-        return told(prior, latents.tensor.cpu().numpy())
+        return with_latents(prior, latents.tensor.cpu().numpy())
 
     return Artefact(name="prior", build=build, needs=(prior, latents), stored=False)
 
 
-def told(prior: Prior, latents: F32) -> Prior:
+def with_latents(prior: Prior, latents: F32) -> Prior:
     """The prior with latents (N, Z) behind its observations."""
     obs, next_obs = (np.concatenate([values, latents], 1) for values in (prior.obs, prior.next_obs))
     return replace(prior, obs=obs, next_obs=next_obs, latent_size=latents.shape[1])

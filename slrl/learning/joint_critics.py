@@ -18,7 +18,7 @@ from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.cache import Artefact
 from slrl.learning.pretrain import PretrainedAgent
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, share
 from slrl.priors import Prior
 from slrl.types import Metrics, State
@@ -107,7 +107,7 @@ class JointCritics:
     def load_state_dict(self, state: State) -> None:
         for i, agent in enumerate(self.agents):
             generator = agent.generator.get_state()
-            agent.load_state_dict(part(state, f"agent{i}"))
+            agent.load_state_dict(substate(state, f"agent{i}"))
             agent.generator.set_state(generator)  # the life's own randomness
 
 

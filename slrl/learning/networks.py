@@ -106,7 +106,7 @@ class Adam:
             maximize=False,
         )
 
-    def on(self, params: list[Tensor]) -> "Adam":
+    def with_params(self, params: list[Tensor]) -> "Adam":
         """An optimiser of other parameters with these moments."""
         other = Adam(params, self._lr)
         for own, given in zip(other.tensors(), self.tensors(), strict=True):

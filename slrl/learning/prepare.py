@@ -93,7 +93,7 @@ class _Bar:
         """A part has made so many steps."""
         if artefact.key not in self._running:
             self._running[artefact.key] = artefact
-            self._say()
+            self._describe()
         self._move(artefact, step * artefact.ms_per_step)
         figures = {key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()}
         self._bar.set_postfix(figures, refresh=False)
@@ -102,9 +102,9 @@ class _Bar:
         """A part is there, whether it was learned here or by somebody else."""
         self._running.pop(artefact.key, None)
         self._move(artefact, _cost(artefact))
-        self._say()
+        self._describe()
 
-    def _say(self) -> None:
+    def _describe(self) -> None:
         if self._running:
             numbers = " and ".join(str(self._number[key]) for key in self._running)
             what = ", ".join(artefact.name for artefact in self._running.values())
@@ -136,7 +136,7 @@ class _Processes:
                 self._begin(waiting)
                 for connection in wait(list(self.running)):
                     assert isinstance(connection, Connection)
-                    self._hear(connection)
+                    self._receive(connection)
         finally:
             for _, process in self.running.values():
                 process.terminate()
@@ -170,7 +170,7 @@ class _Processes:
         theirs.close()
         self.running[ours] = artefact, process
 
-    def _hear(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         artefact, process = self.running[connection]
         try:
             message = connection.recv()

@@ -87,7 +87,7 @@ class AgentSource:
     )
     device: torch.device
 
-    def on(self, prior: Artefact[Prior], latents: Artefact[Extrinsics] | None = None) -> Artefact[Any]:
+    def artefact(self, prior: Artefact[Prior], latents: Artefact[Extrinsics] | None = None) -> Artefact[Any]:
         """The agent that learned from a prior, told its latents where there are any."""
         if self.pretrain is None:
             return Artefact(

@@ -17,7 +17,7 @@ from torch import Tensor
 from slrl.errors import BadInput
 from slrl.learning.cache import Artefact, Table
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior
 from slrl.types import Metrics, State
@@ -83,16 +83,16 @@ class SkillModel:
     def courses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """The steps that follow each row: observations (B, H, O), actions (B, H, A), and which there are (B, H)."""
         ahead = np.arange(self.horizon)
-        there = ahead < self.length[rows][:, None]
-        at = torch.from_numpy(np.where(there, rows[:, None] + ahead, rows[:, None])).to(self.device)
-        return self._obs[at], self._action[at], torch.from_numpy(there).to(self.device)
+        mask = ahead < self.length[rows][:, None]
+        at = torch.from_numpy(np.where(mask, rows[:, None] + ahead, rows[:, None])).to(self.device)
+        return self._obs[at], self._action[at], torch.from_numpy(mask).to(self.device)
 
-    def encode(self, obs: Tensor, action: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, obs: Tensor, action: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of u (B, Z): what skill a course was; of a short one after its last step."""
         x = torch.cat([action, self.normaliser(obs)], -1)
         start = x.new_zeros(1, len(x), self._hidden)
         out, _, _ = torch.lstm(x, (start, start), self.lstm, True, 1, 0.0, False, False, True)
-        last = there.sum(1) - 1
+        last = mask.sum(1) - 1
         mean, log_std = mlp(self.head, out[torch.arange(len(x)), last]).chunk(2, -1)
         return mean, log_std.clamp(-5.0, 2.0)
 
@@ -105,12 +105,12 @@ class SkillModel:
         """mean ½ (a - â)² + β KL(q(u|course) ‖ N(0, 1)), each a mean over its elements."""
         params = self.weights()
         for _ in range(self.steps):
-            obs, action, there = self.courses(self._rng.integers(len(self.prior), size=self._batch_size))
-            mean, log_std = self.encode(obs, action, there)
+            obs, action, mask = self.courses(self._rng.integers(len(self.prior), size=self._batch_size))
+            mean, log_std = self.encode(obs, action, mask)
             u = mean + log_std.exp() * torch.randn(mean.shape, generator=self._generator).to(self.device)
             skill = (REACH * torch.tanh(u)).unsqueeze(1).expand(-1, self.horizon, -1)
             error = (self.decode(obs, skill) - action).square().mean(-1)
-            rebuilt = 0.5 * (error * there).sum() / there.sum()
+            rebuilt = 0.5 * (error * mask).sum() / mask.sum()
             divergence = 0.5 * (mean.square() + (2 * log_std).exp() - 2 * log_std - 1).mean()
             loss = rebuilt + self._weight * divergence
             self._optimiser.step(torch.autograd.grad(loss, params))
@@ -171,7 +171,7 @@ class SkillModel:
         return nest(skills=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "skills"))
+        set_tensors(self._tensors(), substate(state, "skills"))
 
 
 def artefact(

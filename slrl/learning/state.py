@@ -14,7 +14,7 @@ def nest(**parts: State) -> State:
     return {f"{part}.{key}": tensor for part, state in parts.items() for key, tensor in state.items()}
 
 
-def part(state: State, name: str) -> State:
+def substate(state: State, name: str) -> State:
     """What :func:`nest` was given under ``name``."""
     return {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
 

@@ -80,20 +80,20 @@ class Chat:
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self.model = settings, settings.model
-        self._line: _Server | _Record | None = None
+        self._backend: _Server | _Record | None = None
         if settings.replay:
-            self._line = _Record(Path(settings.replay))
+            self._backend = _Record(Path(settings.replay))
         elif settings.url:
             endpoint = Endpoint(settings.url, settings.key_variable)
-            self._line = _Server(endpoint, settings.timeout_s, settings.deadline_s)
+            self._backend = _Server(endpoint, settings.timeout_s, settings.deadline_s)
         self._sees = settings.pictures > 0
         # A record has answered already: nobody looks.
-        self.pictures = settings.pictures if isinstance(self._line, _Server) else 0
+        self.pictures = settings.pictures if isinstance(self._backend, _Server) else 0
         self.calls = self.unanswered = 0
         # Choices in a row without an answer, and those to come in which nobody is asked.
         self._in_a_row = self._rest = 0
         self._last = ""  # plan, in words
-        self._told = False
+        self._warned = False
 
     def check(self) -> None:
         """Find the server and its model, before a life is risked on them.
@@ -101,9 +101,9 @@ class Chat:
         Raises:
             BadInput: if there is no server, if it refuses the key, or if it does not have the model.
         """
-        if not isinstance(self._line, _Server):
+        if not isinstance(self._backend, _Server):
             return
-        endpoint = self._line.endpoint
+        endpoint = self._backend.endpoint
         names: list[str] = []  # also of a server that lists nothing, or has no time now
         try:
             names = [str(item["id"]) for item in endpoint.get("models", CHECK_S)["data"]]
@@ -126,41 +126,41 @@ class Chat:
 
     def plan(self, question: Question, frames: Sequence[Image]) -> Answer:
         """A plan of at least one step, or an answer without one; never an error, and never later than the deadline."""
-        if self._line is None or self._resting() or self.calls >= self._settings.most_calls:
+        if self._backend is None or self._resting() or self.calls >= self._settings.most_calls:
             return Answer()
         first = messages = self._messages(question, frames)
-        self._line.begin(question, self._settings.most_calls - self.calls)
+        self._backend.begin(question, self._settings.most_calls - self.calls)
         for attempt in range(self._settings.tries):
-            exchanges = self._line.exchanges
+            exchanges = self._backend.exchanges
             try:
-                reply = self._line.ask({**self._body(question), "messages": messages})
-                plan, nearer, said = prompt.understood(reply, question, self._settings.plan_length)
-            except _Over:
+                reply = self._backend.ask({**self._body(question), "messages": messages})
+                plan, nearer, said = prompt.parse_reply(reply, question, self._settings.plan_length)
+            except _NoReply:
                 break
             except Failure as failure:
                 if not failure.again or attempt + 1 == self._settings.tries:
                     break
-                self._line.pause(max(self._settings.pause_s * 2**attempt, failure.after_s))
+                self._backend.pause(max(self._settings.pause_s * 2**attempt, failure.after_s))
             except prompt.Unusable as problem:
                 exchanges[-1]["error"] = str(problem)
-                messages = [*first, *prompt.corrected(reply, str(problem))]
+                messages = [*first, *prompt.correction(reply, str(problem))]
             else:
                 self._in_a_row, self._last = 0, said
                 return self._answer(plan, nearer)
         self._in_a_row += 1
         self.unanswered += 1
         self._rest = min(2 ** (self._in_a_row - 1), LONGEST_REST)
-        if self._line.exchanges and not self._told:
-            self._told = True
+        if self._backend.exchanges and not self._warned:
+            self._warned = True
             tqdm.write(
-                f"slrl: the planner gave no answer ({self._line.exchanges[-1]['error']}); the life goes on.",
+                f"slrl: the planner gave no answer ({self._backend.exchanges[-1]['error']}); the life goes on.",
                 sys.stderr,
             )
         return self._answer((), None)
 
     def _answer(self, plan: tuple[Step, ...], nearer: bool | None) -> Answer:
-        assert self._line is not None
-        exchanges = tuple(self._line.exchanges)
+        assert self._backend is not None
+        exchanges = tuple(self._backend.exchanges)
         self.calls += len(exchanges)
         return Answer(plan, nearer, exchanges)
 
@@ -212,7 +212,7 @@ class Chat:
         self._in_a_row, self._rest = state["row"], state["rest"]
 
 
-class _Over(Exception):
+class _NoReply(Exception):
     """There is nothing more to be had for this choice."""
 
 
@@ -232,7 +232,7 @@ class _Server:
         """The reply, or the reason why there is none: a failure, or no time and no calls left."""
         left_s = self._until - time.monotonic()
         if left_s <= 0 or len(self.exchanges) >= self._most:
-            raise _Over
+            raise _NoReply
         self.exchanges.append({"request": body})
         try:
             reply = self.endpoint.post("chat/completions", body, min(self._timeout_s, left_s))
@@ -285,7 +285,7 @@ class _Record:
     def ask(self, body: dict[str, Any]) -> Any:
         """What was replied then."""
         if self._strayed or len(self.exchanges) >= len(self._now):
-            raise _Over
+            raise _NoReply
         then = dict(self._now[len(self.exchanges)])
         self.exchanges.append(then)
         if "response" not in then:

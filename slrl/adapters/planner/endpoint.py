@@ -114,7 +114,7 @@ def _fetch(
     except Failure as failure:
         box.put(failure)
     except (OSError, HTTPException, ValueError) as error:
-        box.put(Failure(without(f"{type(error).__name__}: {error}", key)))
+        box.put(Failure(redact(f"{type(error).__name__}: {error}", key)))
 
 
 def _read(request: urllib.request.Request, timeout_s: float, key: str) -> Any:
@@ -124,17 +124,17 @@ def _read(request: urllib.request.Request, timeout_s: float, key: str) -> Any:
             text = reply.read(MOST_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:
-            complaint = without(error.read(MOST_BYTES).decode(errors="replace"), key)
+            complaint = redact(error.read(MOST_BYTES).decode(errors="replace"), key)
         raise _refused(error.code, complaint, error.headers) from None
     except urllib.error.URLError as error:
         reason = error.reason
-        raise Failure(without(getattr(reason, "strerror", None) or str(reason), key)) from None
+        raise Failure(redact(getattr(reason, "strerror", None) or str(reason), key)) from None
     if len(text) > MOST_BYTES:
         raise Failure(f"the reply is longer than {MOST_BYTES:,} bytes")
     try:
-        return without(json.loads(text), key)
+        return redact(json.loads(text), key)
     except (ValueError, RecursionError):  # the latter of a thousand brackets
-        start = without(text[:SHOWN].decode(errors="replace"), key)
+        start = redact(text[:SHOWN].decode(errors="replace"), key)
         raise Failure(f"the reply is not JSON: {start!r}") from None
 
 
@@ -152,14 +152,14 @@ def _refused(status: int, complaint: str, headers: Message) -> Failure:
     )
 
 
-def without(value: Any, key: str) -> Any:
+def redact(value: Any, key: str) -> Any:
     """A text, or all texts within lists and tables, without the key: servers like to repeat it when they refuse it."""
     if len(key) < LEAST_KEY:
         return value
     if isinstance(value, str):
         return value.replace(key, "[key]")
     if isinstance(value, list):
-        return [without(item, key) for item in value]
+        return [redact(item, key) for item in value]
     if isinstance(value, dict):
-        return {without(name, key): without(item, key) for name, item in value.items()}
+        return {redact(name, key): redact(item, key) for name, item in value.items()}
     return value

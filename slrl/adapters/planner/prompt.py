@@ -108,7 +108,7 @@ def schema(question: Question, length: int) -> dict[str, Any]:
     }
 
 
-def understood(reply: Any, question: Question, length: int) -> tuple[tuple[Step, ...], bool | None, str]:
+def parse_reply(reply: Any, question: Question, length: int) -> tuple[tuple[Step, ...], bool | None, str]:
     """The plan in a reply up to its first unknown skill, its judgement, and what it says in words.
 
     Raises:
@@ -172,7 +172,7 @@ def _plain(name: str) -> str:
     return " ".join(re.sub(r"[^\w\s+-]", " ", name.casefold()).split())
 
 
-def corrected(reply: Any, problem: str) -> list[dict[str, Any]]:
+def correction(reply: Any, problem: str) -> list[dict[str, Any]]:
     """What is added to the messages when an answer could not be used."""
     try:
         answer = str(reply["choices"][0]["message"]["content"])

@@ -64,8 +64,8 @@ class Anchored(Sac):
 def divergence(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
     """KL(N(μ, σ) ‖ N(μ', σ')) (B,) = Σ log σ'/σ + (σ² + (μ - μ')²) / 2σ'² - 1/2."""
     ratio = (2 * (log_std - other_log_std)).exp()
-    apart = ((mean - other_mean) * (-other_log_std).exp()).square()
-    return (other_log_std - log_std + 0.5 * (ratio + apart) - 0.5).sum(-1)
+    distance = ((mean - other_mean) * (-other_log_std).exp()).square()
+    return (other_log_std - log_std + 0.5 * (ratio + distance) - 0.5).sum(-1)
 
 
 def make(settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device) -> Anchored:

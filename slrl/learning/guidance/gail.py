@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, require
 from slrl.priors import Prior
 from slrl.types import Agent, Batch, Metrics, State
@@ -112,7 +112,7 @@ class Gail:
         return nest(discriminator=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "discriminator"))
+        set_tensors(self._tensors(), substate(state, "discriminator"))
 
     def _tensors(self) -> list[Tensor]:
         return [

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, require, share
 from slrl.priors import Prior
 from slrl.types import Batch, Metrics, State
@@ -69,7 +69,7 @@ class Rnd:
         return nest(rnd=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "rnd"))
+        set_tensors(self._tensors(), substate(state, "rnd"))
 
     def _tensors(self) -> list[Tensor]:
         return [*self._target, *self.params, *self._optimiser.tensors(), self.std]

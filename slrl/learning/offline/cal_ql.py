@@ -65,12 +65,12 @@ class CalQl:
             agent.device
         )
         with torch.no_grad():
-            here, here_log_prob = agent.sample(many, agent.noise(n * size))
-            there, there_log_prob = agent.sample(next_obs.repeat(n, 1), agent.noise(n * size))
-        actions, states = torch.cat([uniform, here, there]), many.repeat(3, 1)
+            now, now_log_prob = agent.sample(many, agent.noise(n * size))
+            later, later_log_prob = agent.sample(next_obs.repeat(n, 1), agent.noise(n * size))
+        actions, states = torch.cat([uniform, now, later]), many.repeat(3, 1)
         q = agent.q(agent.critic, states, actions).view(agent.critics, 3, n, size)
         log_p = torch.stack(
-            [torch.full_like(here_log_prob, -agent.action_dim * math.log(2.0)), here_log_prob, there_log_prob]
+            [torch.full_like(now_log_prob, -agent.action_dim * math.log(2.0)), now_log_prob, later_log_prob]
         )
         return calibrated_gap(q, log_p.view(3, n, size), q_data, returns)
 

@@ -80,7 +80,7 @@ class Counterfactual:
     def update(self, batch: Batch) -> Metrics:
         if self._iql is not None:
             return self._iql.update(self._as_it_went.sample(len(batch.reward)))
-        batch = self.elsewhere(self.with_ends(batch))
+        batch = self.relabel(self.with_ends(batch))
         return {key.replace("agent/", "pretrain/"): value for key, value in self._agent.update(batch).items()}
 
     def with_ends(self, batch: Batch) -> Batch:
@@ -95,7 +95,7 @@ class Counterfactual:
         return Batch(*(torch.cat([new, old[count:]]) for new, old in zip(ended, batch, strict=True)))
 
     @torch.no_grad()
-    def elsewhere(self, batch: Batch) -> Batch:
+    def relabel(self, batch: Batch) -> Batch:
         """The rows in other worlds and with other actions; a share of ``keep`` stays in its own world. What ended stays.
 
         A reward that most rows share, as sparse ones are, is kept too: the model's errors, added up over a
@@ -103,21 +103,21 @@ class Counterfactual:
         """
         size, dynamics = len(batch.reward), self._extrinsics.dynamics
         o = dynamics.obs_dim
-        told = batch.obs.shape[1] > o
+        has_latent = batch.obs.shape[1] > o
         obs, latent, lives = batch.obs[:, :o], self._latents[batch.row], batch.terminated == 0
         other = self._mean + self._settings.widen * (
             self._latents[self._draw(len(self._latents), size)] - self._mean
         )
         other = torch.where(self._chance(size, self._settings.keep).unsqueeze(-1), latent, other)
-        seen = torch.cat([obs, other], -1) if told else obs
+        seen = torch.cat([obs, other], -1) if has_latent else obs
         tried = self._chance(size, self._settings.other_actions) & lives
         action = torch.where(tried.unsqueeze(-1), self._actions(seen), batch.action)
-        there, there_reward = dynamics.predict(obs, action, other)
-        here, here_reward = dynamics.predict(obs, batch.action, latent)
-        moved = lives.to(obs.dtype)
-        next_obs = batch.next_obs[:, :o] + moved.unsqueeze(-1) * (there - here).mean(0)
-        reward = batch.reward + self._dense * moved * (there_reward - here_reward).mean(0)
-        next_seen = torch.cat([next_obs, other], -1) if told else next_obs
+        moved_obs, moved_reward = dynamics.predict(obs, action, other)
+        own_obs, own_reward = dynamics.predict(obs, batch.action, latent)
+        moves = lives.to(obs.dtype)
+        next_obs = batch.next_obs[:, :o] + moves.unsqueeze(-1) * (moved_obs - own_obs).mean(0)
+        reward = batch.reward + self._dense * moves * (moved_reward - own_reward).mean(0)
+        next_seen = torch.cat([next_obs, other], -1) if has_latent else next_obs
         return batch._replace(obs=seen, action=action, next_obs=next_seen, reward=reward)
 
     def _actions(self, obs: Tensor) -> Tensor:
