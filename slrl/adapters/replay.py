@@ -1,4 +1,4 @@
-"""Off-policy adaptation: learn from prior and life together, rewarded by guidance."""
+"""Off-policy adaptation: learn from the rows of prior and life together, rewarded by guidance."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -37,7 +37,7 @@ class Settings:
 
 
 class Replay:
-    """After every step: one row more, then the guidance learns, then the agent, with rewards of the present guidance."""
+    """Each step: store a row, update the guidance, then the agent with rewards of the present guidance."""
 
     def __init__(
         self, settings: Settings, agent: Sac, guidance: Guidance, buffer: Buffer, rng: np.random.Generator
@@ -57,10 +57,11 @@ class Replay:
         self._due = False  # whether the step that was observed last is one to learn after
 
     def act(self, obs: F32) -> F32:
+        """An action (A,) drawn from the policy; its mode while ``learning`` is off."""
         return self.agent.act(obs, sample=self.learning)
 
     def observe(self, transition: Transition) -> Metrics:
-        """One row more."""
+        """Append the step to the buffer; no metrics. Every ``biased_td_every``-th row has no bootstrap."""
         buffer, every = self.buffer, self._settings.biased_td_every
         cut = every > 0 and buffer.lived % every == 0
         buffer.append(transition, bootstrap=not (transition.terminated or cut))
@@ -68,7 +69,11 @@ class Replay:
         return {}
 
     def learn(self) -> Metrics:
-        """The guidance, then the agent; nothing while ``learning`` is off, or in between ``update_every_steps``."""
+        """Update the guidance, then the agent.
+
+        Nothing happens while ``learning`` is off, between ``update_every_steps``, and to the agent before
+        ``warm_up_steps``. The policy is updated once, on the last batch, as in RLPD.
+        """
         if not self._due:
             return {}
         self._due = False
@@ -88,6 +93,7 @@ class Replay:
         return metrics
 
     def state_dict(self) -> State:
+        """Agent, guidance, the life's rows of the buffer, and the generator that samples rows."""
         return nest(
             agent=self.agent.state_dict(),
             guidance=self.guidance.state_dict(),
@@ -96,13 +102,14 @@ class Replay:
         )
 
     def load_state_dict(self, state: State) -> None:
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
         for name, owner in (("agent", self.agent), ("guidance", self.guidance), ("buffer", self.buffer)):
             owner.load_state_dict(substate(state, name))
         set_rng(self._rng, substate(state, "rows"))
 
 
 def make(settings: Settings, setup: Setup) -> Replay:
-    """The method's agent with a new guidance and an empty life behind the prior's rows."""
+    """The method's agent with a new guidance, and a buffer with the prior's rows and none of the life."""
     agent, prior = setup.agent(), setup.prior
     rows = min(setup.life_steps, settings.buffer_life_rows)
     buffer = Buffer(prior, rows, setup.rng, setup.device)

@@ -1,8 +1,8 @@
-"""Which kind of adaptation, when: a latent answers at once, another skill answers a blocked way, weights change last.
+"""Switching between kinds of adaptation: a latent first, then other skills, and weights last.
 
-The low level (an adapter in action space, as ``rma_qwale``) acts until the monitor's signals say that its
-life goes wrong in a way that a latent does not mend; then the high level (``skills``) acts; when that has not
-helped, the low level's weights learn.
+The low level (an adapter in action space, such as ``rma_qwale``) acts until the monitor's signals show a
+failure that a latent does not correct; then the high level (``skills``) acts; if that does not help, the low
+level's weights are trained.
 """
 
 import contextlib
@@ -87,19 +87,19 @@ class Switch:
         if self.learner is not None:
             self.learner.learning = False
         self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first time is none
-        self.rows = np.zeros(5, np.int64)  # for how many steps in a row each signal has been raised
-        self.clear = np.zeros(5, np.int64)  # or has not
+        self.rows = np.zeros(5, np.int64)  # (5,) for how many steps in a row each signal has been raised
+        self.clear = np.zeros(5, np.int64)  # (5,) or not raised
         self.best, self.since_best = -np.inf, 0
-        self._observed: list[Adapter] = []  # the levels that took in the last step
+        self._observed: list[Adapter] = []  # the levels that observed the last step
 
     def watch(self, view: Callable[[], Image] | None) -> None:
-        """Let the levels look that want to."""
+        """Give the camera to the levels that look at pictures."""
         for level in (self.low, self.high):
             if isinstance(level, Watcher):
                 level.watch(view)
 
     def files(self) -> dict[str, str]:
-        """What the levels have to keep."""
+        """The files that the levels keep, with the level's name in front."""
         found: dict[str, str] = {}
         for name, level in (("low", self.low), ("high", self.high)):
             if isinstance(level, Recorder):
@@ -107,9 +107,16 @@ class Switch:
         return found
 
     def act(self, obs: F32) -> F32:
+        """The action (A,) of the level that acts in the present mode."""
         return self._acting().act(obs)
 
     def observe(self, transition: Transition) -> Metrics:
+        """Pass the step to the acting level, update the monitor, and change the mode if its signals say so.
+
+        In the mode ``skill`` the low level observes too, to keep its history. Metrics: ``adapter/mode``, each
+        signal relative to its threshold, and at a change ``adapter/changed``, the raised signals as a bit
+        mask.
+        """
         latent = None if self.latent is None else self.latent.z  # what the step was taken under
         acting = self._acting()
         metrics = dict(acting.observe(transition))
@@ -137,14 +144,14 @@ class Switch:
         return metrics
 
     def learn(self) -> Metrics:
-        """The levels that observed the last step, each by what it was when it did."""
+        """Update the levels that observed the last step."""
         metrics: Metrics = {}
         for level in self._observed:
             metrics = {**metrics, **level.learn()}
         return metrics
 
     def next_mode(self, raised: np.ndarray) -> int:
-        """The mode after a step whose signals are these."""
+        """The mode that follows from the raised signals (5,) and the counters; the class lists the rules."""
         stuck = self.rows[STALL] >= self._settings.stall_steps
         lost = bool(raised[STALL] and raised[UNFAMILIARITY])
         dropping = bool(raised[VALUE_DROP] and raised[UNFAMILIARITY])
@@ -160,7 +167,7 @@ class Switch:
         if self.mode == LATENT:
             if self.clear[RESIDUAL] >= self._settings.clear_steps:
                 return NOMINAL
-            # less each time that it has not helped before
+            # halved after each time in skills
             patience = self._settings.unmended_steps // 2 ** max(self.relapses + 1, 0)
             unmended = self.since >= patience and bool(raised[RESIDUAL]) and not self.monitor.gaining()
             worse = self.since >= self._settings.latent_steps and bool(raised[STALL] or dropping)
@@ -168,8 +175,7 @@ class Switch:
         if self.mode == SKILL and self.since % self._settings.hold_steps == 0:
             settled = self._settings.settled_steps * 2 ** max(self.relapses, 0)
             familiar = self.since >= settled and self.clear[UNFAMILIARITY] >= settled
-            # Where values lead into a wall they rise again and again: only better than ever before is past
-            # it.
+            # In front of a wall values rise repeatedly; only a new best value shows that it is passed.
             if familiar and self.monitor.gaining() and self.since_best < self._settings.hold_steps:
                 return NOMINAL
             if self.since_best >= self._settings.patience_steps and self.learner is not None:
@@ -194,6 +200,7 @@ class Switch:
         return self.high if self.mode == SKILL and self.high is not None else self.low
 
     def state_dict(self) -> State:
+        """Both levels, the monitor, and the switch: mode, counters, steps per signal (2 × 5), best value."""
         counts = [self.mode, self.since, self.relapses, self.since_best, *self.rows, *self.clear]
         own = {
             "counts": torch.tensor([int(count) for count in counts]),
@@ -203,6 +210,7 @@ class Switch:
         return nest(low=self.low.state_dict(), monitor=self.monitor.state_dict(), switch=own, **high)
 
     def load_state_dict(self, state: State) -> None:
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
         self.low.load_state_dict(substate(state, "low"))
         if self.high is not None:
             self.high.load_state_dict(substate(state, "high"))
@@ -218,7 +226,7 @@ class Switch:
 
 
 def watched_latents(settings: Settings, plan: Plan) -> Artefact[Any] | None:
-    """The latents that the monitor's model is told: those of a low level that has them."""
+    """The latents for the monitor's model: those of the low level, None if it has none."""
     own = settings.low.adapter.settings
     if not isinstance(own, latent.Settings):
         return None
@@ -234,16 +242,16 @@ def monitored(settings: Settings, plan: Plan) -> Artefact[Monitor]:
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """All that is learned before the life: the watched agent and its monitor, and what the levels need."""
+    """The watched agent, its monitor, and what the levels need."""
     low, high = settings.low, settings.high
     found = plan.level(low, plan.seeds.low).of_adapter(low.adapter)
-    with contextlib.suppress(BadInput):  # the switch does without a high level that the prior does not allow
+    with contextlib.suppress(BadInput):  # not possible with this prior: the switch works without it
         found += plan.level(high, plan.seeds.high).of_adapter(high.adapter)
     return [*found, monitored(settings, plan)]
 
 
 def make(settings: Settings, setup: Setup) -> Switch:
-    """From what was learned; without its high level, and saying so, where that cannot be had."""
+    """Assemble from the artefacts; without the high level, and with a warning, where it is not possible."""
     sequences = np.random.SeedSequence(int(setup.rng.integers(2**63))).spawn(2)
     seeds = setup.plan.seeds
     low = setup.level(settings.low, seeds.low, sequences[0])
