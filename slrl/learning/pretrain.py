@@ -27,8 +27,8 @@ class Settings:
     look_ahead_steps: int = (
         1  # n-step returns along the prior's own episodes; 1 is the papers' one-step target
     )
-    # Of all that is learned before the life, and not the life's: all lives start from the same agent. Unset
-    # in a level of a switch, whose seed descends from that of the whole.
+    # Seed of all that is learned before the life, independent of the life's seed: all lives start from the
+    # same agent. A level of a switch leaves it unset and gets a seed spawned from the method's.
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -37,14 +37,14 @@ class Settings:
 
 
 class PretrainedAgent:
-    """An agent as it stands at the beginning of a life."""
+    """An agent that learns from the prior before the life."""
 
     def __init__(self, agent: Sac, settings: Settings, seed: int, latents: Extrinsics | None) -> None:
         self.agent, self.steps = agent, settings.steps
         self._settings, self._seed, self._latents = settings, seed, latents
 
     def learn(self) -> Iterator[Metrics]:
-        """The objective on random rows; then the optimisers and the temperature begin anew."""
+        """Minimise the objective on random rows; at the end reset the optimisers and the temperature."""
         agent, settings = self.agent, self._settings
         rng = np.random.default_rng(self._seed)
         objective: Objective = settings.objective.make(agent=agent, rng=rng, latents=self._latents)
@@ -52,7 +52,7 @@ class PretrainedAgent:
         buffer.look_ahead(settings.look_ahead_steps, agent.prior, agent.discount)
         for step in range(1, self.steps + 1):
             metrics = objective.update(buffer.sample(settings.batch_size))
-            # the life has another objective, and begins with the temperature of its settings
+            # The life has another objective, and starts with the temperature of its settings.
             if step == self.steps:
                 agent.reset_optimisers()
                 with torch.no_grad():
@@ -60,16 +60,16 @@ class PretrainedAgent:
             yield metrics
 
     def state_dict(self) -> State:
-        """That of the agent."""
+        """The agent's state."""
         return self.agent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """That of an agent."""
+        """Load the agent's state, in place."""
         self.agent.load_state_dict(state)
 
 
 class RandomAgent:
-    """An agent that learns nothing before its life: its weights are drawn from the life's seed."""
+    """An agent without pretraining: its weights are drawn from the life's seed."""
 
     def __init__(self, agent: Sac) -> None:
         self.agent = agent
@@ -77,7 +77,7 @@ class RandomAgent:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSource:
-    """How the agents of a method come about, whatever prior they learn from."""
+    """How a method's agents are made, for any prior."""
 
     agent: AgentPlugin
     pretrain: Settings | None
@@ -88,7 +88,7 @@ class AgentSource:
     device: torch.device
 
     def artefact(self, prior: Artefact[Prior], latents: Artefact[Extrinsics] | None = None) -> Artefact[Any]:
-        """The agent that learned from a prior, told its latents where there are any."""
+        """The agent for ``prior``, pretrained if the method says so; the objective gets ``latents``."""
         if self.pretrain is None:
             return Artefact(
                 name="agent",

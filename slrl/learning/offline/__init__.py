@@ -1,4 +1,4 @@
-"""Objectives that learn from the prior before the life, one file each; the file name is the name in adapters/*.toml."""
+"""Objectives for pretraining on the prior, one file each, named in adapters/*.toml by its file name."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""Calibrated Q-learning (Nakamoto et al., 2023): conservative critics, but never below what the prior really returned."""
+"""Calibrated Q-learning (Nakamoto et al., 2023): conservative critics, bounded by the prior's returns."""
 
 import math
 from dataclasses import dataclass
@@ -33,6 +33,11 @@ class CalQl:
         self._returns = torch.as_tensor(returns, device=agent.device)
 
     def update(self, batch: Batch) -> Metrics:
+        """One step of critics, actor, temperature and targets.
+
+        L_Q = L_TD + w · gap with the calibrated conservative term of :func:`calibrated_gap`; the actor and
+        the temperature as in SAC.
+        """
         agent, size = self._agent, len(batch.reward)
         obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
         reward = agent.reward_scale * batch.reward

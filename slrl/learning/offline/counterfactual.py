@@ -1,9 +1,9 @@
-"""Soft actor-critic on the prior as it would have gone in other worlds and with other actions, for agents that are told a latent.
+"""Soft actor-critic on counterfactual rows of the prior: other latents and other actions, for latent agents.
 
-Rows get a latent z' of another row, and some an action a' that nobody took. They arrive where the prior's row
-did, moved by f(s, a', z') - f(s, a, z): what the model gets wrong about a state cancels. With ``widen`` the
-latents reach beyond the prior's. Without other actions nothing tells the critics about the prior's gaps, and
-the policy walks into them.
+Rows get a latent z' of another row, and some a new action a'. Their next state is the prior's plus f(s, a',
+z') - f(s, a, z), in which the model's error at s cancels. With ``widen`` > 1 the latents lie beyond the
+prior's. Without other actions the critics have no targets outside the prior's actions, and the policy
+exploits that.
 """
 
 from dataclasses import dataclass
@@ -48,16 +48,16 @@ class Settings:
         self.weighing()
 
     def weighing(self) -> iql.Settings:
-        """Of the IQL that learns where the model explains too little."""
+        """The settings of IQL, where the model explains too little."""
         return iql.Settings(expectile=self.expectile, advantage_temperature=self.advantage_temperature)
 
 
 class Counterfactual:
-    """Two ways to a policy: ``q`` climbs the critics as SAC does, ``advantage`` weighs the prior's own actions as IQL does.
+    """``q``: the policy maximises the critics (SAC). ``advantage``: it weighs the prior's actions (IQL).
 
-    ``auto`` climbs where the model leaves at most ``trust`` of the variance of a step unexplained. Elsewhere
-    it would take the critics where it is wrong, and the policy would follow: there IQL learns from the prior
-    as it went, by returns of ``look_ahead_steps`` steps, and only z is new.
+    ``auto`` takes ``q`` where the model leaves at most ``trust`` of a step's variance unexplained. Elsewhere
+    its errors would mislead the critics and the policy: there IQL learns from the unchanged rows, with
+    ``look_ahead_steps``-step returns.
     """
 
     def __init__(self, settings: Settings, agent: Sac, rng: np.random.Generator, latents: Extrinsics) -> None:
@@ -78,13 +78,17 @@ class Counterfactual:
         self._dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
 
     def update(self, batch: Batch) -> Metrics:
+        """One step of IQL on the prior's rows, or of SAC on relabelled ones; metrics of either."""
         if self._iql is not None:
             return self._iql.update(self._as_it_went.sample(len(batch.reward)))
         batch = self.relabel(self.with_ends(batch))
         return {key.replace("agent/", "pretrain/"): value for key, value in self._agent.update(batch).items()}
 
     def with_ends(self, batch: Batch) -> Batch:
-        """The batch with its first rows replaced by rows that ended: where one row in a thousand does, most batches had none."""
+        """The batch with its first ``ends`` rows replaced by rows that terminated.
+
+        Where one row in a thousand terminates, most batches would have none.
+        """
         count = min(self._settings.ends, len(batch.reward)) if len(self._ended) else 0
         if not count:
             return batch
@@ -96,10 +100,9 @@ class Counterfactual:
 
     @torch.no_grad()
     def relabel(self, batch: Batch) -> Batch:
-        """The rows in other worlds and with other actions; a share of ``keep`` stays in its own world. What ended stays.
+        """The rows with other latents and actions; a share of ``keep`` keeps its z, terminal rows keep s'.
 
-        A reward that most rows share, as sparse ones are, is kept too: the model's errors, added up over a
-        life, would be larger.
+        Only dense rewards change with the model: its errors would be larger than a sparse reward.
         """
         size, dynamics = len(batch.reward), self._extrinsics.dynamics
         o = dynamics.obs_dim
@@ -121,7 +124,7 @@ class Counterfactual:
         return batch._replace(obs=seen, action=action, next_obs=next_seen, reward=reward)
 
     def _actions(self, obs: Tensor) -> Tensor:
-        """(B, A): half of them uniform, half of them the policy's with some noise."""
+        """(B, A): half uniform, half the policy's with Gaussian noise of standard deviation 0.2."""
         agent, size = self._agent, len(obs)
         uniform = torch.from_numpy(self._rng.uniform(-1, 1, (size, agent.action_dim)).astype(np.float32)).to(
             agent.device
