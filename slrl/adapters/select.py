@@ -68,8 +68,8 @@ def dependencies(settings: joint_critics.Settings, plan: Plan) -> Dependencies:
     count = joint_critics.behaviour_count(plan.root)
     if count < 2:
         raise BadInput(
-            f"prior {plan.root.name} has only one behaviour to choose from; give --prior several times, or a file "
-            "with a behaviour column."
+            f"prior {plan.root.name} has only one behaviour to choose from; give --prior several times, "
+            "or a file with a behaviour column."
         )
     priors = [joint_critics.one_behaviour(plan.prior, number) for number in range(count)]
     agents = [plan.agents.artefact(prior) for prior in priors]

@@ -21,7 +21,7 @@ LOG_EVERY_STEPS = 100
 
 @dataclass(frozen=True, eq=False)
 class Life:
-    """What happened: T steps. Actions are as the adapter gave them, in [-1, 1]."""
+    """The record of a life of T steps. Actions are as the adapter gave them, in [-1, 1]."""
 
     outcome: Outcome
     obs: F32  # (T + 1, O)
@@ -41,7 +41,7 @@ class Life:
 
     @property
     def final_progress(self) -> float | None:
-        """``progress`` after the last step, as short as float32 allows; None without a step or a finite value."""
+        """``progress`` after the last step, rounded to float32; None if there is no finite value."""
         last = self.progress[-1:]
         return float(str(last[0])) if np.isfinite(last).all() and len(last) else None
 
@@ -51,9 +51,9 @@ def live(
 ) -> Life:
     """Let ``adapter`` live in ``env`` once.
 
-    ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and
-    what was lived until then is returned; a life that had ended by then stays what it was. An adapter that
-    looks at the world does so through ``view``, or else as the world draws itself.
+    ``seed`` is the life's; the world's seed is derived from it. Ctrl-C ends the life as ``interrupted``, and
+    the steps so far are returned; the outcome of a life that had already ended stays. ``view`` draws pictures
+    for an adapter that looks at them; by default the world's own rendering.
 
     Raises:
         BadInput: if an action is not finite.
@@ -70,8 +70,8 @@ def live(
         action = adapter.act(obs)
         if not np.isfinite(action).all():
             raise BadInput(
-                f"the action became {action} after {len(steps)} steps: learning diverged; choose smaller learning "
-                "rates."
+                f"the action became {action} after {len(steps)} steps: learning diverged; "
+                "choose smaller learning rates."
             )
         return action
 
@@ -118,7 +118,7 @@ def live(
 
 
 def _outcome(step: Step) -> Outcome:
-    """How a life has ended with this step; ``interrupted`` while it goes on, for that is all that can still happen."""
+    """The outcome after this step; ``interrupted`` while the life continues."""
     if not step.over:
         return "interrupted"
     return "timeout" if step.transition.truncated else "success" if step.info["success"] else "failure"

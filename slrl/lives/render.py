@@ -1,4 +1,4 @@
-"""Pictures of a scenario: source and target side by side under one policy, as an animation or a still."""
+"""Pictures of a scenario: source and target side by side under one policy, animated or still."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,13 +32,14 @@ def animate(
     frames: int = 60,
     quiet: bool = True,
 ) -> Path:
-    """Write source and target under the adapter's policy to ``out``: .webp moves, .png is one still, .mp4 needs an extra.
+    """Write source and target under the adapter's policy to ``out``.
 
-    Both worlds live for at most ``steps`` steps with the same seed; ``frames`` of them are shown, evenly. A
-    still shows the start, where the life is after a third of the steps, and the end.
+    A .webp or .mp4 (which needs an extra) is animated, a .png shows the start, the life after a third of the
+    steps, and the end. Both worlds run for at most ``steps`` steps with the same seed; ``frames`` of them are
+    shown, evenly spaced.
 
     Raises:
-        BadInput: for another ending of ``out``, for a world that cannot be drawn, or where MuJoCo finds no way to draw.
+        BadInput: for another suffix of ``out``, or for a world that cannot be drawn here.
     """
     if out.suffix not in (".webp", ".png", ".mp4"):
         raise BadInput(f"{out} must end in .webp (an animation), .png (a still) or .mp4.")
@@ -76,7 +77,7 @@ def _draws(build: Callable[..., OneLife], scenario: Scenario, steps: int) -> One
 
 
 def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, view: View) -> Iterator[tuple[Image, str]]:
-    """Frames of a life with a line of text each."""
+    """Frames of a life, each with a caption."""
     life = rollout(env, adapter.act, seed=seeds.of_world(seed))
     yield view(), "step 0"
     for step in life:
@@ -92,7 +93,7 @@ def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, view: View) ->
 def _paired(
     left: list[tuple[Image, str]], right: list[tuple[Image, str]]
 ) -> Iterator[tuple[tuple[Image, str], tuple[Image, str]]]:
-    """Both lives at the same moments; the one that ended earlier stands still."""
+    """Frames of both lives at the same steps; the shorter life repeats its last frame."""
     for moment in range(max(len(left), len(right)) + HOLD_FRAMES):
         yield left[min(moment, len(left) - 1)], right[min(moment, len(right) - 1)]
 

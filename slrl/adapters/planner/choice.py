@@ -1,4 +1,4 @@
-"""Choosing the next of several named skills: what is asked, and who answers where no language model does."""
+"""Choosing the next of several named skills: the question, and the choice without a language model."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from slrl.types import F32
 
 @dataclass(frozen=True)
 class NamedSkill:
-    """A skill as it is told to a planner."""
+    """A skill as a planner sees it."""
 
     name: str
     about: str  # what it does, or did in the prior
@@ -27,7 +27,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A skill that was carried out, and how far it got."""
+    """A skill that was carried out, and its progress."""
 
     began: int  # environment steps lived before it
     skill: int
@@ -64,7 +64,10 @@ class Question:
 
 
 def failing(history: Sequence[Attempt], least: float) -> frozenset[int]:
-    """Skills that gained less than ``least`` twice since anything last gained as much: what helps elsewhere may help again."""
+    """Skills with progress below ``least`` twice since any skill last reached it.
+
+    After progress elsewhere a skill that failed may work again.
+    """
     failures: dict[int, int] = {}
     for item in history:
         if item.progress >= least:
@@ -75,7 +78,10 @@ def failing(history: Sequence[Attempt], least: float) -> frozenset[int]:
 
 
 def by_values(question: Question, temperature: float, rng: np.random.Generator) -> Step | None:
-    """A draw from the softmax over values; nothing where no value knows the state, or where what was drawn is failing."""
+    """A draw from softmax(values / temperature).
+
+    None where the values are unknown, or where the drawn skill is failing.
+    """
     if question.values is None:
         return None
     weights = np.exp((question.values - question.values.max()).astype(np.float64) / temperature)
@@ -84,10 +90,10 @@ def by_values(question: Question, temperature: float, rng: np.random.Generator) 
 
 
 def by_bandit(question: Question, exploration: float) -> Step:
-    """UCB1 over progress per step, among the skills that are not failing, each of which is tried once at first.
+    """UCB1 on progress per step, over the skills that are not failing; each is tried once at first.
 
-    Where all are failing it is the turn of the one that was tried longest ago. Rates are divided by the
-    largest seen, so that ``exploration`` does not depend on their units.
+    If all are failing, the one tried longest ago. Rates are divided by the largest seen, so that
+    ``exploration`` does not depend on their units.
     """
     history, count = question.history, len(question.skills)
     rates: list[list[float]] = [[] for _ in range(count)]

@@ -1,4 +1,4 @@
-"""A server that speaks HTTP and JSON: every call ends in time, and the key stands in no text that leaves this module."""
+"""JSON over HTTP with a time limit per call; the key appears in no text that leaves this module."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ from slrl.errors import BadInput
 
 MOST_BYTES = 4_000_000  # of a reply
 SHOWN = 300  # characters of a server's complaint
-LEAST_KEY = 6  # characters; what is shorter is a word for a server that wants any, and part of other words
+LEAST_KEY = 6  # characters; shorter keys are placeholders and too common to be replaced in texts
 
 
 class Failure(Exception):
@@ -29,14 +29,14 @@ class Failure(Exception):
         super().__init__(reason)
         self.reason, self.status = reason, status
         self.again = again  # whether the same call may succeed later
-        self.after_s = after_s  # the server asks to wait so long
+        self.after_s = after_s  # seconds that the server asks to wait
 
 
 class Endpoint:
-    """An address, and the name of the environment variable with its key. The key is read for each call and kept nowhere.
+    """An address, and the environment variable with its key. The key is read for each call and not stored.
 
     Raises:
-        BadInput: for an address or a name that cannot be right; a secret in the wrong place is not repeated.
+        BadInput: for an invalid address or name; the message does not repeat a misplaced secret.
     """
 
     def __init__(self, url: str, key_variable: str) -> None:
@@ -45,18 +45,26 @@ class Endpoint:
             raise BadInput(f"planner.url must begin with http:// or https:// and a host, not {url!r}.")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise BadInput(
-                "planner.url must hold no user, password or query, because it is written into settings.toml; put the key into an "
-                "environment variable and its name into planner.key_variable."
+                "planner.url must hold no user, password or query, because it is written into settings.toml; "
+                "put the key into an environment variable and its name into planner.key_variable."
             )
         check_variable(key_variable)
         self.url, self._variable = url.rstrip("/"), key_variable
 
     def get(self, path: str, timeout_s: float) -> Any:
-        """The JSON at ``url/path``."""
+        """The JSON at ``url/path``.
+
+        Raises:
+            Failure: without a reply within ``timeout_s``.
+        """
         return self._call(urllib.request.Request(f"{self.url}/{path}"), timeout_s)
 
     def post(self, path: str, body: Any, timeout_s: float) -> Any:
-        """What the server answers to a JSON body."""
+        """The JSON reply to a JSON body.
+
+        Raises:
+            Failure: without a reply within ``timeout_s``.
+        """
         data = json.dumps(body).encode()
         return self._call(
             urllib.request.Request(f"{self.url}/{path}", data, {"Content-Type": "application/json"}),
@@ -64,10 +72,10 @@ class Endpoint:
         )
 
     def _call(self, request: urllib.request.Request, timeout_s: float) -> Any:
-        """In a thread of its own: a name that does not resolve, or a byte every second, would outlast any socket's time-out.
+        """Call in a thread, because name resolution and slow replies can outlast a socket's time-out.
 
         Raises:
-            Failure: for all that can go wrong, not later than after ``timeout_s``.
+            Failure: for everything that can go wrong, within ``timeout_s``.
         """
         key = os.environ.get(self._variable, "").strip() if self._variable else ""
         if not (key.isascii() and key.isprintable()):
@@ -89,11 +97,11 @@ class Endpoint:
 
 
 def check_variable(name: str) -> None:
-    """Refuse what is not the name of an environment variable, most of all a key."""
+    """Refuse what is not the name of an environment variable, such as a key."""
     if name and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         raise BadInput(
-            "planner.key_variable must be the name of an environment variable in capitals, as OPENAI_API_KEY, and not the key "
-            "itself: it is written into settings.toml."
+            "planner.key_variable must be the name of an environment variable in capitals, as OPENAI_API_KEY, "
+            "and not the key itself: it is written into settings.toml."
         )
 
 
@@ -139,7 +147,7 @@ def _read(request: urllib.request.Request, timeout_s: float, key: str) -> Any:
 
 
 def _refused(status: int, complaint: str, headers: Message) -> Failure:
-    """A status of 400 or more (or a redirection). Another try may help against load and breakdown, and not against a no."""
+    """The failure for a status of 300 or more. Overload and server errors may be tried again."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         complaint = str(json.loads(complaint)["error"]["message"])
     said = " ".join("".join(c if c.isprintable() else " " for c in complaint).split())[:SHOWN]
@@ -153,7 +161,7 @@ def _refused(status: int, complaint: str, headers: Message) -> Failure:
 
 
 def redact(value: Any, key: str) -> Any:
-    """A text, or all texts within lists and tables, without the key: servers like to repeat it when they refuse it."""
+    """A text, or all texts in lists and tables, with the key replaced by ``[key]``."""
     if len(key) < LEAST_KEY:
         return value
     if isinstance(value, str):

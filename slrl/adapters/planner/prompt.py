@@ -1,7 +1,7 @@
-"""What a language model is asked, and how its answers are read.
+"""Prompts for a language model, and parsing of its answers.
 
-Every question stands for itself: the task, the skills, pictures, and a bounded history of what was tried and
-how far it got; so a long life asks no longer questions than a short one.
+Every question is complete: the task, the skills, pictures, and a bounded history of skills and their
+progress. Its length does not grow with the life.
 """
 
 import base64
@@ -21,11 +21,11 @@ REMEMBERED = 400  # characters of what the last answer said of the situation, an
 
 
 class Unusable(Exception):
-    """An answer that cannot be carried out; the message is for the one who gave it."""
+    """An answer that cannot be used; the message tells the model why."""
 
 
 def instruction(question: Question, task: str, length: int, *, pictures: bool) -> str:
-    """What holds for the whole life: the task, the skills, and the form of an answer."""
+    """The system prompt: the task, the skills, and the form of an answer."""
     skills = "\n".join(f"- {skill.name}: {skill.about}" for skill in question.skills)
     durations = ", ".join(str(steps) for steps in question.durations)
     seen = (
@@ -34,30 +34,31 @@ def instruction(question: Question, task: str, length: int, *, pictures: bool) -
         else "You get"
     )
     return f"""\
-You choose what a robot does next. It learned some skills from demonstrations, and now has one life, without resets or second \
-tries, to finish its task in a place where something may be different from all that it knows: the dynamics, obstacles, where \
-things are.
+You choose what a robot does next. It learned some skills from demonstrations, and now has one life, without \
+resets or second tries, to finish its task in a place where something may be different from all that it \
+knows: the dynamics, obstacles, where things are.
 
 Task: {task}
 
 Skills:
 {skills}
-A skill runs for one of {durations} steps; then you are asked again. The whole life has {question.life_steps:,} steps.
+A skill runs for one of {durations} steps; then you are asked again. \
+The whole life has {question.life_steps:,} steps.
 
-{seen} the state in words, and what was tried so far. "Progress" is by the measure of the demonstrations: it says little where a \
-way that they took is blocked. A skill that brought nothing twice will hardly help at the third time: think of another way, also \
-of one that leads away from the goal at first.
+{seen} the state in words, and what was tried so far. "Progress" is by the measure of the \
+demonstrations: it says little where a way that they took is blocked. A skill that brought nothing twice will \
+hardly help at the third time: think of another way, also of one that leads away from the goal at first.
 
 Answer with one JSON object:
 - "situation": what you see, and what the last skill did
 - "nearer": true or false, whether the last skill brought the robot nearer to finishing its task
-- "plan": up to {length} steps, each {{"skill": one of the names above, "steps": one of {durations}}}; the first is carried out \
-before you are asked again
+- "plan": up to {length} steps, each {{"skill": one of the names above, "steps": one of {durations}}}; \
+the first is carried out before you are asked again
 - "risk": why the plan may fail"""
 
 
 def situation(question: Question, last: str) -> str:
-    """What is now: the state, what was tried, and the ``last`` plan in words."""
+    """The user prompt: the state, the history, and the ``last`` plan in words."""
     lines = [f"{question.lived:,} of {question.life_steps:,} steps are lived. State: {question.state}."]
     if question.history:
         lines.append(f"The last {len(question.history)} skills, the newest last:")
@@ -73,7 +74,8 @@ def situation(question: Question, last: str) -> str:
             else ", in your view no nearer"
         )
         lines.append(
-            f"- {question.skills[item.skill].name} for {item.steps}: progress {item.progress:+.2f}{moved}{judged}"
+            f"- {question.skills[item.skill].name} for {item.steps}: "
+            f"progress {item.progress:+.2f}{moved}{judged}"
         )
     if question.failing:
         names = ", ".join(question.skills[skill].name for skill in sorted(question.failing))
@@ -109,10 +111,10 @@ def schema(question: Question, length: int) -> dict[str, Any]:
 
 
 def parse_reply(reply: Any, question: Question, length: int) -> tuple[tuple[Step, ...], bool | None, str]:
-    """The plan in a reply up to its first unknown skill, its judgement, and what it says in words.
+    """The plan up to its first unknown skill, the model's judgement of the last skill, and the plan in words.
 
     Raises:
-        Unusable: without a first step.
+        Unusable: without a valid first step.
     """
     try:
         content = reply["choices"][0]["message"]["content"]
@@ -173,7 +175,7 @@ def _plain(name: str) -> str:
 
 
 def correction(reply: Any, problem: str) -> list[dict[str, Any]]:
-    """What is added to the messages when an answer could not be used."""
+    """The messages to append after an answer that could not be used."""
     try:
         answer = str(reply["choices"][0]["message"]["content"])
     except (KeyError, IndexError, TypeError):
