@@ -1,4 +1,4 @@
-"""The latent: its windows and convolutions by hand, what it learns from a prior, and what it is worth in a life."""
+"""Latents: windows and convolutions by hand, learning from a prior, and their effect in a life."""
 
 import os
 import subprocess
@@ -83,7 +83,7 @@ def test_fifty_steps_become_eleven_seven_and_three(
 
 
 def test_a_channel_of_the_convolution_at_a_time_is_the_embedding_of_that_step(small_prior: Prior) -> None:
-    """The released rl_locomotion code reshapes (B, T, 32) to (B, 32, T), which scrambles channels and times."""
+    """The released rl_locomotion code reshapes (B, T, 32) to (B, 32, T), which mixes channels and times."""
     found = Extrinsics(Settings(), small_prior, CPU)
     features, mask = found.windows.read(torch.tensor([4, 12]), found.history)
     embedded = found.embed(features, mask)
@@ -293,7 +293,7 @@ def test_the_policy_climbs_only_where_the_model_is_trusted() -> None:
 
 
 def test_what_the_dynamics_leave_unexplained() -> None:
-    """Noise of 0.02 beside actions of standard deviation 0.58 and winds of 0.29: a thousandth, where the wind is told."""
+    """Noise of 0.02, actions of standard deviation 0.58, winds of 0.29: with z a thousandth is unexplained."""
     prior = windy_rows(random_winds(40, 1), 60)
     assert learned(prior).unexplained() < 0.03
     untold = learned(replace(prior, env_params=np.zeros((len(prior), 1), np.float32)))
@@ -301,7 +301,7 @@ def test_what_the_dynamics_leave_unexplained() -> None:
 
 
 def test_convolutions_add_up_alike_on_every_processor() -> None:
-    """oneDNN says which instructions it takes: not AVX-512, with which latents became others, also if torch came first."""
+    """oneDNN reports its instructions: not AVX-512, which gave other latents, even if torch came first."""
     code = "import torch, slrl; torch.conv1d(torch.ones(2, 4, 50), torch.ones(4, 4, 8))"
     free = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
     for own, alike in (({}, True), ({"ONEDNN_MAX_CPU_ISA": "ALL"}, False)):

@@ -1,4 +1,4 @@
-"""One life through the front door: the same seed gives the same life, whatever way the prior came; and all files are there."""
+"""One life by `adapt`: the same seed gives the same life for every kind of prior, and all files exist."""
 
 import csv
 import json
@@ -110,7 +110,8 @@ def test_a_life_leaves_its_files_and_they_say_the_same(
     folder = tmp_path / "r" / "windy_pointmass" / "tiny" / "seed-0"
     assert {path.name for path in folder.iterdir()} == FILES
     result = json.loads((folder / "result.json").read_text())
-    needed = "scenario adapter seed outcome steps life_steps censored wall_clock_s steps_per_s prior_sha256 versions git_revision"
+    needed = "scenario adapter seed outcome steps life_steps censored wall_clock_s steps_per_s "
+    needed += "prior_sha256 versions git_revision"
     assert set(needed.split()) <= result.keys()
     assert {"mujoco", "torch", "numpy", "gymnasium", "python", "slrl"} <= result["versions"].keys()
     life = lived(folder)

@@ -1,4 +1,4 @@
-"""Planning with a corrected model: least squares and the mean over plans by hand, and what the correction learns."""
+"""Planning with a corrected model: least squares and MPPI weights by hand, and what the correction learns."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ def correction(forgetting: float = 0.98) -> Correction:
 
 
 def test_the_first_step_of_least_squares_by_hand() -> None:
-    """x = [1, 0.5, 2, 0], P = diag(1, 0.1, 1e-4, 1e-4): k = Px / (0.5 + xᵀPx), with xᵀPx = 1 + 0.025 + 0.0004."""
+    """x = [1, 0.5, 2, 0], P = diag(1, 0.1, 1e-4, 1e-4): k = Px / (0.5 + xᵀPx), xᵀPx = 1 + 0.025 + 0.0004."""
     found = correction(forgetting=0.5)
     before, after = found.update(torch.tensor([2.0, 0.0]), torch.tensor([0.5]), torch.tensor([5.0, -1.0]))
     gain = np.array([1.0, 0.05, 2e-4, 0.0]) / (0.5 + 1.0254)
@@ -82,7 +82,7 @@ def test_least_squares_stay_finite_where_nothing_new_happens() -> None:
 
 
 def test_weights_of_plans_by_hand() -> None:
-    """Returns 1, 2, 3 have standard deviation √(2/3): with temperature 1 the weights are those of exp(-2.449), exp(-1.225), 1."""
+    """Returns 1, 2, 3 have standard deviation √(2/3): the weights are as exp(-2.449), exp(-1.225) and 1."""
     weights = mppi_weights(torch.tensor([1.0, 2.0, 3.0]), 1.0)
     raw = np.exp(np.array([-2.0, -1.0, 0.0]) / np.sqrt(2 / 3))
     np.testing.assert_allclose(weights, raw / raw.sum(), rtol=1e-5)
@@ -91,7 +91,7 @@ def test_weights_of_plans_by_hand() -> None:
 
 @pytest.mark.slow
 def test_planning_mostly_comes_home_in_the_wind() -> None:
-    """Not always: a life that passes the goal may come back late, or not for thousands of steps (docs/adapters.md)."""
+    """Not always: a life that passes the goal may return late, or after thousands of steps (docs/adapters.md)."""
     scenario, prior = slrl.load_scenario("windy_pointmass"), slrl.load_prior("pointmass_breezy")
     home = 0
     for seed in range(20, 26):

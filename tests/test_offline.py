@@ -51,7 +51,7 @@ def test_the_target_of_iql_by_hand() -> None:
 
 
 def test_the_calibrated_gap_by_hand() -> None:
-    """One critic, one action of each source, one state: uniform 0, policy here 1, policy there 4, return-to-go 2."""
+    """One critic, state and action per source: uniform 0, policy at s 1, policy at s' 4, return-to-go 2."""
     q = torch.tensor([0.0, 1.0, 4.0]).reshape(1, 3, 1, 1)
     log_p = torch.log(torch.tensor([0.5, 1.0, 2.0])).reshape(3, 1, 1)
     gap = calibrated_gap(q, log_p, q_data=torch.tensor([[3.0]]), returns=torch.tensor([2.0]))

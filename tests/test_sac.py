@@ -36,7 +36,7 @@ def batch_of(prior: Prior, **replace: Tensor) -> Batch:
 
 
 def test_target_by_hand(small_prior: Prior) -> None:
-    """Two critics that are constants 3 and 5 (targets 2 and 4), a policy that is N(0, 1) before the tanh, one dimension."""
+    """Two constant critics 3 and 5 (targets 2 and 4), a policy that is N(0, 1) before the tanh, A = 1."""
     prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
     agent = make_sac(prior, initial_temperature=0.5, discount=0.9)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Skills: courses and chains by hand, the anchored agent's divergence, and boundary states exactly where a skill was drawn."""
+"""Skills: courses and chains by hand, the anchored agent's divergence, and the states between skills."""
 
 from dataclasses import replace
 from typing import Any
@@ -70,7 +70,7 @@ def test_the_prior_in_skills_by_hand() -> None:
 
 
 def wanderers(episodes: int, seed: int) -> Prior:
-    """Walks that keep one of four directions for ten steps, wherever they are: the state alone does not tell which."""
+    """Walks that keep one of four directions for ten steps; the state alone does not show which."""
     rng = np.random.default_rng(seed)
     rows = rows_of([40] * episodes, seed=seed)
     ways = np.array([[0.8, 0], [-0.8, 0], [0, 0.8], [0, -0.8]])
