@@ -293,7 +293,7 @@ def test_the_policy_climbs_only_where_the_model_is_trusted() -> None:
 
 
 def test_what_the_dynamics_leave_unexplained() -> None:
-    """Noise of 0.02, actions of standard deviation 0.58, winds of 0.29: with z a thousandth is unexplained."""
+    """Noise of 0.02, actions of standard deviation 0.58, winds of 0.29: a thousandth is unexplained."""
     prior = windy_rows(random_winds(40, 1), 60)
     assert learned(prior).unexplained() < 0.03
     untold = learned(replace(prior, env_params=np.zeros((len(prior), 1), np.float32)))

@@ -91,7 +91,7 @@ def test_weights_of_plans_by_hand() -> None:
 
 @pytest.mark.slow
 def test_planning_mostly_comes_home_in_the_wind() -> None:
-    """Not always: a life that passes the goal may return late, or after thousands of steps (docs/adapters.md)."""
+    """Not always: a life that passes the goal may return after thousands of steps (docs/adapters.md)."""
     scenario, prior = slrl.load_scenario("windy_pointmass"), slrl.load_prior("pointmass_breezy")
     home = 0
     for seed in range(20, 26):

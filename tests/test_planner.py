@@ -68,7 +68,7 @@ def reply(content: Any) -> dict[str, Any]:
     return {"choices": [{"message": {"role": "assistant", "content": content}}]}
 
 
-# -- without a model -------------------------------------------------------------------------------------------
+# -- without a model -----------------------------------------------------------------------------------------
 
 
 def test_a_skill_fails_when_it_brought_nothing_twice_since_anything_brought_something() -> None:
@@ -117,7 +117,7 @@ def test_values_are_drawn_from_in_proportion_and_not_where_they_say_nothing() ->
     assert by_values(question(tried((1, 0.0), (1, 0.0)), values=[0.0, 50.0, 0.0]), 1.0, rng) is None
 
 
-# -- prompts and answers ---------------------------------------------------------------------------------------
+# -- prompts and answers -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_a_question_tells_what_was_tried_and_how_far_it_got() -> None:
     assert "picture" not in prompt.instruction(question(), "Go home.", 4, pictures=False)
 
 
-# -- servers that fail -----------------------------------------------------------------------------------------
+# -- servers that fail ---------------------------------------------------------------------------------------
 
 
 class Server(ThreadingHTTPServer):
@@ -469,7 +469,7 @@ def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in str(caught.value)
 
 
-# -- lives -----------------------------------------------------------------------------------------------------
+# -- lives ---------------------------------------------------------------------------------------------------
 
 
 def planning(url: str = "", **planner: Any) -> list[tuple[str, Any]]:

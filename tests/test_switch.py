@@ -52,7 +52,7 @@ class Distance:
 
 
 def walks(episodes: int, steps: int, seed: int, push: float = 0.0) -> Prior:
-    """From -100 to the origin, 0.5 ± 0.3 a step; s'[0] = s[0] + a plus a push that the model does not know."""
+    """From -100 to the origin, 0.5 ± 0.3 a step; s'[0] = s[0] + a plus a push unknown to the model."""
     rng = np.random.default_rng(seed)
     rows = rows_of([steps] * episodes, obs_dim=3, action_dim=1, seed=seed)
     action = np.clip(rng.normal(0.5, 0.3, (episodes * steps, 1)), -1, 1).astype(np.float32)

@@ -232,7 +232,7 @@ class Correction:
         gain = px / (self._forgetting + x @ px)
         self.weights = self.weights + torch.outer(gain, left.clamp(-10.0, 10.0))
         covariance = (self.covariance - torch.outer(gain, px)) / self._forgetting
-        # P grows without bound in directions that no step excites; its variances are capped at the initial ones.
+        # P grows without bound in directions that no step excites: cap its variances at the initial ones.
         shrink = (self._most / covariance.diagonal().clamp(min=1e-12)).clamp(max=1.0).sqrt()
         self.covariance = covariance * shrink.unsqueeze(0) * shrink.unsqueeze(1)
         return error.square().mean(), left.square().mean()

@@ -8,7 +8,7 @@ exchangeable with them raises a signal with probability at most α, whatever the
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from slrl.adapters.latent import learned_latents
 from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.extrinsics import Extrinsics
+from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, share, table
 from slrl.priors import Prior
@@ -28,7 +29,7 @@ from slrl.types import F32, Metrics, State, Transition, Value
 SIGNALS = ("stall", "value_drop", "unfamiliarity", "residual", "disagreement")
 NEIGHBOURS, KNOWN_STATES = 5, 2000
 WARM_UP, REFRESH = 20, 10  # steps
-LARGEST = 25.0  # a residual is clipped here (5 standard deviations), so that one outlier does not dominate the average
+LARGEST = 25.0  # residuals are clipped at 5 standard deviations: one outlier must not dominate the average
 NEVER = 1e300  # a threshold that nothing reaches, where none has the guarantee
 
 
@@ -268,7 +269,7 @@ def artefact(
     settings: Settings, seed: int, prior: Artefact[Prior], agent: Artefact[Any], latents: Artefact[Any] | None
 ) -> Artefact[Monitor]:
     """The monitor of an agent's value; its model receives the latents, where there are any."""
-    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    settings = with_seed(settings, seed)
 
     def build(prior: Prior, agent: Any, *latents: Any) -> Monitor:
         device = agent.agent.device

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from slrl.adapters import skills as skill_space
 from slrl.adapters.planner import chat
 from slrl.adapters.planner.chat import Chat
 from slrl.adapters.planner.choice import Attempt, NamedSkill, Question, Step, by_bandit, by_values, failing
@@ -138,8 +139,8 @@ class Planner:
         """
         if view is None and self.chat.pictures:
             raise BadInput(
-                'the planner looks at pictures, and this world draws none: make it with render_mode="rgb_array", '
-                "or set planner.pictures=0."
+                "the planner looks at pictures, and this world draws none: make it with "
+                'render_mode="rgb_array", or set planner.pictures=0.'
             )
         self._view = view
 
@@ -451,14 +452,7 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     """The method's agent, and what behaviours or codes need."""
     if settings.offers_behaviours(plan.root):
         return [plan.agent(), *artefacts_of(settings, settings.inner, plan)]
-    return [plan.agent(), *_codes(settings, plan)]
-
-
-def _codes(settings: Settings, plan: Plan) -> tuple[Artefact[SkillModel], Artefact[Prior], Artefact[Any]]:
-    """The skills of which codes are clusters, the prior in skills, and the agent that values them."""
-    model = learned_skills.artefact(settings.skills, plan.prior, plan.seeds.skills, plan.device)
-    high = learned_skills.prior_in_skills(model)
-    return model, high, plan.agents.artefact(high)
+    return [plan.agent(), *skill_space.dependencies(settings.skills, plan)]
 
 
 def make(settings: Settings, setup: Setup) -> Planner:
@@ -474,7 +468,7 @@ def make(settings: Settings, setup: Setup) -> Planner:
         who = behaviours_of(settings, settings.inner, setup)
         offered = BehaviourSkills(settings, prior, who, entries)
     else:
-        model, high, agent = _codes(settings, plan)
+        model, high, agent = skill_space.dependencies(settings.skills, plan)
         offered = CodeSkills(
             settings, setup.get(model), setup.get(high), setup.agent(agent), plan.seeds.planner, entries
         )

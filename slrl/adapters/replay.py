@@ -42,13 +42,8 @@ class Replay:
     def __init__(
         self, settings: Settings, agent: Sac, guidance: Guidance, buffer: Buffer, rng: np.random.Generator
     ) -> None:
-        self._settings, self.agent, self.guidance, self.buffer, self._rng = (
-            settings,
-            agent,
-            guidance,
-            buffer,
-            rng,
-        )
+        self._settings, self.agent, self.guidance = settings, agent, guidance
+        self.buffer, self._rng = buffer, rng
         fraction = settings.prior_fraction
         self._prior_fraction = None if fraction == "proportional" else float(fraction)
         self.learning = (

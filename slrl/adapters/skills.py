@@ -90,23 +90,23 @@ class Skills:
 
 
 def dependencies(
-    settings: Settings, plan: Plan
+    settings: SkillSettings, plan: Plan
 ) -> tuple[Artefact[SkillModel], Artefact[Prior], Artefact[Any]]:
     """The skills, the prior in skills, and the agent that learned to choose among them."""
-    model = skills.artefact(settings.skills, plan.prior, plan.seeds.skills, plan.device)
+    model = skills.artefact(settings, plan.prior, plan.seeds.skills, plan.device)
     high = skills.prior_in_skills(model)
     return model, high, plan.agents.artefact(high)
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     """Skill model, agent over skills, and what the inner adapter needs."""
-    model, high, agent = dependencies(settings, plan)
+    model, high, agent = dependencies(settings.skills, plan)
     return [model, agent, *plan.inner(high, agent).of_adapter(settings.inner)]
 
 
 def make(settings: Settings, setup: Setup) -> Skills:
     """Assemble from the artefacts. A step of the inner adapter is a whole skill."""
-    model, high, agent = dependencies(settings, setup.plan)
+    model, high, agent = dependencies(settings.skills, setup.plan)
     found: SkillModel = setup.get(model)
     inner = setup.inner(settings.inner, high, agent, setup.life_steps // found.horizon + 1)
     return Skills(found, setup.prior.obs.shape[1], inner)

@@ -20,6 +20,7 @@ from slrl.errors import BadInput
 from slrl.learning.cache import Artefact, Table
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.networks import Adam, mlp, mlp_params
+from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, require, table
 from slrl.priors import Prior
@@ -84,12 +85,8 @@ class Extrinsics:
                 f"prior {prior.name} did not record its physical parameters (env_params), "
                 "which source = 'env_params' needs; take source = 'history'."
             )
-        self.prior, self.device, self.size, self.history = (
-            prior,
-            device,
-            settings.size,
-            max(settings.history, SHORTEST),
-        )
+        self.prior, self.device, self.size = prior, device, settings.size
+        self.history = max(settings.history, SHORTEST)
         self.shown, self.batch_size, self._shrink = settings.history, settings.batch_size, settings.shrink
         self.generator = torch.Generator().manual_seed(settings.seed or 0)
         self.rng = np.random.default_rng(settings.seed or 0)
@@ -102,16 +99,10 @@ class Extrinsics:
         features = 2 * prior.obs.shape[1] + prior.action.shape[1]
         self.phi = self._phi(features)
         self._phi_optimiser = Adam(self.phi, settings.lr)
-        params = (
-            prior.env_params
-            if self.privileged and prior.env_params is not None
-            else np.zeros((1, 1), np.float32)
-        )
-        self.params = torch.tensor(params, device=device)
-        self.params_mean, self.params_scale = (
-            self.params.mean(0),
-            self.params.std(0, unbiased=False).clamp(min=1e-6),
-        )
+        params = prior.env_params if self.privileged else None
+        self.params = torch.tensor(np.zeros((1, 1), np.float32) if params is None else params, device=device)
+        self.params_mean = self.params.mean(0)
+        self.params_scale = self.params.std(0, unbiased=False).clamp(min=1e-6)
         self.mu = mlp_params((self.params.shape[1], 64, self.size), self.generator, device)
         # A linear path beside the layers, to extrapolate additive effects, as in the dynamics.
         self.mu_linear = mlp_params((self.params.shape[1], self.size), self.generator, device)
@@ -201,21 +192,18 @@ class Extrinsics:
     def learn(self) -> Iterator[Metrics]:
         """Phase 1: train μ and f, or φ and f without parameters. Phase 2: train φ to predict μ."""
         first, second = self.phase_steps
+        encoder, optimiser = self.phi, self._phi_optimiser
+        if self.privileged:
+            encoder, optimiser = [*self.mu, *self.mu_linear], self._mu_optimiser
         for _ in range(first):
             rows = self.draw(len(self.prior))
-            z = (
-                self.encode(self.params[rows])
-                if self.privileged
-                else self.infer(*self._shown(self.windows, rows))
-            )
+            if self.privileged:
+                z = self.encode(self.params[rows])
+            else:
+                z = self.infer(*self._shown(self.windows, rows))
             obs, action, reward, next_obs = (values[rows] for values in self._rows)
             loss = self.dynamics.loss(obs, action, reward, next_obs, z)
-            whose, optimiser = (
-                ([*self.mu, *self.mu_linear], self._mu_optimiser)
-                if self.privileged
-                else (self.phi, self._phi_optimiser)
-            )
-            self.dynamics.step(loss + self._shrink * z.square().mean(), whose, optimiser)
+            self.dynamics.step(loss + self._shrink * z.square().mean(), encoder, optimiser)
             yield {"pretrain/dynamics_loss": loss.detach()}
         for _ in range(second):
             rows = self.draw(len(self.prior))
@@ -263,7 +251,7 @@ def artefact(
     settings: Settings, prior: Artefact[Prior], seed: int, device: torch.device
 ) -> Artefact[Extrinsics]:
     """The latents of a prior; ``seed`` is used if the settings have none."""
-    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    settings = with_seed(settings, seed)
     return Artefact(
         name="latents",
         build=lambda prior: Extrinsics(settings, prior, device),

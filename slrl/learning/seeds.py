@@ -1,8 +1,11 @@
 """Seeds: one per life and one per pretraining; no randomness comes from a global generator."""
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 class LifeSeeds(NamedTuple):
@@ -40,6 +43,13 @@ class PretrainingSeeds(NamedTuple):
 def of_pretraining(seed: int) -> PretrainingSeeds:
     """One stream for each part of a method, by ``SeedSequence.spawn``."""
     return PretrainingSeeds(*map(seed_of, np.random.SeedSequence(seed).spawn(len(PretrainingSeeds._fields))))
+
+
+def with_seed(settings: T, seed: int) -> T:
+    """Settings (a dataclass with a field ``seed``) that use ``seed`` where they name none."""
+    unset: Any = settings
+    made: T = replace(unset, seed=seed) if unset.seed is None else settings
+    return made
 
 
 def seed_of(sequence: np.random.SeedSequence) -> int:

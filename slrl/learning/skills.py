@@ -16,6 +16,7 @@ from torch import Tensor
 from slrl.errors import BadInput
 from slrl.learning.cache import Artefact, Table
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
+from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior
@@ -179,7 +180,7 @@ def artefact(
     settings: Settings, prior: Artefact[Prior], seed: int, device: torch.device
 ) -> Artefact[SkillModel]:
     """The skills of a prior; ``seed`` is used if the settings have none."""
-    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    settings = with_seed(settings, seed)
     return Artefact(
         name="skills",
         build=lambda prior: SkillModel(settings, prior, device),

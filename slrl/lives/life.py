@@ -103,18 +103,24 @@ def live(
             pass  # the outcome says so
     if steps and (not rows or rows[-1]["life/step"] != len(steps)):
         log()
+    obs, action, reward = _arrays(life.first_obs, steps, env.action_space.shape or ())
     return Life(
         outcome=outcome,
-        obs=np.stack([life.first_obs, *(step.next_obs for step in steps)]).astype(np.float32),
-        action=np.array([step.action for step in steps], np.float32).reshape(
-            len(steps), *env.action_space.shape or ()
-        ),
-        reward=np.array([step.reward for step in steps], np.float32),
+        obs=obs,
+        action=action,
+        reward=reward,
         progress=np.array(progress, np.float32),
         metrics=rows,
         wall_clock_s=time.perf_counter() - began,
         modes=adapter.modes if isinstance(adapter, Modal) else (),
     )
+
+
+def _arrays(first_obs: F32, steps: list[Transition], action_shape: tuple[int, ...]) -> tuple[F32, F32, F32]:
+    """Observations (T + 1, O), actions (T, A) and rewards (T,) of a life."""
+    obs = np.stack([first_obs, *(step.next_obs for step in steps)]).astype(np.float32)
+    action = np.array([step.action for step in steps], np.float32).reshape(len(steps), *action_shape)
+    return obs, action, np.array([step.reward for step in steps], np.float32)
 
 
 def _outcome(step: Step) -> Outcome:

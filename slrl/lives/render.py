@@ -41,7 +41,7 @@ def animate(
     Raises:
         BadInput: for another suffix of ``out``, or for a world that cannot be drawn here.
     """
-    if out.suffix not in (".webp", ".png", ".mp4"):
+    if out.suffix not in _SAVE:
         raise BadInput(f"{out} must end in .webp (an animation), .png (a still) or .mp4.")
     if steps < 1 or frames < 2:
         raise BadInput(f"'steps' must be 1 or more and 'frames' 2 or more, not {steps} and {frames}.")
@@ -58,13 +58,7 @@ def animate(
         shots.append(list(_shoot(env, actor, seed, every, View(env, found.camera))))
     titles = ("source: what the prior knows", f"target: {found.novelty or 'this life'}")
     pages = [_page(found, adapter, titles, pair) for pair in _paired(*shots)]
-    if out.suffix == ".png":
-        last = len(pages) - 1
-        _save_still(out, [pages[0], pages[last // 3], pages[last]])
-    elif out.suffix == ".webp":
-        _save_webp(out, pages)
-    else:
-        _save_mp4(out, pages)
+    _SAVE[out.suffix](out, pages)
     return out
 
 
@@ -123,8 +117,10 @@ def _page(
 
 
 def _save_still(out: Path, pages: list[Any]) -> None:
+    """Three pages below each other: the first, the one after a third, and the last."""
     from PIL import Image as Pillow
 
+    pages = [pages[0], pages[(len(pages) - 1) // 3], pages[-1]]
     whole = Pillow.new("RGB", (pages[0].width, sum(page.height for page in pages)), "white")
     for row, page in enumerate(pages):
         whole.paste(page, (0, row * page.height))
@@ -160,3 +156,6 @@ def _save_mp4(out: Path, pages: list[Any]) -> None:
         for page in pages:
             writer.send(np.asarray(page.crop((0, 0, width, height)), np.uint8).tobytes())
         writer.close()
+
+
+_SAVE = {".webp": _save_webp, ".png": _save_still, ".mp4": _save_mp4}

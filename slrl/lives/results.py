@@ -200,11 +200,8 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
             rows = [
                 {key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)
             ]
-        except (
-            TypeError,
-            AttributeError,
-            csv.Error,
-        ) as error:  # more cells than columns, or bytes that are no text
+        # More cells than columns, or bytes that are not text.
+        except (TypeError, AttributeError, csv.Error) as error:
             raise ValueError(f"metrics.csv is damaged: {error}") from None
     if any("life/step" not in row for row in rows):
         raise ValueError("metrics.csv is damaged: a row has no life/step")

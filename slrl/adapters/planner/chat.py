@@ -151,11 +151,11 @@ class Chat:
         self._in_a_row += 1
         self.unanswered += 1
         self._rest = min(2 ** (self._in_a_row - 1), LONGEST_REST)
-        if self._backend.exchanges and not self._warned:
+        exchanges = self._backend.exchanges
+        if exchanges and not self._warned:
             self._warned = True
             tqdm.write(
-                f"slrl: the planner gave no answer ({self._backend.exchanges[-1]['error']}); the life goes on.",
-                sys.stderr,
+                f"slrl: the planner gave no answer ({exchanges[-1]['error']}); the life goes on.", sys.stderr
             )
         return self._answer((), None)
 
@@ -310,7 +310,8 @@ def _no_server(url: str, key_variable: str, failure: Failure) -> str | None:
     if failure.status in (401, 403):
         return (
             f"planner.url {url} refuses the key ({failure.reason}); "
-            f"set the environment variable {key_variable or '…'} to one that it takes (planner.key_variable is its name)."
+            f"set the environment variable {key_variable or '…'} to one that it takes "
+            "(planner.key_variable is its name)."
         )
     if failure.status is None:
         return (

@@ -100,8 +100,8 @@ def check_variable(name: str) -> None:
     """Refuse what is not the name of an environment variable, such as a key."""
     if name and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         raise BadInput(
-            "planner.key_variable must be the name of an environment variable in capitals, as OPENAI_API_KEY, "
-            "and not the key itself: it is written into settings.toml."
+            "planner.key_variable must be the name of an environment variable in capitals, "
+            "as OPENAI_API_KEY, and not the key itself: it is written into settings.toml."
         )
 
 

@@ -46,8 +46,8 @@ A skill runs for one of {durations} steps; then you are asked again. \
 The whole life has {question.life_steps:,} steps.
 
 {seen} the state in words, and what was tried so far. "Progress" is by the measure of the \
-demonstrations: it says little where a way that they took is blocked. A skill that brought nothing twice will \
-hardly help at the third time: think of another way, also of one that leads away from the goal at first.
+demonstrations: it says little where a way that they took is blocked. A skill that brought nothing twice \
+will hardly help at the third time: think of another way, also of one that leads away from the goal at first.
 
 Answer with one JSON object:
 - "situation": what you see, and what the last skill did
@@ -122,14 +122,25 @@ def parse_reply(reply: Any, question: Question, length: int) -> tuple[tuple[Step
         raise Unusable("the reply has no choices[0].message.content") from None
     if isinstance(content, list):  # in parts, as some servers answer
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    table = (
-        next(_objects(re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL)), None)
-        if isinstance(content, str)
-        else None
-    )
+    text = re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL) if isinstance(content, str) else ""
+    table = next(_objects(text), None)
     if table is None:
         raise Unusable("the answer holds no JSON object")
-    steps = table.get("plan")
+    plan = _plan(table.get("plan"), question, length)
+    nearer = table.get("nearer")
+    said = ", then ".join(f"{question.skills[step.skill].name} for {step.steps}" for step in plan)
+    for key, words in (("situation", "You saw"), ("risk", "It may fail")):
+        if isinstance(table.get(key), str):
+            said += f". {words}: {table[key].strip()[:REMEMBERED]}"
+    return tuple(plan), nearer if isinstance(nearer, bool) else None, f"Your last plan: {said}"
+
+
+def _plan(steps: Any, question: Question, length: int) -> list[Step]:
+    """The first ``length`` steps up to an unknown skill, each with the nearest of the durations.
+
+    Raises:
+        Unusable: without a first step.
+    """
     if not isinstance(steps, list) or not steps:
         raise Unusable('"plan" must be a list of at least one step')
     names = {_plain(skill.name): i for i, skill in enumerate(question.skills)}
@@ -148,12 +159,7 @@ def parse_reply(reply: Any, question: Question, length: int) -> tuple[tuple[Step
     if not plan:
         valid = ", ".join(skill.name for skill in question.skills)
         raise Unusable(f"there is no skill {str(name)[:80]!r}; choose from {valid}")
-    nearer = table.get("nearer")
-    said = ", then ".join(f"{question.skills[step.skill].name} for {step.steps}" for step in plan)
-    for key, words in (("situation", "You saw"), ("risk", "It may fail")):
-        if isinstance(table.get(key), str):
-            said += f". {words}: {table[key].strip()[:REMEMBERED]}"
-    return tuple(plan), nearer if isinstance(nearer, bool) else None, f"Your last plan: {said}"
+    return plan
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

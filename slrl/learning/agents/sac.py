@@ -62,11 +62,8 @@ class Sac:
     ) -> None:
         """``prior`` gives shapes and the normaliser's statistics; ``generator`` draws everything random."""
         self.settings, self.prior, self.generator, self.device = settings, prior, generator, device
-        self.critics, self.discount, self.reward_scale = (
-            settings.critics,
-            settings.discount,
-            settings.reward_scale,
-        )
+        self.critics, self.discount = settings.critics, settings.discount
+        self.reward_scale = settings.reward_scale
         obs_dim, self.action_dim = prior.obs.shape[1], prior.action.shape[1]
         self.normaliser = Normaliser(prior, device)
         self.actor = mlp_params((obs_dim, *settings.hidden, 2 * self.action_dim), generator, device)
@@ -155,10 +152,7 @@ class Sac:
         with self.autocast():
             actor_loss, log_prob = self._actor_loss_fn(obs, self.noise(size))
         self.actor_optimiser.step(torch.autograd.grad(actor_loss, self.actor))
-        entropy = -log_prob.detach().mean()
-        temperature = self.log_temperature.exp()
-        # of L_α = α (H - H_goal), by log α
-        self.temperature_optimiser.step([temperature * (entropy - self.entropy_goal)])
+        entropy, temperature = self.step_temperature(log_prob)
         return metrics | {
             "agent/actor_loss": actor_loss.detach(),
             "agent/entropy": entropy,
@@ -197,6 +191,12 @@ class Sac:
         q = self.q(self._critic_values, obs, action)
         q = q.mean(0) if self.settings.actor_subset == "mean" else q.amin(0)
         return (self.log_temperature.exp() * log_prob - q).mean(), log_prob
+
+    def step_temperature(self, log_prob: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of L_α = α (H - H_goal), by log α; returns H = -mean log π (B,), and α before the step."""
+        entropy, temperature = -log_prob.detach().mean(), self.log_temperature.exp()
+        self.temperature_optimiser.step([temperature * (entropy - self.entropy_goal)])
+        return entropy, temperature
 
     def move_targets(self) -> None:
         """Q̄ ← Q̄ + τ (Q - Q̄)."""

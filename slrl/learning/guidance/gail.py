@@ -147,13 +147,4 @@ def mix(values: Tensor, share: Tensor, order: Tensor) -> Tensor:
     return torch.lerp(values[order], values, share.unsqueeze(-1) if values.dim() == 2 else share)
 
 
-def make(
-    settings: Settings,
-    prior: Prior,
-    agent: Agent,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-    device: torch.device,
-) -> Gail:
-    """A new discriminator."""
-    return Gail(settings, prior, agent, rng, generator, device)
+make = Gail

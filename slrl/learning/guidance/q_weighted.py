@@ -6,8 +6,8 @@ scaled value of the newest state. Life rows weigh 1.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -86,14 +86,7 @@ def q_weight(value: Tensor, baseline: Tensor, temperature: float) -> Tensor:
     return (exponent - (top - top.clamp(-80.0, 80.0))).exp()
 
 
-def make(
-    settings: Settings,
-    prior: Prior,
-    agent: Agent,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-    device: torch.device,
-) -> Gail:
+def make(settings: Settings, prior: Prior, agent: Agent, device: torch.device, **generators: Any) -> Gail:
     """GAIL with the weights of ``agent``'s critics as they are now, at the beginning of the life."""
     weigh = QWeights(settings, agent.frozen_value(), prior, device)
-    return Gail(settings, prior, agent, rng, generator, device, weigh)
+    return Gail(settings, prior, agent, device=device, weigh=weigh, **generators)

@@ -52,8 +52,7 @@ class CalQl:
         with agent.autocast():
             actor_loss, log_prob = agent.actor_loss(obs, agent.noise(size))
         agent.actor_optimiser.step(torch.autograd.grad(actor_loss, agent.actor))
-        entropy = -log_prob.detach().mean()
-        agent.temperature_optimiser.step([agent.log_temperature.exp() * (entropy - agent.entropy_goal)])
+        agent.step_temperature(log_prob)
         agent.move_targets()
         return {
             "pretrain/td_loss": td_loss.detach(),
