@@ -179,7 +179,7 @@ class AgentPlugin(Plugin):
 
 
 class ObjectivePlugin(Plugin):
-    """What an agent learns from a prior by."""
+    """An objective for learning from the prior."""
 
     kind = OBJECTIVES
 
@@ -203,7 +203,7 @@ class ShiftPlugin(Plugin):
 
 
 class BehaviourPlugin(Plugin):
-    """What acts while a prior is recorded."""
+    """A behaviour that acts while a prior is recorded."""
 
     kind = BEHAVIOURS
 

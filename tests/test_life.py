@@ -305,7 +305,7 @@ def test_doctor_knows_the_bad_combinations() -> None:
 
 
 @pytest.mark.slow
-def test_the_pretrained_policy_is_home_in_calm_air_and_lost_in_the_wind() -> None:
+def test_the_pretrained_policy_succeeds_in_calm_air_and_fails_in_the_wind() -> None:
     calm = [slrl.adapt("calm_pointmass", adapter="frozen", seed=seed, out=None) for seed in range(100)]
     assert sum(result.outcome == "success" for result in calm) >= 95
     windy = [
@@ -316,7 +316,7 @@ def test_the_pretrained_policy_is_home_in_calm_air_and_lost_in_the_wind() -> Non
 
 
 @pytest.mark.slow
-def test_qwale_comes_home_before_the_reference_did() -> None:
+def test_qwale_succeeds_before_the_reference_did() -> None:
     lives = [
         slrl.adapt("windy_pointmass", adapter="qwale", seed=seed, life_steps=28_890, out=None)
         for seed in (20, 21, 22)

@@ -186,11 +186,11 @@ def test_a_question_tells_what_was_tried_and_how_far_it_got() -> None:
         "Brought nothing twice since anything last did: walk.",
         "Your last plan: walk for 20",
     ]
-    told = prompt.instruction(question(), "Go home.", 4, pictures=True)
-    assert "Task: Go home." in told
+    told = prompt.instruction(question(), "Reach the goal.", 4, pictures=True)
+    assert "Task: Reach the goal." in told
     assert "- turn left: to the left" in told
     assert "last picture" in told
-    assert "picture" not in prompt.instruction(question(), "Go home.", 4, pictures=False)
+    assert "picture" not in prompt.instruction(question(), "Reach the goal.", 4, pictures=False)
 
 
 # -- servers that fail ---------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ def chat(server: Server, **settings: Any) -> Chat:
 
 
 def test_a_request_is_what_the_protocol_says(server: Server) -> None:
-    planner = chat(server, task="Go home.", picture_px=40, request={"temperature": 0.1, "seed": 7})
+    planner = chat(server, task="Reach the goal.", picture_px=40, request={"temperature": 0.1, "seed": 7})
     planner.check()
     black, red = np.zeros((60, 80, 3), np.uint8), np.full((60, 80, 3), (255, 0, 0), np.uint8)
     answer = planner.plan(question(), [black, red])

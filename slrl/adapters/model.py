@@ -28,15 +28,15 @@ class Settings:
     """The ``[adapter]`` table."""
 
     horizon: int = 10  # steps
-    plans: int = 256  # random ones per iteration
+    plans: int = 256  # random plans per iteration
     iterations: int = 2
-    policy_plans: int = 16  # plans of the pretrained policy among them
+    policy_plans: int = 16  # further plans, by the pretrained policy with noise
     temperature: float = 0.1  # of the mean over plans, in standard deviations of their returns
     noise: float = 0.5  # standard deviation of the plans' actions
     keep_noise: float = 0.7  # 0: the spread follows the best plans; 1: it stays at ``noise``
-    disagreement_weight: float = 0.0  # price of a step on which the members differ by one standard deviation
+    disagreement_weight: float = 0.0  # subtracted per standard deviation of disagreement
     forgetting: float = 0.98  # of the correction: a step weighs half after 34
-    correction_std: float = 1.0  # how wrong the prior's model may be, in standard deviations of a step
+    correction_std: float = 1.0  # expected error of the prior's model, in standard deviations of a step
     model_steps: int = 5000
     hidden: tuple[int, ...] = (128, 128)
     seed: int | None = None  # that of the pretraining if unset

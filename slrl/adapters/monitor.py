@@ -46,8 +46,8 @@ class Track:
 class Settings:
     """The ``[adapter.monitor]`` table of a switch."""
 
-    false_alarms: float = 0.05  # α: of a trajectory like the prior's, per signal
-    held_out: float = 0.4  # share of the prior's episodes that set the thresholds
+    false_alarms: float = 0.05  # α: probability per signal and trajectory like the prior's
+    held_out: float = 0.4  # share of the prior's episodes that calibrate the thresholds
     window: int = 200  # W: steps, of the stall
     smoothing: float = 0.95  # of the moving averages
     steps: int = 3000
@@ -100,7 +100,7 @@ class Monitor:
         self.known = (prior.obs[np.sort(known)] - self.middle) / self.scale
         self._known_squares = (self.known**2).sum(1)
         self.thresholds = torch.full((len(SIGNALS),), NEVER, dtype=torch.float64)
-        # Of V over W / 2 steps, on held-out trajectories: the 20 % quantile, or a tenth of V's deviation.
+        # Gain of V over W / 2 steps of held-out trajectories: 20 % quantile, at least a tenth of V's std.
         self.usual_gain = torch.zeros((), dtype=torch.float64)
         self.track = Track()
 

@@ -78,12 +78,12 @@ class Settings(joint_critics.Settings):
     codes: int = 8  # how many latent skills are offered
     names: tuple[str, ...] = ()  # of the skills, in their order; () for those of the priors, or numbers
     meanings: tuple[str, ...] = ()  # of each, for the planner; () for what it did in the prior
-    entries: dict[str, Any] = field(default_factory=dict)  # of the observation, told by name: {"x (m)": 0}
+    entries: dict[str, Any] = field(default_factory=dict)  # named entries of the observation: {"x (m)": 0}
     durations: tuple[int, ...] = (20, 50, 100)  # steps that a skill may be held for
-    memory: int = 20  # skills in the history that a planner gets
-    least_progress: float = 0.05  # a skill that gains less twice is failing, until something gains as much
+    memory: int = 20  # length of the history in a question
+    least_progress: float = 0.05  # a skill below it twice is failing, until any skill reaches it
     temperature: float = 1.0  # of the softmax over values, where no planner answers
-    exploration: float = 1.0  # of the bandit, where values do not help
+    exploration: float = 1.0  # of the bandit
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -115,11 +115,11 @@ class Planner:
         self._view: Callable[[], Image] | None = None
         self.history: list[Attempt] = []
         self.rest: list[Step] = []  # of the last plan
-        self.log: list[dict[str, Any]] = []  # every choice, with all that was exchanged for it
+        self.log: list[dict[str, Any]] = []  # every choice with its exchanges
         self.now, self.chosen_by = Step(0, 0), 0
         self.lived = self.left = 0
         self.began, self.earned = np.zeros(prior.obs.shape[1], np.float32), 0.0
-        self.before: Image | None = None  # what was seen at the last choice
+        self.before: Image | None = None  # picture of the last choice
 
     def _watch_value(self, agent: Sac, prior: Prior) -> None:
         """Set up the measure of progress: pretrained value, and mean reward unless rewards are constant."""

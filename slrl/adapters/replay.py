@@ -19,11 +19,11 @@ class Settings:
 
     guidance: GuidancePlugin
     batch_size: int = 256
-    prior_fraction: Literal["proportional"] | float = "proportional"  # of a batch; or as many as there are
+    prior_fraction: Literal["proportional"] | float = "proportional"  # of a batch; or uniform over all rows
     updates_per_step: int = 1
     update_every_steps: int = 1
     warm_up_steps: int = 1000  # steps of the life before the agent learns
-    biased_td_every: int = 0  # one step in so many has a TD target without bootstrap; 0: none
+    biased_td_every: int = 0  # every so many steps a TD target has no bootstrap; 0: never
     guidance_batch_size: int = 256  # rows of prior and of life each
     guidance_updates_per_step: int = 1
     buffer_life_rows: int = 1_000_000  # the oldest are overwritten beyond that
@@ -46,10 +46,9 @@ class Replay:
         self.buffer, self._rng = buffer, rng
         fraction = settings.prior_fraction
         self._prior_fraction = None if fraction == "proportional" else float(fraction)
-        self.learning = (
-            True  # a switch turns it off: then the policy's mode acts, and the buffer goes on filling
-        )
-        self._due = False  # whether the step that was observed last is one to learn after
+        # While a switch has it off, the policy's mode acts, and the buffer is still filled.
+        self.learning = True
+        self._due = False  # whether ``learn`` has work after the last observed step
 
     def act(self, obs: F32) -> F32:
         """An action (A,) drawn from the policy; its mode while ``learning`` is off."""

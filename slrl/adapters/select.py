@@ -101,8 +101,8 @@ class Settings(joint_critics.Settings):
 
     inner: AdapterPlugin  # acts and learns, once for each behaviour
     temperature: float = 1.0  # of the softmax over values, in standard deviations of each behaviour's own
-    hold_steps: int = 10  # a behaviour acts at least so long
-    margin: float = 0.1  # lead in the softmax that it takes to replace the present one
+    hold_steps: int = 10  # least number of steps that a behaviour acts
+    margin: float = 0.1  # lead in the softmax needed to replace the present behaviour
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,7 +131,7 @@ class Select:
                 self.changes += self.present >= 0
                 self.present, self.held = chosen, 0
             elif self.abstains:
-                self.held = 0  # its turn began anew
+                self.held = 0  # chosen again
         return self.behaviours.inner[self.present].act(obs)
 
     def choose(self, obs: F32) -> int:

@@ -27,7 +27,7 @@ class Plan:
     root: Prior  # as the method was given it
     agents: AgentSource
     seeds: PretrainingSeeds  # of the parts besides the agent
-    world: RandomisedSource | None = None  # where the prior comes from, if its parameters can be drawn
+    world: RandomisedSource | None = None  # the prior's world, if its parameters can be drawn
     own_agent: Artefact[Any] | None = None  # of an inner adapter: given by the adapter around it
 
     @classmethod

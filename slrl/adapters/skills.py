@@ -37,7 +37,7 @@ class Skills:
         self.model, self.inner, self._device = model, inner, model.device
         self.began, self.skill = np.zeros(obs_dim, np.float32), np.zeros(model.size, np.float32)
         self.held, self.earned = 0, 0.0
-        self._due = False  # whether a skill ended with the step that was observed last
+        self._due = False  # whether a skill ended with the last observed step
 
     @torch.inference_mode()
     def act(self, obs: F32) -> F32:

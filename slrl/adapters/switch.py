@@ -86,7 +86,7 @@ class Switch:
         self.learner = learner if isinstance(learner, Replay) else None
         if self.learner is not None:
             self.learner.learning = False
-        self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first time is none
+        self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first mode "skill" is no relapse
         self.rows = np.zeros(5, np.int64)  # (5,) for how many steps in a row each signal has been raised
         self.clear = np.zeros(5, np.int64)  # (5,) or not raised
         self.best, self.since_best = -np.inf, 0
@@ -117,12 +117,15 @@ class Switch:
         signal relative to its threshold, and at a change ``adapter/changed``, the raised signals as a bit
         mask.
         """
-        latent = None if self.latent is None else self.latent.z  # what the step was taken under
+        latent = None if self.latent is None else self.latent.z  # at the time of the step
         acting = self._acting()
         metrics = dict(acting.observe(transition))
         self._observed = [acting]
         if self.mode == SKILL:
-            metrics = {**metrics, **self.low.observe(transition)}  # its history goes on, its weights do not
+            metrics = {
+                **metrics,
+                **self.low.observe(transition),
+            }  # its history continues; its weights are fixed
             self._observed.append(self.low)
         signals = self.monitor.update(transition, latent)
         raised = self.monitor.raised(signals)
@@ -184,7 +187,10 @@ class Switch:
 
     def _enter(self, before: int) -> None:
         self.relapses += self.mode == SKILL
-        self.since, self.since_best = 0, self._settings.hold_steps  # not better than ever, but not long ago
+        self.since, self.since_best = (
+            0,
+            self._settings.hold_steps,
+        )  # as if the best value were ``hold_steps`` old
         self.rows[:], self.clear[:] = 0, 0
         if self.latent is not None:
             self.latent.every = 1 if self.mode == LATENT else self.latent.usual

@@ -61,12 +61,11 @@ class Artefact(Generic[T]):
     build: Callable[..., T]  # of the values of ``needs``, in order; a Learnable if it is stored
     about: Mapping[str, Any] = field(default_factory=dict)  # settings, seeds, hashes: whatever JSON can hold
     needs: tuple["Artefact[Any]", ...] = ()
-    version: int = 1  # of the code that learns it, raised when the same settings begin to give another result
+    version: int = 1  # of the code that learns it; raised when the same settings give another result
     steps: int = 0  # of learning
     ms_per_step: float = 1.0  # estimate, for the progress bar
-    processor: bool = (
-        False  # whether the result depends on the processor's instructions (oneDNN: LSTM, convolutions)
-    )
+    # whether the result depends on the processor's instructions (oneDNN: LSTM, convolutions)
+    processor: bool = False
     stored: bool = True
 
     @cached_property
@@ -104,7 +103,7 @@ class Artefact(Generic[T]):
 
 @dataclass
 class LearnedCache:
-    """The learned artefacts of one life. Each is one object, whoever asks for it."""
+    """The learned artefacts of one life; equal artefacts are one object."""
 
     # Artefacts that could not be learned and are not tried again: key to message.
     failures: dict[str, str] = field(default_factory=dict)

@@ -27,8 +27,8 @@ from slrl.priors import Prior
 from slrl.types import F32, Metrics, State
 
 KERNELS = ((8, 4), (5, 1), (5, 1))  # size and stride of φ's convolutions: 50 steps become 11, 7, 3
-SHORTEST = 40  # steps that they need; shorter histories are padded on the old side
-POOLED = 3  # steps that are left of a history of any length
+SHORTEST = 40  # steps that they need; shorter histories are padded with masked steps before
+POOLED = 3  # length of the convolutions' output, for a history of any length
 EMBEDDED = 32
 
 
@@ -58,7 +58,9 @@ class Settings:
 
     size: int = 8  # of z
     history: int = 50  # steps
-    source: Literal["auto", "env_params", "history"] = "auto"  # what z is made of while it is learned
+    source: Literal["auto", "env_params", "history"] = (
+        "auto"  # what z is encoded from in training: parameters by μ, or history by φ
+    )
     steps: int = 6000  # gradient steps of either phase
     batch_size: int = 256
     lr: float = 1e-3

@@ -30,10 +30,9 @@ class Settings:
 
     classification_weight: float = 0.1  # β: L = (1 - β) L_TD + β L_CE
     regularisation_steps: int = 3000  # of the critics, before the life
-    batch_size: int = 128  # as many rows of each behaviour
-    abstain_quantile: float = (
-        0.05  # of a behaviour's values on its own rows; where all are lower, none knows the state
-    )
+    batch_size: int = 128  # in total, with the same number of rows of each behaviour
+    # of a behaviour's values on its own rows; a state is unknown where all values are lower
+    abstain_quantile: float = 0.05
 
     def __post_init__(self) -> None:
         share(self, "classification_weight", "abstain_quantile")

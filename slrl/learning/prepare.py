@@ -207,4 +207,4 @@ def _work(connection: Connection, rebuild: Rebuild, key: str, threads: int) -> N
     except BadInput as error:
         connection.send(str(error))
     except (KeyboardInterrupt, BrokenPipeError):  # the parent terminates it, or has exited
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (for the interpreter's own last words)
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (hides the traceback at exit)

@@ -24,9 +24,8 @@ class Settings:
     objective: ObjectivePlugin
     steps: int  # gradient steps
     batch_size: int = 256
-    look_ahead_steps: int = (
-        1  # n-step returns along the prior's own episodes; 1 is the papers' one-step target
-    )
+    # n-step returns along the prior's own episodes; 1 is the papers' one-step target
+    look_ahead_steps: int = 1
     # Seed of all that is learned before the life, independent of the life's seed: all lives start from the
     # same agent. A level of a switch leaves it unset and gets a seed spawned from the method's.
     seed: int | None = None
@@ -82,9 +81,8 @@ class AgentSource:
     agent: AgentPlugin
     pretrain: Settings | None
     seed: int  # of the pretraining
-    life_seed: (
-        int  # of what the agents draw in the life; and of their weights, where nothing is learned before it
-    )
+    # of the agents' noise in the life, and of their weights without pretraining
+    life_seed: int
     device: torch.device
 
     def artefact(self, prior: Artefact[Prior], latents: Artefact[Extrinsics] | None = None) -> Artefact[Any]:

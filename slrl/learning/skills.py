@@ -34,9 +34,8 @@ class Settings:
     steps: int = 8000
     batch_size: int = 128
     lr: float = 1e-3
-    divergence_weight: float = (
-        5e-4  # β, of a mean over elements; paper: 5e-4 in the kitchen, 1e-2 in the maze
-    )
+    # β, of a mean over elements; paper: 5e-4 in the kitchen, 1e-2 in the maze
+    divergence_weight: float = 5e-4
     hidden: int = 128
     seed: int | None = None  # that of the pretraining if unset
 

@@ -93,7 +93,7 @@ def live(
                 steps.append(step.transition)
                 progress.append(step.info["progress"])
                 outcome = _outcome(step)
-                metrics = {}  # of this step, also if it is interrupted
+                metrics = {}  # reset first, in case this step is interrupted
                 metrics = {**adapter.observe(step.transition), **adapter.learn()}
                 changed = "adapter/changed" in metrics  # a change of mode has a row of its own
                 if len(steps) % LOG_EVERY_STEPS == 0 or changed or step.over:

@@ -19,7 +19,7 @@ from slrl.scenarios import Scenario, load
 from slrl.types import Adapter, Image
 
 MARGIN_PX, BANNER_PX = 8, 44
-HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended
+HOLD_FRAMES = 8  # of the last frame, to show the ending
 
 
 def animate(

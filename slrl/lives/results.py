@@ -41,7 +41,7 @@ class Result:
     progress: float | None = None  # the scenario's progress_info at the end; None without one
     steps: int  # steps-to-completion if the outcome is success; else the steps until the life ended
     life_steps: int  # the budget
-    censored: bool  # no success was seen: the steps-to-completion is larger than ``steps``
+    censored: bool  # without success: the steps-to-completion is larger than ``steps``
     wall_clock_s: float
     steps_per_s: float
     prior: str

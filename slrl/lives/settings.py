@@ -50,7 +50,7 @@ class LifeSettings:
             "adapter": self.method.table(),
         }
         for _, planner in _planners(parts["adapter"]):
-            del planner["replay"]  # where answers come from is no setting of the life
+            del planner["replay"]  # the source of answers is not part of the life's settings
         return {"schema": files.SCHEMA, **about, **parts}
 
     @classmethod

@@ -25,7 +25,7 @@ from slrl.types import Image
 
 CHECK_S = 10.0  # time limit of the check before the life
 SAME = 1e-3  # difference of observations, up to which a life follows the record
-LONGEST_REST = 32  # choices without a call, after many in a row without an answer
+LONGEST_REST = 32  # choices without a call, after repeated failures
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Answer:
     """A planner's plan, and all exchanges that led to it."""
 
     plan: tuple[Step, ...] = ()  # empty: no answer
-    nearer: bool | None = None  # whether it thinks that the last skill brought the robot nearer
+    nearer: bool | None = None  # whether the last skill brought the robot nearer, by its judgement
     exchanges: tuple[dict[str, Any], ...] = ()  # request, and response or error or both, of every try
 
 
@@ -41,26 +41,23 @@ class Answer:
 class Settings:
     """The ``[planner]`` table of an adapter that asks."""
 
-    url: str = ""  # of an OpenAI-compatible server, up to and with /v1; "" asks nobody
+    url: str = ""  # of an OpenAI-compatible server, up to and with /v1; "" for no server
     model: str = ""  # as the server names it; "" takes the first that it lists
-    key_variable: str = (
-        "OPENAI_API_KEY"  # the environment variable that holds the key, if the server wants one
-    )
-    task: str = "Do what the demonstrations did."  # what the robot shall do, in a sentence
+    # environment variable with the key, if the server needs one
+    key_variable: str = "OPENAI_API_KEY"
+    task: str = "Do what the demonstrations did."  # of the robot, in a sentence
     plan_length: int = 4  # steps that a plan may have; the first is carried out before the next question
-    pictures: int = 2  # with each question: 1 is now, 2 adds the one before the last skill, 0 is text alone
+    pictures: int = 2  # per question: 0 none, 1 now, 2 also before the last skill
     picture_px: int = 400  # their longer side
     tries: int = 3  # calls for one answer, at most
     timeout_s: float = 30.0  # of one call
     deadline_s: float = 90.0  # for all tries for one answer, with the pauses between them
-    pause_s: float = (
-        1.0  # before the second try; twice as long before each further one, or as the server asks
-    )
+    # before the second try; twice as long before each further one, or as the server asks
+    pause_s: float = 1.0
     most_calls: int = 200  # in the whole life
-    structured: Literal["json_schema", "json_object", "none"] = (
-        "json_schema"  # how the answer's form is enforced
-    )
-    # further fields of each request, as the temperature
+    # how the answer's form is enforced
+    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
+    # further fields of each request, such as the temperature
     request: dict[str, Any] = field(default_factory=dict)
     replay: str = ""  # a planner.jsonl of an earlier life that answers in the server's place
 
@@ -104,7 +101,7 @@ class Chat:
         if not isinstance(self._backend, _Server):
             return
         endpoint = self._backend.endpoint
-        names: list[str] = []  # also of a server that lists nothing, or has no time now
+        names: list[str] = []  # stays empty if the server lists none, or fails for now
         try:
             names = [str(item["id"]) for item in endpoint.get("models", CHECK_S)["data"]]
         except Failure as failure:

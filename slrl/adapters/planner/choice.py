@@ -14,7 +14,7 @@ class NamedSkill:
     """A skill as a planner sees it."""
 
     name: str
-    about: str  # what it does, or did in the prior
+    about: str  # its effect, as in the prior
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,11 @@ class Attempt:
     began: int  # environment steps lived before it
     skill: int
     steps: int
-    progress: (
-        float  # gain of the pretrained value, in its standard deviations over the prior, plus the rewards
-    )
+    # gain of the pretrained value, in its standard deviations over the prior, plus the rewards
+    progress: float
     moved: tuple[float, ...]  # change of each named entry of the observation
-    judged: bool | None = (
-        None  # whether the planner, asked afterwards, thought that it had brought the robot nearer
-    )
+    # whether the planner judged afterwards that it brought the robot nearer
+    judged: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,8 @@ class Question:
     skills: Sequence[NamedSkill]
     durations: Sequence[int]  # steps for which a skill may be held, ascending
     history: Sequence[Attempt]  # the newest last
-    failing: frozenset[int]  # skills that brought nothing twice
-    # (K,) what the pretrained values think of each skill here, in deviations; None where none knows
+    failing: frozenset[int]  # skills without progress twice
+    # (K,) standardised pretrained values of the skills; None where the state is unknown
     values: F32 | None
     obs: F32  # (O,)
     state: str  # the same in words

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from slrl.errors import BadInput
 
 MOST_BYTES = 4_000_000  # of a reply
-SHOWN = 300  # characters of a server's complaint
+SHOWN = 300  # characters of a server's error message
 LEAST_KEY = 6  # characters; shorter keys are placeholders and too common to be replaced in texts
 
 
@@ -141,7 +141,7 @@ def _read(request: urllib.request.Request, timeout_s: float, key: str) -> Any:
         raise Failure(f"the reply is longer than {MOST_BYTES:,} bytes")
     try:
         return redact(json.loads(text), key)
-    except (ValueError, RecursionError):  # the latter of a thousand brackets
+    except (ValueError, RecursionError):  # RecursionError: deeply nested brackets
         start = redact(text[:SHOWN].decode(errors="replace"), key)
         raise Failure(f"the reply is not JSON: {start!r}") from None
 

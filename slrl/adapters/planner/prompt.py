@@ -16,8 +16,8 @@ import numpy as np
 from slrl.adapters.planner.choice import Question, Step
 from slrl.types import Image
 
-QUOTED = 2000  # characters of an answer that could not be used, as it is quoted in the next try
-REMEMBERED = 400  # characters of what the last answer said of the situation, and of the risk
+QUOTED = 2000  # characters of an unusable answer that are quoted in the next try
+REMEMBERED = 400  # characters of the last answer's situation, and of its risk
 
 
 class Unusable(Exception):
@@ -168,7 +168,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     while at >= 0:
         try:
             found, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):  # the latter of a thousand brackets
+        except (ValueError, RecursionError):  # RecursionError: deeply nested brackets
             end = at + 1
         else:
             yield found

@@ -24,9 +24,8 @@ class Settings:
 
     hidden: tuple[int, ...] = (256, 256)
     critics: int = 2  # K
-    target_subset: int | None = (
-        None  # size of the random subset whose minimum is the target (REDQ); all if unset
-    )
+    # size of the random subset whose minimum is the target (REDQ); all if unset
+    target_subset: int | None = None
     actor_subset: Literal["min", "mean"] = "min"  # of the critics, in the policy's loss: SAC min, RLPD mean
     layer_norm: bool = False  # in the critics (RLPD)
     discount: float = 0.99  # γ per step

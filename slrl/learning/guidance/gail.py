@@ -46,7 +46,7 @@ class Settings:
     scale: float = 1.0  # weight of the discriminator's reward
     offset: float = 0.0  # subtracted from it at every step: a cost of living
     task_reward: float = 0.0  # weight of the environment's reward
-    half_life_updates: int = 0  # the discriminator's reward fades to half after so many updates; 0 keeps it
+    half_life_updates: int = 0  # updates after which the discriminator's reward is halved; 0: never
     absorbing: bool = False  # whether a terminal state's reward counts for ever, r / (1 - γ), or once
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class Gail:
         inputs = self._own + (prior.action.shape[1] if settings.on == "state_action" else 0)
         self.params = mlp_params((inputs, *settings.hidden, 1), generator, device)
         self._optimiser = Adam(self.params, settings.lr)
-        self.strength = torch.ones((), device=device)  # of the discriminator's reward, as it fades
+        self.strength = torch.ones((), device=device)  # of the discriminator's reward, after fading
 
     def logit(self, batch: Batch) -> Tensor:
         """f (B,) of next_obs, or of obs and action if ``on`` is "state_action"."""

@@ -24,7 +24,7 @@ class Settings(gail.Settings):
 
     weight_temperature: float = 1.0  # η
     baseline: float | None = None  # a constant b; unset, it is the frozen agent's value of the newest state
-    baseline_ema: float = 0.0  # how much of the last baseline is kept
+    baseline_ema: float = 0.0  # weight of the last baseline in the moving average
     clip_baseline: bool = False  # to [0, 1]
     normalise_weights: bool = False  # to a mean of 1 in every batch
 

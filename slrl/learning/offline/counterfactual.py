@@ -27,17 +27,16 @@ from slrl.types import Batch, Metrics
 class Settings:
     """The ``[pretrain.objective]`` table."""
 
-    widen: float = 1.5  # how far other latents may lie from the prior's mean, in their own distances
-    keep: float = 0.25  # share of the rows that stay in their own world
+    widen: float = 1.5  # z' = mean + widen · (z - mean); above 1 beyond the prior's latents
+    keep: float = 0.25  # share of the rows that keep their latent
     other_actions: float = 0.5  # share of the rows that get another action
-    ends: int = 16  # rows of each batch that ended their episode
+    ends: int = 16  # terminal rows in each batch
     policy: Literal["auto", "q", "advantage"] = "auto"
-    trust: float = (
-        0.05  # share of the variance of a step that the model may leave unexplained, for auto to climb
-    )
-    expectile: float = 0.9  # of the weighing
+    # "auto" takes "q" where the model leaves at most this share of a step's variance unexplained
+    trust: float = 0.05
+    expectile: float = 0.9  # of IQL
     advantage_temperature: float = 10.0
-    look_ahead_steps: int = 10  # of the returns that are weighed
+    look_ahead_steps: int = 10  # of IQL's returns
 
     def __post_init__(self) -> None:
         fine = self.widen >= 0 and self.trust >= 0 and 0 <= self.keep <= 1
