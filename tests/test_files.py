@@ -139,8 +139,8 @@ def test_a_process_that_is_killed_while_it_writes_leaves_the_old_file(tmp_path: 
     path.write_text("old")
     code = f"""
 from pathlib import Path
-from slrl.files import replacing
-with replacing(Path({str(path)!r})) as temporary:
+from slrl.files import atomic_write
+with atomic_write(Path({str(path)!r})) as temporary:
     temporary.write_text("half of the n")
     print("now", flush=True)
     input()
@@ -161,9 +161,9 @@ with replacing(Path({str(path)!r})) as temporary:
 def waiting(name: str) -> subprocess.Popen[str]:
     """Another process, which says when it is there and when it is alone."""
     code = f"""
-from slrl.files import alone
+from slrl.files import file_lock
 print("there", flush=True)
-with alone({name!r}):
+with file_lock({name!r}):
     print("alone", flush=True)
 """
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
