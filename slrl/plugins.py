@@ -1,9 +1,9 @@
-"""Names in TOML files become code here, and their tables become settings.
+"""Plug-ins: names in TOML files become code, and their tables become settings.
 
-A name is the name of a file in a package of slrl (``qwale`` of slrl/…/qwale.py, whose ``make`` is called), an entry
-point of another distribution, or ``package.module:Name``. What is found is called with its settings first: a frozen
-dataclass, found as the type of its parameter ``settings``. Its fields are the names and types that a table may have,
-and its ``__post_init__`` says which values make sense.
+A name is a file in one of slrl's packages (``qwale`` for slrl/…/qwale.py, whose ``make`` is called), an entry
+point of another distribution, or ``package.module:Name``. The object is called with its settings first, a
+frozen dataclass given by the type of its parameter ``settings``. The fields are the names and types that the
+table may have, and ``__post_init__`` validates values.
 """
 
 import dataclasses
@@ -56,7 +56,7 @@ ENGINES = Kind("engine", "slrl.evaluation.engines", "slrl.engines", "run")
 
 
 def names(kind: Kind) -> list[str]:
-    """What may be named without a module: files of the package and entry points, sorted."""
+    """The names of a kind: its files in slrl and entry points, sorted."""
     return sorted({*_files(kind), *(point.name for point in entry_points(group=kind.group))})
 
 
@@ -71,10 +71,10 @@ def _is_plugin(kind: Kind, name: str) -> bool:
 
 
 def find(kind: Kind, name: str) -> Any:
-    """The module of a file of slrl, or the object of an entry point or of ``module:Name``.
+    """The module of one of slrl's files, or the object of an entry point or of ``module:Name``.
 
     Raises:
-        BadInput: with the nearest name, or with what Python does not find.
+        BadInput: with the nearest valid name, or with what Python cannot import.
     """
     if ":" in name:
         return imported(name, kind.word)
@@ -89,7 +89,11 @@ def find(kind: Kind, name: str) -> Any:
 
 
 def factory(kind: Kind, name: str) -> Callable[..., Any]:
-    """What makes the plug-in: ``make`` of a module, or the object itself."""
+    """The callable that makes the plug-in: ``make`` of a module, or the object itself.
+
+    Raises:
+        BadInput: for an unknown name, or an object that cannot be called.
+    """
     found = find(kind, name)
     made: Any = getattr(found, kind.function) if inspect.ismodule(found) else found
     if not callable(made):
@@ -134,7 +138,11 @@ def _loaded(module: str, attribute: str, what: str) -> Any:
 
 
 def settings_type(made: Callable[..., Any], what: str) -> type:
-    """The dataclass that a plug-in takes as ``settings``."""
+    """The dataclass that annotates the parameter ``settings``.
+
+    Raises:
+        BadInput: if there is none.
+    """
     kind = _hints(made).get("settings")
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise BadInput(
@@ -145,7 +153,7 @@ def settings_type(made: Callable[..., Any], what: str) -> type:
 
 @dataclass(frozen=True)
 class Plugin:
-    """A plug-in that a table names, and its settings, checked. Each kind has a subclass, to be used in annotations."""
+    """A named plug-in with validated settings. Each kind has a subclass, for annotations."""
 
     kind: ClassVar[Kind]
     name: str
@@ -166,11 +174,11 @@ class Plugin:
         return cls(name, bind(settings_type(made, f"the {cls.kind.word} {name!r}"), settings, where=where))
 
     def make(self, *arguments: Any, **more: Any) -> Any:
-        """Call it with its settings, and with what the program has for plug-ins of its kind."""
+        """Call the plug-in with its settings and the arguments of its kind."""
         return factory(self.kind, self.name)(self.settings, *arguments, **more)
 
     def table(self) -> dict[str, Any]:
-        """As TOML holds it, complete."""
+        """The table with the name and all settings."""
         return {"name": self.name, **table(self.settings)}
 
 
@@ -181,7 +189,7 @@ class AgentPlugin(Plugin):
 
 
 class ObjectivePlugin(Plugin):
-    """What an agent learns from a prior by."""
+    """An objective for learning from the prior."""
 
     kind = OBJECTIVES
 
@@ -205,13 +213,13 @@ class ShiftPlugin(Plugin):
 
 
 class BehaviourPlugin(Plugin):
-    """What acts while a prior is recorded."""
+    """A behaviour that acts while a prior is recorded."""
 
     kind = BEHAVIOURS
 
 
 def table(settings: Any) -> dict[str, Any]:
-    """A dataclass as TOML holds it: what is None is left out, tuples are lists, plug-ins are tables with their name."""
+    """A dataclass as TOML holds it: without None, tuples as lists, plug-ins as tables with a name."""
     found = {field.name: _plain(getattr(settings, field.name)) for field in dataclasses.fields(settings)}
     return {key: value for key, value in found.items() if value is not None}
 
@@ -242,7 +250,7 @@ def bind(cls: type[T], settings: Mapping[str, Any], *, where: str) -> T:
     for key, field in fields.items():
         needed = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if needed and key not in settings:
-            raise BadInput(f"{where} needs the setting {key!r} ({say(hints[key])}).")
+            raise BadInput(f"{where} needs the setting {key!r} ({type_in_words(hints[key])}).")
     values = {key: convert(value, hints[key], key, where) for key, value in settings.items()}
     try:
         return cls(**values)
@@ -251,40 +259,44 @@ def bind(cls: type[T], settings: Mapping[str, Any], *, where: str) -> T:
 
 
 class _WrongValue(BadInput):
-    """A value of the right type that makes no sense; says so without the place, which :func:`bind` adds."""
+    """A value of the right type that is not valid; :func:`bind` adds where it stands."""
 
 
 def require(holds: bool, otherwise: str) -> None:
-    """For ``__post_init__`` of settings: refuse values, with a sentence without its full stop."""
+    """In ``__post_init__``: raise with ``otherwise``, a sentence without full stop, unless ``holds``."""
     if not holds:
         raise _WrongValue(otherwise)
 
 
 def at_least(settings: Any, least: float, *keys: str) -> None:
-    """Refuse settings that are smaller; those that are None are not looked at."""
+    """Require each of ``keys`` to be ``least`` or more, or None."""
     for key in keys:
         value = getattr(settings, key)
         require(value is None or value >= least, f"{key} must be {least:g} or more, not {value}")
 
 
 def positive(settings: Any, *keys: str) -> None:
-    """Refuse settings that are not more than zero."""
+    """Require each of ``keys`` to be more than 0, or None."""
     for key in keys:
         value = getattr(settings, key)
         require(value is None or value > 0, f"{key} must be more than 0, not {value}")
 
 
 def share(settings: Any, *keys: str) -> None:
-    """Refuse settings that are not between 0 and 1."""
+    """Require each of ``keys`` to be between 0 and 1, or None."""
     for key in keys:
         value = getattr(settings, key)
         require(value is None or 0 <= value <= 1, f"{key} must be between 0 and 1, not {value}")
 
 
 def convert(value: Any, kind: Any, key: str, where: str) -> Any:
-    """``value`` as the annotated type, or one sentence on what it should be."""
+    """``value`` as the annotated type ``kind``: lists become tuples, tables dataclasses or plug-ins.
+
+    Raises:
+        BadInput: naming ``key``, ``where`` and the type that is needed.
+    """
     origin, arguments = get_origin(kind), get_args(kind)
-    wrong = BadInput(f"{key!r} in {where} must be {say(kind)}, not {value!r}.")
+    wrong = BadInput(f"{key!r} in {where} must be {type_in_words(kind)}, not {value!r}.")
     if kind is Any:
         return value
     if origin is Annotated:
@@ -358,17 +370,17 @@ def _hints(made: Any) -> dict[str, Any]:
     return get_type_hints(made.__init__)
 
 
-def say(kind: Any) -> str:
-    """A type in words."""
+def type_in_words(kind: Any) -> str:
+    """A type in words, for messages."""
     origin, arguments = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
-        return " or ".join(say(a) for a in arguments if a is not types.NoneType)
+        return " or ".join(type_in_words(a) for a in arguments if a is not types.NoneType)
     if origin is Literal:
         return "one of " + ", ".join(repr(a) for a in arguments)
     if origin is tuple and arguments[-1] is Ellipsis:
-        return f"a list of which each is {say(arguments[0])}"
+        return f"a list of which each is {type_in_words(arguments[0])}"
     if origin is tuple:
-        return f"a list of {len(arguments)}, each {say(arguments[0])}"
+        return f"a list of {len(arguments)}, each {type_in_words(arguments[0])}"
     is_table = dataclasses.is_dataclass(kind) or (isinstance(kind, type) and issubclass(kind, Plugin))
     if origin is dict or kind is dict or is_table:
         return "a table"

@@ -1,4 +1,4 @@
-"""What holds for every adapter: it lives, the same seed gives the same life, and it goes on exactly from its saved state."""
+"""Every adapter: it lives, the same seed gives the same life, and it continues exactly from its state."""
 
 from dataclasses import replace
 from pathlib import Path

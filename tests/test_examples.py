@@ -62,5 +62,5 @@ def test_the_planner_with_a_map_goes_round(x: float, y: float, skill: str) -> No
         entries=("x (m)", "y (m)"),
     )
     answer = plan(prompt.instruction(question, "Go.", 4, pictures=True), prompt.situation(question, ""))
-    found, _, _ = prompt.understood({"choices": [{"message": {"content": json.dumps(answer)}}]}, question, 4)
+    found, _, _ = prompt.parse_reply({"choices": [{"message": {"content": json.dumps(answer)}}]}, question, 4)
     assert question.skills[found[0].skill].name == skill

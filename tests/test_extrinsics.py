@@ -1,4 +1,4 @@
-"""The latent: its windows and convolutions by hand, what it learns from a prior, and what it is worth in a life."""
+"""Latents: windows and convolutions by hand, learning from a prior, and their effect in a life."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from slrl.adapters.latent import Latent
 from slrl.learning.agents import sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.dynamics import Dynamics
-from slrl.learning.extrinsics import Extrinsics, Settings, Windows, told
+from slrl.learning.extrinsics import Extrinsics, Settings, Windows, with_latents
 from slrl.learning.offline import counterfactual as objectives
 from slrl.learning.offline.counterfactual import Counterfactual
 from slrl.plugins import AdapterPlugin
@@ -35,9 +35,8 @@ def windy_rows(winds: list[tuple[float, float]], steps: int, seed: int = 0, *, e
     for episode in range(len(winds)):
         at = slice(episode * steps, (episode + 1) * steps)
         path = np.cumsum(rows.action[at] + wind[at] + rng.normal(0, 0.02, (steps, 2)), 0)
-        path = np.vstack([np.zeros(2), path]) + rng.uniform(
-            -100, 100, 2
-        )  # so that the place does not tell the wind
+        # so that the place does not tell the wind
+        path = np.vstack([np.zeros(2), path]) + rng.uniform(-100, 100, 2)
         obs[at, :2], next_obs[at, :2] = path[:-1], path[1:]
     never = np.zeros(len(rows.reward), bool)
     rows = rows._replace(obs=obs, next_obs=next_obs, env_params=wind)
@@ -57,12 +56,12 @@ def learned(prior: Prior, **settings: object) -> Extrinsics:
 
 def test_a_window_holds_the_steps_before_a_row_newest_last_and_nothing_of_another_episode() -> None:
     windows = Windows(features=torch.arange(6.0).unsqueeze(1), first=torch.tensor([0, 0, 0, 3, 3, 3]))
-    features, there = windows.read(torch.tensor([2, 5, 3]), 3)
+    features, mask = windows.read(torch.tensor([2, 5, 3]), 3)
     assert features[0, 1:, 0].tolist() == [0.0, 1.0]
     assert features[1, :, 0].tolist() == [2.0, 3.0, 4.0]
-    assert there.tolist() == [[False, True, True], [False, True, True], [False, False, False]]
-    _, there = windows.read(torch.tensor([2, 5, 5]), 3, torch.tensor([1, 0, 9]))
-    assert there.tolist() == [[False, False, True], [False, False, False], [False, True, True]]
+    assert mask.tolist() == [[False, True, True], [False, True, True], [False, False, False]]
+    _, mask = windows.read(torch.tensor([2, 5, 5]), 3, torch.tensor([1, 0, 9]))
+    assert mask.tolist() == [[False, False, True], [False, False, False], [False, True, True]]
 
 
 def test_fifty_steps_become_eleven_seven_and_three(
@@ -78,16 +77,16 @@ def test_fifty_steps_become_eleven_seven_and_three(
     for history, expected in ((50, [50, 11, 7]), (10, [40, 9, 5]), (120, [120, 29, 25])):
         found = Extrinsics(Settings(history=history), small_prior, CPU)
         lengths.clear()
-        features, there = found.windows.read(torch.tensor([0, 1]), found.history)
-        assert found.infer(features, there).shape == (2, 8)
+        features, mask = found.windows.read(torch.tensor([0, 1]), found.history)
+        assert found.infer(features, mask).shape == (2, 8)
         assert lengths == expected
 
 
 def test_a_channel_of_the_convolution_at_a_time_is_the_embedding_of_that_step(small_prior: Prior) -> None:
-    """The released rl_locomotion code reshapes (B, T, 32) to (B, 32, T), which scrambles channels and times."""
+    """The released rl_locomotion code reshapes (B, T, 32) to (B, 32, T), which mixes channels and times."""
     found = Extrinsics(Settings(), small_prior, CPU)
-    features, there = found.windows.read(torch.tensor([4, 12]), found.history)
-    embedded = found.embed(features, there)
+    features, mask = found.windows.read(torch.tensor([4, 12]), found.history)
+    embedded = found.embed(features, mask)
     for b, t in ((0, 49), (1, 48)):
         by_hand = torch.relu(features[b, t] @ found.phi[0] + found.phi[1])
         torch.testing.assert_close(embedded[b, :, t], by_hand)
@@ -96,21 +95,21 @@ def test_a_channel_of_the_convolution_at_a_time_is_the_embedding_of_that_step(sm
 def test_the_prior_is_read_as_the_life_is_through_no_more_than_k_steps(small_prior: Prior) -> None:
     found = Extrinsics(Settings(history=10), replace(small_prior, env_params=None), CPU)
     row = torch.tensor([32])  # the twelfth of its episode
-    features, there = found.windows.read(row, found.history)
-    assert int(there.sum()) == 11
-    there[0, :-10] = False
-    torch.testing.assert_close(found.latents()[32], found.infer(features, there)[0])
+    features, mask = found.windows.read(row, found.history)
+    assert int(mask.sum()) == 11
+    mask[0, :-10] = False
+    torch.testing.assert_close(found.latents()[32], found.infer(features, mask)[0])
 
 
 def test_order_matters_and_what_is_not_there_does_not(small_prior: Prior) -> None:
     found = Extrinsics(Settings(), small_prior, CPU)
-    features, there = found.windows.read(torch.tensor([32]), found.history)
-    z = found.infer(features, there)
-    assert int(there.sum()) > 8
+    features, mask = found.windows.read(torch.tensor([32]), found.history)
+    z = found.infer(features, mask)
+    assert int(mask.sum()) > 8
     order = torch.cat([torch.arange(40), torch.arange(49, 39, -1)])
-    assert not torch.allclose(found.infer(features[:, order], there), z, atol=1e-4)
-    padded = torch.where(there.unsqueeze(-1), features, torch.full_like(features, 123.0))
-    torch.testing.assert_close(found.infer(padded, there), z)
+    assert not torch.allclose(found.infer(features[:, order], mask), z, atol=1e-4)
+    padded = torch.where(mask.unsqueeze(-1), features, torch.full_like(features, 123.0))
+    torch.testing.assert_close(found.infer(padded, mask), z)
 
 
 def test_phi_knows_winds_that_it_has_never_met() -> None:
@@ -183,7 +182,7 @@ def counterfactual(
             "unexplained": lambda self: 0.01,
         },
     )()
-    seen = told(prior, latents.numpy()) if conditioned else prior
+    seen = with_latents(prior, latents.numpy()) if conditioned else prior
     agent = sac.make(sac.Settings(hidden=(8,)), seen, torch.Generator().manual_seed(0), CPU)
     rng = np.random.default_rng(0)
     return Counterfactual(objectives.Settings(**settings), agent, rng, known), Buffer(seen, 0, rng, CPU)
@@ -193,18 +192,18 @@ def test_rows_arrive_where_the_other_wind_and_the_other_action_would_have_carrie
     prior = windy_rows(random_winds(6, 1), 10, end=True)
     objective, buffer = counterfactual(prior, widen=2.0, keep=0.0, other_actions=1.0, ends=0)
     batch = buffer.rows(np.arange(len(prior)))
-    there = objective.elsewhere(batch)
-    wind, other = torch.tensor(prior.env_params), there.obs[:, 6:]
+    moved = objective.relabel(batch)
+    wind, other = torch.tensor(prior.env_params), moved.obs[:, 6:]
     lives = batch.terminated == 0
-    expected = batch.next_obs[:, :2] + (there.action - batch.action) + (other - wind)
-    torch.testing.assert_close(there.next_obs[lives, :2], expected[lives])
-    torch.testing.assert_close(there.next_obs[~lives, :6], batch.next_obs[~lives, :6])
-    torch.testing.assert_close(there.action[~lives], batch.action[~lives])
-    torch.testing.assert_close(there.next_obs[:, 6:], other)
+    expected = batch.next_obs[:, :2] + (moved.action - batch.action) + (other - wind)
+    torch.testing.assert_close(moved.next_obs[lives, :2], expected[lives])
+    torch.testing.assert_close(moved.next_obs[~lives, :6], batch.next_obs[~lives, :6])
+    torch.testing.assert_close(moved.action[~lives], batch.action[~lives])
+    torch.testing.assert_close(moved.next_obs[:, 6:], other)
     mean = wind.mean(0)  # twice as far from the mean as a row of the prior
     halved = mean + (other - mean) / 2
     assert all(bool((row - wind).abs().sum(1).min() < 1e-5) for row in halved)
-    torch.testing.assert_close(there.reward, batch.reward)  # sparse: kept
+    torch.testing.assert_close(moved.reward, batch.reward)  # sparse: kept
 
 
 def test_a_dense_reward_moves_with_the_world_and_kept_rows_stay() -> None:
@@ -212,10 +211,10 @@ def test_a_dense_reward_moves_with_the_world_and_kept_rows_stay() -> None:
     prior = replace(prior, reward=np.arange(len(prior), dtype=np.float32))
     objective, buffer = counterfactual(prior, keep=0.0, other_actions=0.0)
     batch = buffer.rows(np.arange(len(prior)))
-    there = objective.elsewhere(batch)
-    torch.testing.assert_close(there.reward, batch.reward + 3 * (there.obs[:, 6] - batch.obs[:, 6]))
+    moved = objective.relabel(batch)
+    torch.testing.assert_close(moved.reward, batch.reward + 3 * (moved.obs[:, 6] - batch.obs[:, 6]))
     objective, buffer = counterfactual(prior, keep=1.0, other_actions=0.0)
-    for one, other in zip(objective.elsewhere(batch), batch, strict=True):
+    for one, other in zip(objective.relabel(batch), batch, strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -227,7 +226,7 @@ def test_every_batch_has_rows_that_ended_and_an_agent_need_not_be_told() -> None
     assert batch.bootstrap[:4].tolist() == [0, 0, 0, 0]
     np.testing.assert_array_equal(batch.obs[:4], prior.obs[batch.row[:4]])
     np.testing.assert_array_equal(batch.reward[:4], prior.reward[batch.row[:4]])
-    assert objective.elsewhere(batch).obs.shape == (8, 6)
+    assert objective.relabel(batch).obs.shape == (8, 6)
     assert "pretrain/critic_loss" in objective.update(batch)
 
 
@@ -294,7 +293,7 @@ def test_the_policy_climbs_only_where_the_model_is_trusted() -> None:
 
 
 def test_what_the_dynamics_leave_unexplained() -> None:
-    """Noise of 0.02 beside actions of standard deviation 0.58 and winds of 0.29: a thousandth, where the wind is told."""
+    """Noise of 0.02, actions of standard deviation 0.58, winds of 0.29: a thousandth is unexplained."""
     prior = windy_rows(random_winds(40, 1), 60)
     assert learned(prior).unexplained() < 0.03
     untold = learned(replace(prior, env_params=np.zeros((len(prior), 1), np.float32)))
@@ -302,7 +301,7 @@ def test_what_the_dynamics_leave_unexplained() -> None:
 
 
 def test_convolutions_add_up_alike_on_every_processor() -> None:
-    """oneDNN says which instructions it takes: not AVX-512, with which latents became others, also if torch came first."""
+    """oneDNN reports its instructions: not AVX-512, which gave other latents, even if torch came first."""
     code = "import torch, slrl; torch.conv1d(torch.ones(2, 4, 50), torch.ones(4, 4, 8))"
     free = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
     for own, alike in (({}, True), ({"ONEDNN_MAX_CPU_ISA": "ALL"}, False)):

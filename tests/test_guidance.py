@@ -105,7 +105,7 @@ def test_with_uniform_values_the_loss_is_that_of_gail() -> None:
 
 
 def test_discriminator_loss_by_hand(small_prior: Prior) -> None:
-    """Zero weights: f = 0, D = 1/2, so every row costs log 2; prior rows with weight w, life rows with weight 1."""
+    """Zero weights: f = 0, D = 1/2, so every row costs log 2; prior rows weigh w, life rows 1."""
 
     def weigh(prior: Batch, newest: Tensor) -> tuple[Tensor, dict[str, Any]]:
         return torch.full_like(prior.reward, 3.0), {}
@@ -120,7 +120,7 @@ def test_discriminator_loss_by_hand(small_prior: Prior) -> None:
 
 
 def test_reward_by_hand(small_prior: Prior) -> None:
-    """-log(1 - σ(f)): log 2 at f = 0, f itself for large f, at most the bound; r/(1 - γ) where it is absorbed."""
+    """-log(1 - σ(f)): log 2 at f = 0, f itself for large f, at most the bound; r/(1 - γ) if absorbing."""
     batch = batch_of(small_prior)
     for logit, expected in ((0.0, math.log(2)), (10.0, 10.0000454), (50.0, 23.03)):
         guidance = Gail(gail.Settings(), **parts(small_prior))
@@ -194,7 +194,7 @@ def test_prior_against_prior_cannot_be_told_apart() -> None:
 
 
 def test_weighted_guidance_prefers_the_more_valuable_half() -> None:
-    """Prior states at +2 are worth 1, those at -2 are worth -1; the life is at both, so only the weights tell them apart."""
+    """Prior states at ±2 have values ±1; the life visits both, so that only the weights distinguish them."""
     rows = rows_of([1000], obs_dim=1, action_dim=1)
     side = np.where(np.arange(1000) % 2 == 0, 1.0, -1.0).astype(np.float32)[:, None]
     noise = 0.1 * rows.obs
@@ -228,9 +228,10 @@ def test_rnd_normalisation_by_hand() -> None:
     assert running_std(torch.tensor(5.0), torch.tensor([1.0, 3.0]), 0.9).item() == pytest.approx(
         4.5 + 0.1 * math.sqrt(2)
     )
+    # at least 1e-3
     assert running_std(torch.tensor(5.0), torch.tensor([2.0, 2.0]), 0.9).item() == pytest.approx(
         4.5 + 0.1 * 1e-3
-    )  # at least 1e-3
+    )
 
 
 def test_rnd_rewards_what_is_new() -> None:
@@ -243,9 +244,8 @@ def test_rnd_rewards_what_is_new() -> None:
     assert guidance.error(known.next_obs).mean().item() < 0.2 * before
     new = known._replace(next_obs=known.next_obs + 10.0)
     assert guidance.reward(new).mean() > 5 * guidance.reward(known).mean()
-    for _ in range(
-        600
-    ):  # the standard deviation follows that of the raw errors, not of those already divided by it
+    # the standard deviation follows that of the raw errors, not of those already divided by it
+    for _ in range(600):
         guidance.update(known, known, known.obs[0])
     assert guidance.std.item() == pytest.approx(
         max(guidance.error(known.next_obs).std().item(), 1e-3), rel=0.2

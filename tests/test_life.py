@@ -1,4 +1,4 @@
-"""One life through the front door: the same seed gives the same life, whatever way the prior came; and all files are there."""
+"""One life by `adapt`: the same seed gives the same life for every kind of prior, and all files exist."""
 
 import csv
 import json
@@ -110,7 +110,8 @@ def test_a_life_leaves_its_files_and_they_say_the_same(
     folder = tmp_path / "r" / "windy_pointmass" / "tiny" / "seed-0"
     assert {path.name for path in folder.iterdir()} == FILES
     result = json.loads((folder / "result.json").read_text())
-    needed = "scenario adapter seed outcome steps life_steps censored wall_clock_s steps_per_s prior_sha256 versions git_revision"
+    needed = "scenario adapter seed outcome steps life_steps censored wall_clock_s steps_per_s "
+    needed += "prior_sha256 versions git_revision"
     assert set(needed.split()) <= result.keys()
     assert {"mujoco", "torch", "numpy", "gymnasium", "python", "slrl"} <= result["versions"].keys()
     life = lived(folder)
@@ -272,9 +273,8 @@ except SystemExit:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert (
-        after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
-    )  # CPU seconds: the machine may be busy
+    # CPU seconds: the machine may be busy
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
 
 
 def test_lists_doctor_show_and_pretrain(command: Command, tiny_adapter: str) -> None:
@@ -305,7 +305,7 @@ def test_doctor_knows_the_bad_combinations() -> None:
 
 
 @pytest.mark.slow
-def test_the_pretrained_policy_is_home_in_calm_air_and_lost_in_the_wind() -> None:
+def test_the_pretrained_policy_succeeds_in_calm_air_and_fails_in_the_wind() -> None:
     calm = [slrl.adapt("calm_pointmass", adapter="frozen", seed=seed, out=None) for seed in range(100)]
     assert sum(result.outcome == "success" for result in calm) >= 95
     windy = [
@@ -316,7 +316,7 @@ def test_the_pretrained_policy_is_home_in_calm_air_and_lost_in_the_wind() -> Non
 
 
 @pytest.mark.slow
-def test_qwale_comes_home_before_the_reference_did() -> None:
+def test_qwale_succeeds_before_the_reference_did() -> None:
     lives = [
         slrl.adapt("windy_pointmass", adapter="qwale", seed=seed, life_steps=28_890, out=None)
         for seed in (20, 21, 22)

@@ -1,4 +1,4 @@
-"""Planning with a corrected model: least squares and the mean over plans by hand, and what the correction learns."""
+"""Planning with a corrected model: least squares and MPPI weights by hand, and what the correction learns."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ def correction(forgetting: float = 0.98) -> Correction:
 
 
 def test_the_first_step_of_least_squares_by_hand() -> None:
-    """x = [1, 0.5, 2, 0], P = diag(1, 0.1, 1e-4, 1e-4): k = Px / (0.5 + xᵀPx), with xᵀPx = 1 + 0.025 + 0.0004."""
+    """x = [1, 0.5, 2, 0], P = diag(1, 0.1, 1e-4, 1e-4): k = Px / (0.5 + xᵀPx), xᵀPx = 1 + 0.025 + 0.0004."""
     found = correction(forgetting=0.5)
     before, after = found.update(torch.tensor([2.0, 0.0]), torch.tensor([0.5]), torch.tensor([5.0, -1.0]))
     gain = np.array([1.0, 0.05, 2e-4, 0.0]) / (0.5 + 1.0254)
@@ -54,7 +54,7 @@ def test_a_wind_is_known_after_five_steps_and_a_turned_one_soon_again() -> None:
             found.update(*(torch.tensor(x, dtype=torch.float32) for x in (obs, action, obs + wind)))
 
     def wind() -> np.ndarray:
-        return found.of(torch.zeros(1, 2), torch.zeros(1, 1))[0].numpy()
+        return found.predict(torch.zeros(1, 2), torch.zeros(1, 1))[0].numpy()
 
     live([-0.2, 0.85], 5)
     np.testing.assert_allclose(wind(), [-0.2, 0.85], atol=0.2)
@@ -70,7 +70,7 @@ def test_a_reversed_actuator_is_corrected() -> None:
         obs, action = rng.normal(size=2), rng.uniform(-1, 1, 1)
         change = np.array([-2.0 * action[0], 0.0])
         found.update(*(torch.tensor(x, dtype=torch.float32) for x in (obs, action, obs + change)))
-    np.testing.assert_allclose(found.of(torch.zeros(1, 2), torch.ones(1, 1))[0], [-2.0, 0.0], atol=0.05)
+    np.testing.assert_allclose(found.predict(torch.zeros(1, 2), torch.ones(1, 1))[0], [-2.0, 0.0], atol=0.05)
 
 
 def test_least_squares_stay_finite_where_nothing_new_happens() -> None:
@@ -82,7 +82,7 @@ def test_least_squares_stay_finite_where_nothing_new_happens() -> None:
 
 
 def test_weights_of_plans_by_hand() -> None:
-    """Returns 1, 2, 3 have standard deviation √(2/3): with temperature 1 the weights are those of exp(-2.449), exp(-1.225), 1."""
+    """Returns 1, 2, 3 have standard deviation √(2/3): the weights are as exp(-2.449), exp(-1.225) and 1."""
     weights = mppi_weights(torch.tensor([1.0, 2.0, 3.0]), 1.0)
     raw = np.exp(np.array([-2.0, -1.0, 0.0]) / np.sqrt(2 / 3))
     np.testing.assert_allclose(weights, raw / raw.sum(), rtol=1e-5)
@@ -90,11 +90,11 @@ def test_weights_of_plans_by_hand() -> None:
 
 
 @pytest.mark.slow
-def test_planning_mostly_comes_home_in_the_wind() -> None:
-    """Not always: a life that passes the goal may come back late, or not for thousands of steps (docs/adapters.md)."""
+def test_planning_mostly_succeeds_in_the_wind() -> None:
+    """Not always: a life that passes the goal may return after thousands of steps (docs/adapters.md)."""
     scenario, prior = slrl.load_scenario("windy_pointmass"), slrl.load_prior("pointmass_breezy")
-    home = 0
+    successes = 0
     for seed in range(20, 26):
         adapter = slrl.load_adapter("model", prior, scenario, seed=seed, life_steps=1000)
-        home += slrl.live(slrl.make(scenario, life_steps=1000), adapter, seed=seed).outcome == "success"
-    assert home >= 3  # frozen: none of ten in 20,000 steps
+        successes += slrl.live(slrl.make(scenario, life_steps=1000), adapter, seed=seed).outcome == "success"
+    assert successes >= 3  # frozen: none of ten in 20,000 steps

@@ -51,7 +51,7 @@ def test_the_target_of_iql_by_hand() -> None:
 
 
 def test_the_calibrated_gap_by_hand() -> None:
-    """One critic, one action of each source, one state: uniform 0, policy here 1, policy there 4, return-to-go 2."""
+    """One critic, state and action per source: uniform 0, policy at s 1, policy at s' 4, return-to-go 2."""
     q = torch.tensor([0.0, 1.0, 4.0]).reshape(1, 3, 1, 1)
     log_p = torch.log(torch.tensor([0.5, 1.0, 2.0])).reshape(3, 1, 1)
     gap = calibrated_gap(q, log_p, q_data=torch.tensor([[3.0]]), returns=torch.tensor([2.0]))
@@ -158,14 +158,14 @@ def root(prior: Prior) -> Artefact[Prior]:
 def test_pretraining_is_done_once_and_the_cached_agent_is_exactly_the_trained_one(
     small_prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = LearnedCache().get(source().on(root(small_prior))).agent
+    trained = LearnedCache().get(source().artefact(root(small_prior))).agent
     monkeypatch.setattr(PretrainedAgent, "learn", None)  # whoever learns again now fails
-    cached = LearnedCache().get(source().on(root(small_prior))).agent
+    cached = LearnedCache().get(source().artefact(root(small_prior))).agent
     for key, value in trained.state_dict().items():
         assert torch.equal(value, cached.state_dict()[key]), key
     for other in (source(steps=11), source(seed=1)):  # other settings, or another pretraining: another agent
         with pytest.raises(TypeError):
-            LearnedCache().get(other.on(root(small_prior)))
+            LearnedCache().get(other.artefact(root(small_prior)))
 
 
 def test_lives_begin_with_the_same_weights_and_their_own_randomness(small_prior: Prior) -> None:
@@ -184,5 +184,5 @@ def test_lives_begin_with_the_same_weights_and_their_own_randomness(small_prior:
 
 def test_without_pretraining_the_weights_come_from_the_lifes_seed(small_prior: Prior) -> None:
     prior = root(small_prior)
-    one, two = (LearnedCache().get(source(None, seed).on(prior)).agent for seed in (0, 1))
+    one, two = (LearnedCache().get(source(None, seed).artefact(prior)).agent for seed in (0, 1))
     assert not torch.equal(one.actor[0], two.actor[0])

@@ -1,4 +1,4 @@
-"""Planning among named skills: what is asked and understood, a server in all its moods, and lives that none of them can end."""
+"""Planning among named skills: prompts, answers, servers that fail in every way, and whole lives."""
 
 import base64
 import io
@@ -68,20 +68,19 @@ def reply(content: Any) -> dict[str, Any]:
     return {"choices": [{"message": {"role": "assistant", "content": content}}]}
 
 
-# --- without a model ---------------------------------------------------------------------------------------------------------
+# -- without a model -----------------------------------------------------------------------------------------
 
 
 def test_a_skill_fails_when_it_brought_nothing_twice_since_anything_brought_something() -> None:
     assert failing(tried((0, 0.0)), 0.05) == frozenset()
     assert failing(tried((0, 0.0), (1, -1.0), (0, 0.04)), 0.05) == {0}
-    assert (
-        failing(tried((0, 0.0), (0, 0.0), (1, 0.05)), 0.05) == frozenset()
-    )  # elsewhere now: it may help again
+    # elsewhere now: it may help again
+    assert failing(tried((0, 0.0), (0, 0.0), (1, 0.05)), 0.05) == frozenset()
     assert failing(tried((1, 1.0), (0, 0.0), (2, 0.0), (2, 0.0)), 0.05) == {2}
 
 
 def test_the_bandit_is_ucb1_on_progress_per_step() -> None:
-    """Rates 0.01, 0.02 and 0.01 per step, divided by the largest: 0.5, 1 and 0.5, tried 2, 2 and 1 times of 5.
+    """Rates 0.01, 0.02, 0.01 per step, divided by the largest: 0.5, 1, 0.5, tried 2, 2 and 1 times of 5.
 
     Bounds with exploration 1: 0.5 + sqrt(ln 5 / 2) = 1.397, 1 + 0.897 = 1.897, 0.5 + sqrt(ln 5) = 1.769.
     With exploration 4: 4.088, 4.588, 5.574.
@@ -118,7 +117,7 @@ def test_values_are_drawn_from_in_proportion_and_not_where_they_say_nothing() ->
     assert by_values(question(tried((1, 0.0), (1, 0.0)), values=[0.0, 50.0, 0.0]), 1.0, rng) is None
 
 
-# --- what is asked and understood --------------------------------------------------------------------------------------------
+# -- prompts and answers -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -141,7 +140,7 @@ def test_values_are_drawn_from_in_proportion_and_not_where_they_say_nothing() ->
     ],
 )
 def test_answers_are_understood(content: Any, plan: tuple[Step, ...]) -> None:
-    found, nearer, said = prompt.understood(reply(content), question(), 3)
+    found, nearer, said = prompt.parse_reply(reply(content), question(), 3)
     assert found == plan
     if isinstance(content, str) and content == good():
         assert nearer is False
@@ -168,7 +167,7 @@ def test_answers_are_understood(content: Any, plan: tuple[Step, ...]) -> None:
 )
 def test_what_cannot_be_carried_out_is_said(wrong: Any, says: str) -> None:
     with pytest.raises(prompt.Unusable, match=says):
-        prompt.understood(wrong, question(), 3)
+        prompt.parse_reply(wrong, question(), 3)
 
 
 def test_a_question_tells_what_was_tried_and_how_far_it_got() -> None:
@@ -187,14 +186,14 @@ def test_a_question_tells_what_was_tried_and_how_far_it_got() -> None:
         "Brought nothing twice since anything last did: walk.",
         "Your last plan: walk for 20",
     ]
-    told = prompt.instruction(question(), "Go home.", 4, pictures=True)
-    assert "Task: Go home." in told
+    told = prompt.instruction(question(), "Reach the goal.", 4, pictures=True)
+    assert "Task: Reach the goal." in told
     assert "- turn left: to the left" in told
     assert "last picture" in told
-    assert "picture" not in prompt.instruction(question(), "Go home.", 4, pictures=False)
+    assert "picture" not in prompt.instruction(question(), "Reach the goal.", 4, pictures=False)
 
 
-# --- a server in all its moods -----------------------------------------------------------------------------------------------
+# -- servers that fail ---------------------------------------------------------------------------------------
 
 
 class Server(ThreadingHTTPServer):
@@ -337,7 +336,7 @@ def chat(server: Server, **settings: Any) -> Chat:
 
 
 def test_a_request_is_what_the_protocol_says(server: Server) -> None:
-    planner = chat(server, task="Go home.", picture_px=40, request={"temperature": 0.1, "seed": 7})
+    planner = chat(server, task="Reach the goal.", picture_px=40, request={"temperature": 0.1, "seed": 7})
     planner.check()
     black, red = np.zeros((60, 80, 3), np.uint8), np.full((60, 80, 3), (255, 0, 0), np.uint8)
     answer = planner.plan(question(), [black, red])
@@ -470,7 +469,7 @@ def test_the_key_goes_nowhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     assert KEY not in str(caught.value)
 
 
-# --- lives -------------------------------------------------------------------------------------------------------------------
+# -- lives ---------------------------------------------------------------------------------------------------
 
 
 def planning(url: str = "", **planner: Any) -> list[tuple[str, Any]]:
@@ -631,7 +630,7 @@ def test_skills_have_names_and_say_what_they_did(server: Server) -> None:
 
 
 def test_codes_move_as_they_say() -> None:
-    """Clusters of skills by what they did to the named entries: no two alike, and together they are the prior's."""
+    """Clusters of skills by the change of the named entries: all different, and together the prior's."""
     scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
     overrides = [*planning(), ("adapter.among", "codes"), ("adapter.codes", 4)]
     adapter: Any = slrl.load_adapter(

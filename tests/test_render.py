@@ -1,4 +1,4 @@
-"""Pictures: that they are written, move, and show both worlds; and what is said where nothing can be drawn."""
+"""Pictures: they are written, move and show both worlds; and the error where nothing can be drawn."""
 
 import os
 import subprocess

@@ -36,7 +36,7 @@ def batch_of(prior: Prior, **replace: Tensor) -> Batch:
 
 
 def test_target_by_hand(small_prior: Prior) -> None:
-    """Two critics that are constants 3 and 5 (targets 2 and 4), a policy that is N(0, 1) before the tanh, one dimension."""
+    """Two constant critics 3 and 5 (targets 2 and 4), a policy that is N(0, 1) before the tanh, A = 1."""
     prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
     agent = make_sac(prior, initial_temperature=0.5, discount=0.9)
     with torch.no_grad():
@@ -51,9 +51,10 @@ def test_target_by_hand(small_prior: Prior) -> None:
         torch.tensor([[1.0], [1.0]]),
     )
     loss, q = agent.critic_loss(obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, None)
-    # u = 1: log N(1; 0, 1) = -0.5 - 0.5 log 2π = -1.418939; log(1 - tanh² 1) = log 0.419974 = -0.867562; log π = -0.551377
-    # y = 1 + 0.9 (min(2, 4) - 0.5 · -0.551377) = 1 + 0.9 · 2.275688 = 3.048120, and y = 1 without bootstrap
-    # loss = mean over rows, summed over critics: ((3 - 3.048120)² + (3 - 1)²) / 2 + ((5 - 3.048120)² + (5 - 1)²) / 2
+    # u = 1: log N(1; 0, 1) = -0.5 - 0.5 log 2π = -1.418939; log(1 - tanh² 1) = log 0.419974 = -0.867562; log
+    # π = -0.551377 y = 1 + 0.9 (min(2, 4) - 0.5 · -0.551377) = 1 + 0.9 · 2.275688 = 3.048120, and y = 1
+    # without bootstrap loss = mean over rows, summed over critics: ((3 - 3.048120)² + (3 - 1)²) / 2 + ((5 -
+    # 3.048120)² + (5 - 1)²) / 2
     expected = (0.048120**2 + 4) / 2 + (1.951880**2 + 16) / 2
     assert loss.item() == pytest.approx(expected, abs=1e-4)
     assert q.item() == 4.0
@@ -62,9 +63,8 @@ def test_target_by_hand(small_prior: Prior) -> None:
     loss, _ = agent.critic_loss(obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, None)
     assert loss.item() == pytest.approx((0.2**2 + 4) / 2 + (2.2**2 + 16) / 2, abs=1e-5)
     agent.settings = replace(agent.settings, backup_entropy=True)
-    loss, _ = agent.critic_loss(
-        obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, torch.tensor([1])
-    )  # only the second head: 4
+    # only the second head: 4
+    loss, _ = agent.critic_loss(obs, torch.zeros(2, 1), reward, obs, bootstrap, noise, torch.tensor([1]))
     y = 1 + 0.9 * (4 + 0.5 * 0.551377)
     assert loss.item() == pytest.approx(((3 - y) ** 2 + 4) / 2 + ((5 - y) ** 2 + 16) / 2, abs=1e-4)
 

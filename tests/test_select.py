@@ -1,4 +1,4 @@
-"""The choice among behaviours: values that know their own states, hysteresis, margin and abstention; joined priors."""
+"""The choice among behaviours: classifying critics, hysteresis, margin, abstention; joined priors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +106,7 @@ def test_the_better_one_takes_over_when_the_present_one_had_its_time() -> None:
 
 
 def test_values_that_are_nearly_equal_change_nothing() -> None:
-    """Shares of 0.525 and 0.475 lead by 0.05, less than the margin: no random switching (a reviewer's objection)."""
+    """Shares of 0.525 and 0.475: the lead of 0.05 is below the margin, so there is no random switching."""
     select, values = choosing()
     values.now = [1.0, 0.0]
     live(select, 1)
@@ -118,7 +118,7 @@ def test_values_that_are_nearly_equal_change_nothing() -> None:
 
 
 def test_where_no_behaviour_is_good_enough_each_gets_its_turn() -> None:
-    """No test for "no skill is good enough" (a reviewer's objection): values are not listened to below the lowest."""
+    """Where all values are below their lowest quantile they are ignored: no skill is good enough."""
     select, values = choosing()
     values.now = [-6.0, -9.0]
     acted = live(select, 12)
@@ -130,7 +130,7 @@ def test_where_no_behaviour_is_good_enough_each_gets_its_turn() -> None:
 
 
 def test_one_with_larger_values_everywhere_is_not_favoured() -> None:
-    """Behaviour 1 earns a thousand times as much; in its own units it is below its median here, and 0 above."""
+    """Behaviour 1 earns a thousand times as much; standardised it is below its median, and 0 above."""
     select, values = choosing()
     who = select.behaviours
     who.middle, who.spread, who.lowest = (

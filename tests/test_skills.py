@@ -1,4 +1,4 @@
-"""Skills: courses and chains by hand, the anchored agent's divergence, and boundary states exactly where a skill was drawn."""
+"""Skills: courses and chains by hand, the anchored agent's divergence, and the states between skills."""
 
 from dataclasses import replace
 from typing import Any
@@ -25,18 +25,18 @@ CPU = torch.device("cpu")
 def test_a_course_is_what_follows_a_row_and_ends_with_its_episode(small_prior: Prior) -> None:
     model = SkillModel(Settings(horizon=4), small_prior, CPU)
     assert model.length[:5].tolist() == [4, 4, 3, 2, 1]  # the first episode has five rows
-    obs, action, there = model.courses(np.array([3, 5]))
-    assert there.tolist() == [[True, True, False, False], [True] * 4]
+    obs, action, mask = model.courses(np.array([3, 5]))
+    assert mask.tolist() == [[True, True, False, False], [True] * 4]
     np.testing.assert_array_equal(obs[0, :2], small_prior.obs[3:5])
     np.testing.assert_array_equal(action[1], small_prior.action[5:9])
 
 
 def test_what_lies_behind_the_end_of_a_course_does_not_change_its_skill(small_prior: Prior) -> None:
     model = SkillModel(Settings(horizon=4), small_prior, CPU)
-    obs, action, there = model.courses(np.array([3]))
-    before = model.encode(obs, action, there)
+    obs, action, mask = model.courses(np.array([3]))
+    before = model.encode(obs, action, mask)
     action[0, 2:] = 9.0
-    for one, other in zip(before, model.encode(obs, action, there), strict=True):
+    for one, other in zip(before, model.encode(obs, action, mask), strict=True):
         torch.testing.assert_close(one, other)
 
 
@@ -70,7 +70,7 @@ def test_the_prior_in_skills_by_hand() -> None:
 
 
 def wanderers(episodes: int, seed: int) -> Prior:
-    """Walks that keep one of four directions for ten steps, wherever they are: the state alone does not tell which."""
+    """Walks that keep one of four directions for ten steps; the state alone does not show which."""
     rng = np.random.default_rng(seed)
     rows = rows_of([40] * episodes, seed=seed)
     ways = np.array([[0.8, 0], [-0.8, 0], [0, 0.8], [0, -0.8]])

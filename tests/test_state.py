@@ -14,11 +14,11 @@ def test_a_nested_state_is_taken_apart_again() -> None:
     a, b = {"w": torch.ones(2), "rng.x": torch.zeros(1)}, {"w": torch.tensor(3.0)}
     whole = state.nest(agent=a, guidance=b, agent2=b)
     assert sorted(whole) == ["agent.rng.x", "agent.w", "agent2.w", "guidance.w"]
-    assert state.part(whole, "agent") == a  # the same tensors, and none of agent2
-    assert state.part(whole, "guidance") == b
-    assert state.part(whole, "nobody") == {}
+    assert state.substate(whole, "agent") == a  # the same tensors, and none of agent2
+    assert state.substate(whole, "guidance") == b
+    assert state.substate(whole, "nobody") == {}
     outer = state.nest(adapter=whole)
-    assert state.part(state.part(outer, "adapter"), "agent") == a
+    assert state.substate(state.substate(outer, "adapter"), "agent") == a
 
 
 @pytest.mark.parametrize("text", ["a", "no ASCII: γ → ∞", "line\nline\0end "])

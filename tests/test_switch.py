@@ -52,7 +52,7 @@ class Distance:
 
 
 def walks(episodes: int, steps: int, seed: int, push: float = 0.0) -> Prior:
-    """From -100 to the origin, 0.5 ± 0.3 a step; s' = s + a in the first entry, plus a push that the model does not know."""
+    """From -100 to the origin, 0.5 ± 0.3 a step; s'[0] = s[0] + a plus a push unknown to the model."""
     rng = np.random.default_rng(seed)
     rows = rows_of([steps] * episodes, obs_dim=3, action_dim=1, seed=seed)
     action = np.clip(rng.normal(0.5, 0.3, (episodes * steps, 1)), -1, 1).astype(np.float32)
@@ -95,11 +95,12 @@ def watched(found: Monitor, prior: Prior) -> np.ndarray:
 
 def test_false_alarms_are_rare_where_nothing_is_new_and_a_push_is_noticed() -> None:
     quiet = []
+    # the promise is kept on average over monitors: each has thresholds of forty walks
     for seed in (
         10,
         11,
         12,
-    ):  # the promise is kept on average over monitors: each has thresholds of forty walks
+    ):
         found = monitor(walks(80, 120, seed=seed))
         assert found.unsupported() == ["value_drop"]  # no walk of the prior ever lost value over a window
         quiet.append(watched(found, walks(60, 120, seed=100 + seed)).mean(0))

@@ -1,7 +1,8 @@
-"""Adapters: ways of acting and learning during a life, one file each; adapters/<name>.toml says which, and with what.
+"""Adapters: ways of acting and learning during a life, one file each, chosen by adapters/<name>.toml.
 
-A file has a frozen dataclass ``Settings``, ``make(settings, setup)``, which assembles the adapter, and, where more than
-the method's agent is learned before the life, ``artefacts(settings, plan)``, which lists all of it.
+A file has a frozen dataclass ``Settings`` and ``make(settings, setup)``, which assembles the adapter. Where
+more than the method's agent is learned before the life, it also has ``artefacts(settings, plan)``, which
+lists everything to learn.
 """
 
 from slrl.adapters.method import Method, load, parse, planners

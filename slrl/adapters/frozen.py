@@ -21,23 +21,23 @@ class Frozen:
         self.agent, self._sample = agent, settings.sample
 
     def act(self, obs: F32) -> F32:
-        """The policy's action."""
+        """The policy's action (A,) in [-1, 1] for one observation (O,): its mode, or a draw if ``sample``."""
         return self.agent.act(obs, sample=self._sample)
 
     def observe(self, transition: Transition) -> Metrics:
-        """Nothing is kept."""
+        """Nothing is stored; no metrics."""
         return {}
 
     def learn(self) -> Metrics:
-        """Nothing learns."""
+        """Nothing is updated; no metrics."""
         return {}
 
     def state_dict(self) -> State:
-        """That of the agent."""
+        """The agent's state; a frozen adapter has none of its own."""
         return self.agent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """That of an agent."""
+        """Load the agent's state, in place."""
         self.agent.load_state_dict(state)
 
 

@@ -1,7 +1,7 @@
-"""Rapid motor adaptation (RMA: Kumar et al., 2021): the policy is told a latent z, which is read from the last steps of the life.
+"""Rapid motor adaptation (RMA: Kumar et al., 2021): the policy receives a latent z of recent steps.
 
-No weight changes and no reward is needed: z answers a change of dynamics as soon as the history shows it. What acts on the
-observation and z is another adapter, the inner one: ``frozen`` for RMA itself, ``replay`` to let the weights learn meanwhile.
+No weight changes and no reward is needed: z changes as soon as the history shows other dynamics. The inner
+adapter acts on the observation and z: ``frozen`` for RMA itself, ``replay`` to train the weights as well.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.networks import Adam
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import AdapterPlugin, at_least, positive
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, RandomisedSource, RandomisedWorld, State, Transition
@@ -31,13 +31,13 @@ class Settings:
 
     inner: AdapterPlugin  # what acts on the observation and z
     extrinsics: extrinsics.Settings
-    refresh_every: int = 10  # steps between two readings of z
-    fit_latent: int = 0  # gradient steps that z takes down the error of the dynamics at every refresh
+    refresh_every: int = 10  # steps between two inferences of z
+    fit_latent: int = 0  # gradient steps on z at every refresh, on the error of the dynamics
     fit_lr: float = 0.1
     rollout_episodes: int = 100  # in the randomised source world, where the student acts
     rollout_steps: int = 100
     student_steps: int = 2000
-    condition_policy: bool = True  # whether the policy is told z; if not, z only tells what to learn from
+    condition_policy: bool = True  # whether the policy receives z; if not, only the objective uses it
 
     def __post_init__(self) -> None:
         at_least(self, 1, "refresh_every")
@@ -46,23 +46,28 @@ class Settings:
 
 
 class Latent:
-    """Keeps the last k steps, refreshes z from them every so many steps, and lets the inner adapter see [obs, z]."""
+    """Keeps the last k steps, infers z from them every few steps, and gives the inner adapter [obs, z]."""
 
     def __init__(self, settings: Settings, latents: Extrinsics, prior: Prior, inner: Adapter) -> None:
         self._settings, self.extrinsics, self.inner, self._device = settings, latents, inner, latents.device
         self.every = self.usual = settings.refresh_every
         o, a, k = prior.obs.shape[1], prior.action.shape[1], latents.history
-        self.recent = torch.zeros(
-            k, 2 * o + a + 1, device=self._device
-        )  # obs, action, reward, next_obs; newest last
+        # obs, action, reward, next_obs; newest last
+        self.recent = torch.zeros(k, 2 * o + a + 1, device=self._device)
         self._edges = [o, a, 1, o]
         self.lived = torch.zeros((), dtype=torch.int64)
         self.z = self.inferred()
 
     def act(self, obs: F32) -> F32:
+        """The inner adapter's action (A,) for [obs, z]; obs is (O,)."""
         return self.inner.act(self._with_z(obs))
 
     def observe(self, transition: Transition) -> Metrics:
+        """Append the step to the history, infer z where it is due, and pass [obs, z] to the inner adapter.
+
+        ``obs`` carries the z that the step was taken with, ``next_obs`` the present one. Metrics at each
+        refresh: the norm of z and of its change.
+        """
         before = self._with_z(transition.obs)
         self.recent = self.recent.roll(-1, 0)
         row = np.concatenate([transition.obs, transition.action, [transition.reward], transition.next_obs])
@@ -83,15 +88,18 @@ class Latent:
 
     @torch.no_grad()
     def inferred(self) -> Tensor:
-        """z (Z,) that φ reads from the life so far."""
+        """z (Z,) that φ infers from the last steps of the life; steps not lived yet are masked."""
         obs, action, _, next_obs = torch.split(self.recent, self._edges, -1)
         k = len(self.recent)
-        there = torch.arange(k, 0, -1, device=self._device) <= min(int(self.lived), self.extrinsics.shown)
+        mask = torch.arange(k, 0, -1, device=self._device) <= min(int(self.lived), self.extrinsics.shown)
         features = self.extrinsics.features(obs, action, next_obs)
-        return self.extrinsics.infer(features.unsqueeze(0), there.unsqueeze(0))[0]
+        return self.extrinsics.infer(features.unsqueeze(0), mask.unsqueeze(0))[0]
 
     def fitted(self, start: Tensor) -> Tensor:
-        """z (Z,) from ``start`` some steps down the error of the dynamics on the recent steps, for what φ has never met."""
+        """z (Z,) from ``start`` by ``fit_latent`` gradient steps on the dynamics' recent error.
+
+        For changes that φ was not trained on.
+        """
         lived = min(int(self.lived), self.extrinsics.shown)
         obs, action, reward, next_obs = torch.split(self.recent[-lived:], self._edges, -1)
         z = start.clone().requires_grad_()
@@ -105,18 +113,20 @@ class Latent:
         return np.concatenate([obs, self.z.cpu().numpy()]) if self._settings.condition_policy else obs
 
     def state_dict(self) -> State:
+        """The inner adapter, the latents' networks, the history (k, 2 O + A + 1), steps lived, and z (Z,)."""
         own = {"recent": self.recent.clone(), "lived": self.lived.clone(), "z": self.z.clone()}
         return nest(inner=self.inner.state_dict(), extrinsics=self.extrinsics.state_dict(), latent=own)
 
     def load_state_dict(self, state: State) -> None:
-        self.inner.load_state_dict(part(state, "inner"))
-        self.extrinsics.load_state_dict(part(state, "extrinsics"))
-        own = part(state, "latent")
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
+        self.inner.load_state_dict(substate(state, "inner"))
+        self.extrinsics.load_state_dict(substate(state, "extrinsics"))
+        own = substate(state, "latent")
         self.recent, self.lived, self.z = own["recent"].clone(), own["lived"].clone(), own["z"].clone()
 
 
 class Student:
-    """Phase 2 in the source world: the policy acts on what φ says, and φ learns from where that leads (DAgger)."""
+    """Phase 2 in the source world: the policy acts with φ's z, and φ learns from the outcome (DAgger)."""
 
     def __init__(
         self, settings: Settings, latents: Extrinsics, agent: Sac, source: RandomisedSource, seed: int
@@ -127,7 +137,7 @@ class Student:
         self.steps = settings.student_steps
 
     def learn(self) -> Iterator[Metrics]:
-        """Act first, then learn from those episodes and the prior in equal parts."""
+        """Roll out the policy first, then train φ on those episodes and the prior in equal parts."""
         extrinsics, prior = self.latents, self.latents.prior
         world = self._source.open()
         episodes = [self._episode(world) for _ in range(self._episodes)]
@@ -146,7 +156,10 @@ class Student:
             )
 
     def _episode(self, world: RandomisedWorld) -> tuple[F32, F32, F32, F32]:
-        """Observations, actions and next observations of an episode that the student acted in, and its parameters."""
+        """One episode with inferred z: obs (T, O), action (T, A), next_obs (T, O), parameters (E,).
+
+        z is inferred every five steps; the actions have Gaussian noise of standard deviation 0.1.
+        """
         latents, obs_dim, drawn = self.latents, self.latents.dynamics.obs_dim, world.draw()
         assert drawn.params is not None
         features = torch.zeros(latents.history, 2 * obs_dim + self._agent.action_dim, device=latents.device)
@@ -177,32 +190,34 @@ class Student:
         return *parts, drawn.params
 
     def state_dict(self) -> State:
+        """The latents, with the φ that the student trained."""
         return self.latents.state_dict()
 
     def load_state_dict(self, state: State) -> None:
+        """Load the latents, in place."""
         self.latents.load_state_dict(state)
 
 
-class Parts(NamedTuple):
-    """What a latent adapter is made of."""
+class Dependencies(NamedTuple):
+    """The artefacts that a latent adapter is assembled from."""
 
     latents: Artefact[Extrinsics]
     seen: Artefact[Prior]  # the prior as the policy sees it
     agent: Artefact[Any]
-    student: Artefact[Student] | None  # only where the world of the prior is there to act in
+    student: Artefact[Student] | None  # None where the source world cannot be randomised
 
 
-def parts(settings: Settings, plan: Plan) -> Parts:
-    """Latents; the agent that is told them; and the student that acts on them."""
+def dependencies(settings: Settings, plan: Plan) -> Dependencies:
+    """The latents, the agent conditioned on them, and the student that acts with them."""
     latents = extrinsics.artefact(settings.extrinsics, plan.prior, plan.seeds.latents, plan.device)
     seen = plan.prior
     if settings.condition_policy:
-        seen = extrinsics.conditioned(plan.prior, extrinsics.of_rows(latents))
-    agent = plan.agents.on(seen, latents)
+        seen = extrinsics.conditioned(plan.prior, extrinsics.prior_latents(latents))
+    agent = plan.agents.artefact(seen, latents)
     acts = settings.condition_policy and settings.student_steps > 0 and settings.rollout_episodes > 0
     source = plan.world if acts and extrinsics.knows_params(settings.extrinsics, plan.root) else None
     if source is None:
-        return Parts(latents, seen, agent, None)
+        return Dependencies(latents, seen, agent, None)
     seed, world = plan.seeds.student, source
     student: Artefact[Student] = Artefact(
         name="student",
@@ -220,24 +235,24 @@ def parts(settings: Settings, plan: Plan) -> Parts:
         ms_per_step=5.0,
         processor=True,
     )
-    return Parts(latents, seen, agent, student)
+    return Dependencies(latents, seen, agent, student)
 
 
 def learned_latents(found: Any) -> Extrinsics:
-    """The latents of a student, or those that had none."""
+    """The latents of a student, or the latents themselves where there is no student."""
     return found.latents if isinstance(found, Student) else found
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """All that is learned before the life."""
-    needed = parts(settings, plan)
+    """Latents, agent, what the inner adapter needs, and the student if there is one."""
+    needed = dependencies(settings, plan)
     inside = plan.inner(needed.seen, needed.agent).of_adapter(settings.inner)
     return [needed.latents, needed.agent, *inside, *([needed.student] if needed.student else [])]
 
 
 def make(settings: Settings, setup: Setup) -> Latent:
-    """From what was learned."""
-    needed = parts(settings, setup.plan)
+    """Assemble from the artefacts; the student's latents replace those of phase 1."""
+    needed = dependencies(settings, setup.plan)
     latents = learned_latents(setup.get(needed.student or needed.latents))
     inner = setup.inner(settings.inner, needed.seen, needed.agent)
     return Latent(settings, latents, setup.prior, inner)

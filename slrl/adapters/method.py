@@ -24,11 +24,11 @@ class Method:
     adapter: AdapterPlugin
     agent: AgentPlugin
     pretrain: PretrainSettings | None = None  # what happens before the life; nothing if absent
-    planner: chat.Settings | None = None  # who is asked, of an adapter that asks
+    planner: chat.Settings | None = None  # of an adapter that asks one
     literature: str = ""
 
     def __post_init__(self) -> None:
-        """An adapter that asks has a planner, if only one with default settings, who is nobody at all."""
+        """An adapter that asks a planner and names none gets the default one, which has no server."""
         asks = bool(getattr(plugins.find(ADAPTERS, self.adapter.name), "ASKS_PLANNER", False))
         if self.planner is not None:
             plugins.require(asks, "it asks no planner; leave out [planner]")
@@ -36,7 +36,7 @@ class Method:
             object.__setattr__(self, "planner", chat.Settings())
 
     def table(self) -> dict[str, Any]:
-        """As TOML holds it, complete."""
+        """The method as TOML holds it, with all defaults filled in."""
         return plugins.table(self)
 
 
@@ -45,8 +45,9 @@ def load(
 ) -> Method:
     """Read ``adapters/<name>.toml``, or a file if ``name`` ends in ``.toml``.
 
-    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those that a
-    scenario has ``suggested``: they count where the adapter has such a table, and are left out where it has not.
+    ``overrides`` are dotted keys and values, such as ``("agent.hidden", [64, 64])``. Before them come those
+    that a scenario has ``suggested``: they count where the adapter has such a table, and are left out where
+    it has not.
 
     Raises:
         BadInput: one sentence on the first thing in it that does not work.
@@ -58,12 +59,12 @@ def load(
 
 
 def parse(table: Mapping[str, Any], *, name: str) -> Method:
-    """Check a table as read from TOML, down to the settings of each part, and complete it with the defaults."""
+    """Validate a table as read from TOML, down to the settings of each part, and fill in the defaults."""
     return plugins.bind(Method, _migrated({"name": name, **table}), where=f"adapter {name!r}")
 
 
 def planners(method: Method, file: str = "planner.jsonl") -> Iterator[tuple[str, chat.Settings]]:
-    """Who is asked by a method and by its levels, and the files in which a life keeps their exchanges."""
+    """The planners of a method and of its levels, each with the file in which a life keeps its exchanges."""
     if method.planner is not None:
         yield file, method.planner
     for level in LEVELS:
@@ -78,7 +79,7 @@ def _short(name: str) -> str:
 def _table(
     name: str, suggested: Sequence[tuple[str, Any]], overrides: Sequence[tuple[str, Any]]
 ) -> dict[str, Any]:
-    """A method's table with everything in it that its file names: other methods, and the values that replace its own."""
+    """A method's complete table: named levels are loaded, then suggestions and overrides applied."""
     table = _whole(name)
     _load_levels(table, suggested)
     for key, value in suggested:
@@ -91,7 +92,7 @@ def _table(
 
 
 def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]]) -> None:
-    """Levels that are named become the whole methods of those names."""
+    """Replace levels given by name with the whole methods of those names, in place."""
     adapter = table.get("adapter")
     if not isinstance(adapter, dict):
         return
@@ -104,7 +105,7 @@ def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]]) ->
         adapter["inner"] = _whole(inner).get("adapter", {})
 
 
-# -- files that are like others ----------------------------------------------------------------------------------------
+# -- files that are like others ------------------------------------------------------------------------------
 
 
 def _whole(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -126,23 +127,23 @@ def _whole(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
 
 
 def _merged(other: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """``other`` with what is different in ``own``. A table that names another part begins anew."""
+    """``other`` updated with ``own``. A table that names another part replaces the whole table."""
     found = dict(other)
     for key, value in own.items():
-        there = found.get(key)
+        present = found.get(key)
         if (
-            not (isinstance(value, dict) and isinstance(there, dict))
+            not (isinstance(value, dict) and isinstance(present, dict))
             or "like" in value
-            or value.get("name", there.get("name")) != there.get("name")
+            or value.get("name", present.get("name")) != present.get("name")
         ):
             found[key] = value
         else:
-            found[key] = _merged(there, value)
+            found[key] = _merged(present, value)
     return found
 
 
 def _take_over(table: dict[str, Any], path: tuple[str, ...], above: tuple[str, ...]) -> None:
-    """Tables inside that are ``like`` the same table of another method; an inner adapter is like the adapter."""
+    """Resolve ``like`` in nested tables: the same table of another method; ``inner`` is like its adapter."""
     for key, value in table.items():
         if not isinstance(value, dict):
             continue
@@ -162,7 +163,7 @@ def _name(table: Mapping[str, Any]) -> dict[str, Any]:
     return {"name": table["name"]} if "name" in table else {}
 
 
-# -- single settings ---------------------------------------------------------------------------------------------------
+# -- single settings -----------------------------------------------------------------------------------------
 
 
 def _has_table(table: Mapping[str, Any], key: str) -> bool:
@@ -184,7 +185,7 @@ def _override(table: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _migrated(value: Any) -> Any:
-    """Settings under their present names, wherever they stand in the table of a method."""
+    """Rename settings of earlier versions to their present names, at any depth."""
     if not isinstance(value, dict):
         return value
     return {RENAMED.get(key, key): _migrated(inside) for key, inside in value.items()}

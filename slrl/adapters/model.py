@@ -1,8 +1,8 @@
-"""Planning with a model that the life corrects: what the prior knows of the world, plus what has been different so far.
+"""Planning with a learned model that is corrected online during the life.
 
-An ensemble learned from the prior predicts a step; the difference between what it says and what happens is learned by recursive
-least squares within some steps. Plans are found by MPPI (Williams et al., 2017) over a short horizon, and what comes after the
-horizon is worth what the pretrained critics say (as in POLO: Lowrey et al., 2019, and TD-MPC: Hansen et al., 2022).
+An ensemble trained on the prior predicts a step; its error is learned by recursive least squares within a few
+steps. Plans are optimised by MPPI (Williams et al., 2017) over a short horizon, and the pretrained critics
+value the state at its end (as in POLO: Lowrey et al., 2019, and TD-MPC: Hansen et al., 2022).
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from slrl.adapters.setup import Plan, Setup
 from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
@@ -28,15 +28,15 @@ class Settings:
     """The ``[adapter]`` table."""
 
     horizon: int = 10  # steps
-    plans: int = 256  # random ones per iteration
+    plans: int = 256  # random plans per iteration
     iterations: int = 2
-    policy_plans: int = 16  # plans of the pretrained policy among them
+    policy_plans: int = 16  # further plans, by the pretrained policy with noise
     temperature: float = 0.1  # of the mean over plans, in standard deviations of their returns
     noise: float = 0.5  # standard deviation of the plans' actions
-    keep_noise: float = 0.7  # of it at every iteration: 0 narrows down to the best plans, 1 never does
-    disagreement_weight: float = 0.0  # price of a step on which the members differ by one standard deviation
+    keep_noise: float = 0.7  # 0: the spread follows the best plans; 1: it stays at ``noise``
+    disagreement_weight: float = 0.0  # subtracted per standard deviation of disagreement
     forgetting: float = 0.98  # of the correction: a step weighs half after 34
-    correction_std: float = 1.0  # how wrong the prior's model may be, in standard deviations of a step
+    correction_std: float = 1.0  # expected error of the prior's model, in standard deviations of a step
     model_steps: int = 5000
     hidden: tuple[int, ...] = (128, 128)
     seed: int | None = None  # that of the pretraining if unset
@@ -51,7 +51,10 @@ class Settings:
 
 
 class Model:
-    """Before every step: sample plans around the last one, follow each in the corrected model, average them by their returns."""
+    """MPPI before every step: sample plans around the last one, roll them out, average them by their returns.
+
+    Shapes: P plans, H steps of the horizon, A action, O observation.
+    """
 
     def __init__(
         self, settings: Settings, agent: Sac, learned: "PriorModel", generator: torch.Generator
@@ -66,6 +69,11 @@ class Model:
 
     @torch.inference_mode()
     def act(self, obs: F32) -> F32:
+        """The first action (A,) of the optimised plan; the rest, shifted by one step, starts the next search.
+
+        Each iteration weighs P plans (policy rollouts, Gaussian samples, the mean) by :func:`mppi_weights`,
+        and moves mean and standard deviation (H, A) to the weighted ones.
+        """
         start = torch.from_numpy(obs).to(self._device)
         mean, std = self.plan, torch.full_like(self.plan, self._settings.noise)
         guided = self._policy_rollouts(start)
@@ -82,6 +90,7 @@ class Model:
         return action
 
     def observe(self, transition: Transition) -> Metrics:
+        """Correct the model by one step. Metrics: its mean squared error without and with the correction."""
         obs, next_obs, action = (
             torch.from_numpy(np.asarray(values, np.float32)).to(self._device)
             for values in (transition.obs, transition.next_obs, transition.action)
@@ -90,11 +99,11 @@ class Model:
         return {"adapter/model_error": before, "adapter/corrected_error": after}
 
     def learn(self) -> Metrics:
-        """The correction follows every step as it is observed; no weight changes."""
+        """Nothing: the correction is updated in :meth:`observe`, and no weight changes."""
         return {}
 
     def returns(self, start: Tensor, plans: Tensor) -> Tensor:
-        """(P,) of plans (P, H, A): Σ γ^t r + γ^H V(s_H), less what the members disagree on."""
+        """Returns (P,) of plans (P, H, A): Σ γ^t (r - w · disagreement) + γ^H V(s_H)."""
         scale, discount = self.agent.reward_scale, self.agent.discount
         obs = start.expand(len(plans), -1)
         total = torch.zeros(len(plans), device=self._device)
@@ -109,7 +118,7 @@ class Model:
         x = dynamics.inputs(obs, action)
         out = dynamics.outputs(x)
         mean = out.mean(0)
-        change = mean[:, :-1] + self.correction.of(obs, action)
+        change = mean[:, :-1] + self.correction.predict(obs, action)
         disagreement = out[..., :-1].std(0, unbiased=False).mean(-1)
         obs = obs + change * dynamics.scale[:-1] + dynamics.mean[:-1]
         reward = (mean[:, -1] * dynamics.scale[-1] + dynamics.mean[-1]) * self.learned.dense
@@ -129,6 +138,7 @@ class Model:
         return torch.stack(actions, 1)
 
     def state_dict(self) -> State:
+        """Agent, ensemble, correction, the plan (H, A), the noise generator and the frozen value."""
         own = [self.plan, self._generator.get_state(), *self._value.tensors()]
         return nest(
             agent=self.agent.state_dict(),
@@ -138,17 +148,18 @@ class Model:
         )
 
     def load_state_dict(self, state: State) -> None:
-        self.agent.load_state_dict(part(state, "agent"))
-        self.learned.load_state_dict(part(state, "learned"))
-        self.correction.load_state_dict(part(state, "correction"))
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
+        self.agent.load_state_dict(substate(state, "agent"))
+        self.learned.load_state_dict(substate(state, "learned"))
+        self.correction.load_state_dict(substate(state, "correction"))
         generator = self._generator.get_state()
         self.plan = self.plan.clone()
-        set_tensors([self.plan, generator, *self._value.tensors()], part(state, "model"))
+        set_tensors([self.plan, generator, *self._value.tensors()], substate(state, "model"))
         self._generator.set_state(generator)
 
 
 class PriorModel:
-    """The ensemble as it comes out of the prior."""
+    """The ensemble of dynamics, trained on the prior."""
 
     def __init__(self, settings: Settings, seed: int, prior: Prior, device: torch.device) -> None:
         self.steps, self._rng = settings.model_steps, np.random.default_rng(seed)
@@ -157,11 +168,11 @@ class PriorModel:
             torch.tensor(rows, device=device)
             for rows in (prior.obs, prior.action, prior.reward, prior.next_obs)
         )
-        # A sparse reward is in the value at the end of the horizon; the model would only blur it.
+        # The value at the end of the horizon already contains a sparse reward; the model would only blur it.
         self.dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
 
     def learn(self) -> Iterator[Metrics]:
-        """Regression on random rows."""
+        """Regression on batches of 256 random rows of the prior."""
         for _ in range(self.steps):
             at = torch.from_numpy(self._rng.integers(len(self._rows[0]), size=256)).to(self._rows[0].device)
             loss = self.dynamics.loss(*(rows[at] for rows in self._rows))
@@ -169,17 +180,20 @@ class PriorModel:
             yield {"pretrain/dynamics_loss": loss.detach()}
 
     def state_dict(self) -> State:
+        """The ensemble's weights, optimiser and scales."""
         return self.dynamics.state_dict()
 
     def load_state_dict(self, state: State) -> None:
+        """Load the ensemble, in place."""
         self.dynamics.load_state_dict(state)
 
 
 class Correction:
-    """What the model gets wrong, as a linear function of [1, a, s], by recursive least squares that forgets.
+    """The model's error as a linear function of [1, a, s], by recursive least squares with forgetting.
 
-    For features x and standardised errors e: k = P x / (λ + xᵀP x), W ← W + k (e - xᵀW), P ← (P - k xᵀP) / λ. The constant
-    may differ most from what the prior knew, actions less, and what depends on the state least: that is what P begins with.
+    For features x and standardised errors e: k = P x / (λ + xᵀP x), W ← W + k (e - xᵀW), P ← (P - k xᵀP) / λ.
+    P begins with the variances expected of W: largest for the constant, a tenth for actions, 1e-4 for the
+    state.
     """
 
     def __init__(
@@ -198,16 +212,16 @@ class Correction:
         self._most = variance.to(device)
 
     def features(self, obs: Tensor, action: Tensor) -> Tensor:
-        """(B, 1 + A + O)."""
+        """x (B, 1 + A + O) = [1, a, normalised s]."""
         return torch.cat([torch.ones_like(action[:, :1]), action, self._dynamics.normaliser(obs)], -1)
 
-    def of(self, obs: Tensor, action: Tensor) -> Tensor:
-        """(B, O) to be added to the standardised change."""
+    def predict(self, obs: Tensor, action: Tensor) -> Tensor:
+        """The expected error (B, O) to add to the model's standardised change."""
         return self.features(obs, action) @ self.weights
 
     @torch.inference_mode()
     def update(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> tuple[Tensor, Tensor]:
-        """Learn from one step; returns the mean square of the error without and with the correction."""
+        """Learn from one step; returns the mean squared error without and with the correction so far."""
         dynamics = self._dynamics
         row, done = obs.unsqueeze(0), action.unsqueeze(0)
         happened = (next_obs - obs - dynamics.mean[:-1]) / dynamics.scale[:-1]
@@ -218,26 +232,28 @@ class Correction:
         gain = px / (self._forgetting + x @ px)
         self.weights = self.weights + torch.outer(gain, left.clamp(-10.0, 10.0))
         covariance = (self.covariance - torch.outer(gain, px)) / self._forgetting
-        # Directions that no step excites would grow without end as the past is forgotten.
+        # P grows without bound in directions that no step excites: cap its variances at the initial ones.
         shrink = (self._most / covariance.diagonal().clamp(min=1e-12)).clamp(max=1.0).sqrt()
         self.covariance = covariance * shrink.unsqueeze(0) * shrink.unsqueeze(1)
         return error.square().mean(), left.square().mean()
 
     def state_dict(self) -> State:
+        """W (1 + A + O, O) and P (1 + A + O, 1 + A + O)."""
         return {"weights": self.weights.clone(), "covariance": self.covariance.clone()}
 
     def load_state_dict(self, state: State) -> None:
+        """Replace W and P by copies of the saved ones."""
         self.weights, self.covariance = state["weights"].clone(), state["covariance"].clone()
 
 
 def mppi_weights(returns: Tensor, temperature: float) -> Tensor:
-    """(P,) softmax of returns, standardised so that one temperature does for rewards of any size."""
+    """(P,) softmax of standardised returns, so that the temperature does not depend on the reward's scale."""
     spread = returns.std(unbiased=False).clamp(min=1e-8)
     return torch.softmax((returns - returns.max()) / (temperature * spread), 0)
 
 
-def parts(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[PriorModel]]:
-    """The agent whose policy and value plans begin and end with, and the model of the prior."""
+def dependencies(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[PriorModel]]:
+    """The agent whose policy proposes plans and whose value ends them, and the model of the prior."""
     seed = plan.seeds.model if settings.seed is None else settings.seed
     device = plan.device
     model = Artefact(
@@ -253,11 +269,11 @@ def parts(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefact[Prior
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """All that is learned before the life."""
-    return list(parts(settings, plan))
+    """The agent and the ensemble of dynamics."""
+    return list(dependencies(settings, plan))
 
 
 def make(settings: Settings, setup: Setup) -> Model:
-    """From what was learned."""
-    agent, model = parts(settings, setup.plan)
+    """Assemble from the artefacts."""
+    agent, model = dependencies(settings, setup.plan)
     return Model(settings, setup.agent(agent), setup.get(model), setup.generator)

@@ -1,13 +1,14 @@
-"""Signals that a life is not going as the prior did, each with a threshold that the prior's own trajectories set.
+"""Signals that a life differs from the prior, each with a threshold calibrated on the prior's trajectories.
 
-Every signal is larger the stranger things are. Part of the prior's episodes is held out: what signals are made of learns from the
-others, and the threshold is the split-conformal quantile of the held-out trajectories' largest values. A trajectory like those
-raises a signal with probability α at most, whatever the distribution (Vovk et al., 2005; Angelopoulos & Bates, 2023).
+Larger signals mean a larger difference. Part of the prior's episodes is held out: the models are trained on
+the others, and a threshold is the split-conformal quantile of the held-out trajectories' maxima. A trajectory
+exchangeable with them raises a signal with probability at most α, whatever the distribution (Vovk et al.,
+2005; Angelopoulos & Bates, 2023).
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from slrl.adapters.latent import learned_latents
 from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.extrinsics import Extrinsics
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.seeds import with_seed
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, share, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition, Value
@@ -27,13 +29,13 @@ from slrl.types import F32, Metrics, State, Transition, Value
 SIGNALS = ("stall", "value_drop", "unfamiliarity", "residual", "disagreement")
 NEIGHBOURS, KNOWN_STATES = 5, 2000
 WARM_UP, REFRESH = 20, 10  # steps
-LARGEST = 25.0  # of a residual: five standard deviations say as much as fifty, and are forgotten sooner
-NEVER = 1e300  # a threshold that nothing reaches: there is none that keeps the promise
+LARGEST = 25.0  # residuals are clipped at 5 standard deviations: one outlier must not dominate the average
+NEVER = 1e300  # a threshold that nothing reaches, where none has the guarantee
 
 
 @dataclass
 class Track:
-    """One trajectory as it is watched: moving averages, and values of the last W steps."""
+    """One trajectory under observation: moving averages, and the smoothed values of the last W + 1 steps."""
 
     smooth: NDArray[np.float64] | None = None  # of value, distance, residual, disagreement
     values: list[float] = field(default_factory=list)  # moving average of V, the last W + 1
@@ -44,8 +46,8 @@ class Track:
 class Settings:
     """The ``[adapter.monitor]`` table of a switch."""
 
-    false_alarms: float = 0.05  # α: of a trajectory like the prior's, per signal
-    held_out: float = 0.4  # share of the prior's episodes that set the thresholds
+    false_alarms: float = 0.05  # α: probability per signal and trajectory like the prior's
+    held_out: float = 0.4  # share of the prior's episodes that calibrate the thresholds
     window: int = 200  # W: steps, of the stall
     smoothing: float = 0.95  # of the moving averages
     steps: int = 3000
@@ -59,11 +61,11 @@ class Settings:
 
 
 class Monitor:
-    """Learned from a prior and the value V of an agent that was pretrained on it.
+    """Trained on a prior and on the value V of an agent that was pretrained on it.
 
-    With ``latents`` the model of the world is told z: the true one of each row while it learns, the one inferred from
-    what came before in held-out trajectories and in the life. Nothing is said of residuals before ``WARM_UP`` steps
-    have told z anything.
+    With ``latents`` the model of the world receives z: the true one of each row in training, the one inferred
+    from earlier steps in held-out trajectories and in the life. In the first ``WARM_UP`` steps, when z is not
+    informed yet, there are no residual and disagreement signals.
     """
 
     def __init__(
@@ -98,14 +100,14 @@ class Monitor:
         self.known = (prior.obs[np.sort(known)] - self.middle) / self.scale
         self._known_squares = (self.known**2).sum(1)
         self.thresholds = torch.full((len(SIGNALS),), NEVER, dtype=torch.float64)
-        # Of V over W / 2 steps, on held-out trajectories: the 20 % quantile, or a tenth of V's deviation.
+        # Gain of V over W / 2 steps of held-out trajectories: 20 % quantile, at least a tenth of V's std.
         self.usual_gain = torch.zeros((), dtype=torch.float64)
         self.track = Track()
 
-    # -- watching ----------------------------------------------------------------------------------------------
+    # -- watching --------------------------------------------------------------------------------------------
 
     def update(self, transition: Transition, latent: Tensor | None = None) -> NDArray[np.float64]:
-        """The signals (5,) after one more step of the life, taken under z; -inf where there is nothing to tell yet."""
+        """The signals (5,) after one more step, taken with ``latent`` (Z,); -inf where undefined."""
         rows = [
             np.asarray(x, np.float32)[None] for x in (transition.obs, transition.action, transition.next_obs)
         ]
@@ -114,11 +116,11 @@ class Monitor:
         return self._follow(self.track, raw)
 
     def raised(self, signals: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which signals are beyond their thresholds."""
+        """(5,) which signals exceed their thresholds."""
         return signals > self.thresholds.numpy()
 
     def gaining(self) -> bool:
-        """Whether V rose over the last W / 2 steps as it usually does."""
+        """Whether V rose over the last W / 2 steps by at least ``usual_gain``."""
         values, half = self.track.values, self.window // 2
         return len(values) > half and values[-1] - values[-1 - half] > float(self.usual_gain)
 
@@ -126,7 +128,10 @@ class Monitor:
     def raw(
         self, obs: F32, action: F32, next_obs: F32, reward: F32, latent: Tensor | None = None
     ) -> NDArray[np.float64]:
-        """(B, 4) of steps: the value where they arrive, its distance to known states, residual and disagreement of the model."""
+        """(B, 4): V of next_obs, its distance to known states, residual and disagreement of the model.
+
+        obs and next_obs are (B, O), action (B, A), reward (B,), latent (B, Z).
+        """
         o, a, n, r = (
             torch.from_numpy(np.ascontiguousarray(x)).to(self._device)
             for x in (obs, action, next_obs, reward)
@@ -142,7 +147,7 @@ class Monitor:
         return np.stack([column.cpu().numpy() for column in columns], 1).astype(np.float64)
 
     def distance(self, obs: F32) -> F32:
-        """(B,) mean distance to the nearest states of the prior, in its standard deviations."""
+        """(B,) mean distance to the nearest ``NEIGHBOURS`` states of the prior, in standard deviations."""
         x = (obs - self.middle) / self.scale
         squares = (x**2).sum(1)[:, None] + self._known_squares - 2 * x @ self.known.T
         nearest = np.partition(squares, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
@@ -153,7 +158,7 @@ class Monitor:
         track.smooth = raw if track.smooth is None else self._keep * track.smooth + (1 - self._keep) * raw
         track.steps += 1
         early = self._latents is not None and track.steps <= WARM_UP
-        if early:  # what was strange before z knew anything is not remembered
+        if early:  # errors from before z was informed do not enter the average
             track.smooth[2:] = raw[2:]
         value, distance, residual, disagreement = track.smooth
         track.values.append(float(value))
@@ -165,25 +170,25 @@ class Monitor:
         model = (-math.inf, -math.inf) if early else (residual, disagreement)
         return np.array([stall, -value if falling else -math.inf, distance, *model])
 
-    # -- learning ----------------------------------------------------------------------------------------------
+    # -- learning --------------------------------------------------------------------------------------------
 
     def learn(self) -> Iterator[Metrics]:
-        """The dynamics learn from the episodes that are not held out; then the others set the thresholds."""
+        """Train the dynamics on the episodes that are not held out; calibrate on the others at the end."""
         prior = self._prior
         true = None if self._latents is None else self._latents.latents()
         for step in range(1, self.steps + 1):
             at = self._rng.choice(self._learned_from, 256)
             rows = (prior.obs[at], prior.action[at], prior.reward[at], prior.next_obs[at])
             obs, action, reward, next_obs = (torch.from_numpy(values).to(self._device) for values in rows)
-            told = None if true is None else true[torch.from_numpy(at)]
-            loss = self.dynamics.loss(obs, action, reward, next_obs, told)
+            z = None if true is None else true[torch.from_numpy(at)]
+            loss = self.dynamics.loss(obs, action, reward, next_obs, z)
             self.dynamics.step(loss, [])
             if step == self.steps:
                 self.calibrate()
             yield {"pretrain/dynamics_loss": loss.detach()}
 
     def calibrate(self) -> None:
-        """Thresholds from the largest values of each held-out trajectory."""
+        """Set the thresholds from each held-out trajectory's maxima, and ``usual_gain`` from its gains."""
         largest, gains, seen = [], [], []
         for episode in self.held_out:
             at = np.arange(self._prior.starts[episode], self._prior.ends[episode] + 1)
@@ -199,13 +204,13 @@ class Monitor:
         self.thresholds = torch.from_numpy(
             np.array([threshold(column, self._alpha) for column in np.array(largest).T])
         )
-        # A prior that strolls loses value half of the time; to stand still is no gain even there.
+        # In a prior without a direction V falls half of the time; standing still must not count as a gain.
         usual = max(float(np.quantile(gains, 0.2)), 0.1 * float(np.std(seen))) if gains else NEVER
         self.usual_gain = torch.tensor(usual, dtype=torch.float64)
 
     @torch.no_grad()
     def _inferred(self, rows: NDArray[np.int64]) -> Tensor | None:
-        """z (B, Z) of an episode's rows, read from what came before them, every ``REFRESH`` steps as in a life."""
+        """z (B, Z) inferred for an episode's rows from earlier steps, every ``REFRESH`` steps."""
         if self._latents is None:
             return None
         steps = np.arange(len(rows))
@@ -223,6 +228,10 @@ class Monitor:
         return [name for name, limit in zip(SIGNALS, self.thresholds.tolist(), strict=True) if limit >= NEVER]
 
     def state_dict(self) -> State:
+        """The dynamics, the value's weights, the thresholds (5,), the usual gain, and the trajectory so far.
+
+        The trajectory is its moving averages (4,), the last W + 1 values and the number of steps.
+        """
         track = self.track
         smooth = np.zeros(0) if track.smooth is None else track.smooth
         own = {
@@ -235,18 +244,19 @@ class Monitor:
         return nest(model=self.dynamics.state_dict(), monitor=own, value=of_tensors(self._value.tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        self.dynamics.load_state_dict(part(state, "model"))
-        set_tensors(self._value.tensors(), part(state, "value"))
-        own = part(state, "monitor")
+        """Continue from :meth:`state_dict` of a monitor with the same settings and prior."""
+        self.dynamics.load_state_dict(substate(state, "model"))
+        set_tensors(self._value.tensors(), substate(state, "value"))
+        own = substate(state, "monitor")
         self.thresholds, self.usual_gain = own["thresholds"].clone(), own["usual_gain"].clone()
         smooth = own["smooth"].numpy().copy()
         self.track = Track(smooth if len(smooth) else None, own["values"].tolist(), int(own["steps"]))
 
 
 def threshold(largest: Sequence[float] | NDArray[np.float64], alpha: float) -> float:
-    """The split-conformal quantile: the ⌈(n + 1)(1 - α)⌉-th smallest of n values, and ``NEVER`` where there is none.
+    """The split-conformal quantile: the ⌈(n + 1)(1 - α)⌉-th smallest of n values, ``NEVER`` if there is none.
 
-    With fewer than 1 / α - 1 trajectories (19 for α = 0.05) no threshold keeps the promise.
+    With fewer than 1 / α - 1 trajectories (19 for α = 0.05) no finite threshold has the guarantee.
     """
     values = np.sort(np.asarray(largest, np.float64))
     rank = math.ceil((len(values) + 1) * (1 - alpha) - 1e-9)
@@ -258,8 +268,8 @@ def threshold(largest: Sequence[float] | NDArray[np.float64], alpha: float) -> f
 def artefact(
     settings: Settings, seed: int, prior: Artefact[Prior], agent: Artefact[Any], latents: Artefact[Any] | None
 ) -> Artefact[Monitor]:
-    """The monitor of an agent's value and, where there are any, of a model that is told latents."""
-    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    """The monitor of an agent's value; its model receives the latents, where there are any."""
+    settings = with_seed(settings, seed)
 
     def build(prior: Prior, agent: Any, *latents: Any) -> Monitor:
         device = agent.agent.device

@@ -1,7 +1,8 @@
-"""A planner chooses among named skills, several ahead, and plans again after each (VLM-PC: Chen et al., 2024).
+"""A planner chooses among named skills, several ahead, and replans after each (VLM-PC: Chen et al., 2024).
 
-The skills are the behaviours of the prior, or codes of its latent skills. A language model is asked, if there is one; where it
-gives no answer, its last plan goes on, then the pretrained values choose, then a bandit that drops what brings nothing.
+The skills are the prior's behaviours, or clusters of its latent skills. A language model is asked, if there
+is one; without an answer its last plan continues, then the pretrained values choose, then a bandit that
+avoids skills without progress.
 """
 
 import json
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from slrl.adapters import skills as skill_space
 from slrl.adapters.planner import chat
 from slrl.adapters.planner.chat import Chat
 from slrl.adapters.planner.choice import Attempt, NamedSkill, Question, Step, by_bandit, by_values, failing
@@ -26,7 +28,7 @@ from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
 from slrl.learning.joint_critics import behaviours
 from slrl.learning.skills import REACH, SkillModel
-from slrl.learning.state import nest, of_rng, of_text, part, set_rng, text_of
+from slrl.learning.state import nest, of_rng, of_text, set_rng, substate, text_of
 from slrl.plugins import AdapterPlugin, at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Image, Metrics, State, Transition
@@ -41,38 +43,47 @@ class Skills(Protocol):
     named: list[NamedSkill]
 
     def values(self, obs: F32) -> F32 | None:
-        """(K,): what each is worth here, in deviations; None where none knows the state."""
+        """(K,) standardised values of the skills in ``obs`` (O,); None where the state is unknown to all."""
         ...
 
-    def act(self, skill: int, obs: F32) -> F32: ...
+    def act(self, skill: int, obs: F32) -> F32:
+        """The action (A,) of a skill for ``obs`` (O,)."""
+        ...
 
-    def observe(self, skill: int, transition: Transition) -> Metrics: ...
+    def observe(self, skill: int, transition: Transition) -> Metrics:
+        """Pass on one step that the skill acted in; returns its metrics."""
+        ...
 
-    def learn(self, skill: int) -> Metrics: ...
+    def learn(self, skill: int) -> Metrics:
+        """Update what acted, if it learns; returns its metrics."""
+        ...
 
-    def state_dict(self) -> State: ...
+    def state_dict(self) -> State:
+        """All that acting and learning have changed."""
+        ...
 
-    def load_state_dict(self, state: State) -> None: ...
+    def load_state_dict(self, state: State) -> None:
+        """Continue from :meth:`state_dict`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(joint_critics.Settings):
     """The ``[adapter]`` table."""
 
-    inner: AdapterPlugin  # where behaviours are offered: who acts and learns for each
-    skills: learned_skills.Settings = field(
-        default_factory=learned_skills.Settings
-    )  # where codes are offered
+    inner: AdapterPlugin  # for behaviours: acts and learns, once for each
+    # for codes
+    skills: learned_skills.Settings = field(default_factory=learned_skills.Settings)
     among: Literal["auto", "behaviours", "codes"] = "auto"  # auto: behaviours, if the prior has several
     codes: int = 8  # how many latent skills are offered
     names: tuple[str, ...] = ()  # of the skills, in their order; () for those of the priors, or numbers
     meanings: tuple[str, ...] = ()  # of each, for the planner; () for what it did in the prior
-    entries: dict[str, Any] = field(default_factory=dict)  # of the observation, told by name: {"x (m)": 0}
+    entries: dict[str, Any] = field(default_factory=dict)  # named entries of the observation: {"x (m)": 0}
     durations: tuple[int, ...] = (20, 50, 100)  # steps that a skill may be held for
-    memory: int = 20  # skills in the history that a planner gets
-    least_progress: float = 0.05  # a skill that gains less twice is failing, until something gains as much
+    memory: int = 20  # length of the history in a question
+    least_progress: float = 0.05  # a skill below it twice is failing, until any skill reaches it
     temperature: float = 1.0  # of the softmax over values, where no planner answers
-    exploration: float = 1.0  # of the bandit, where values do not help
+    exploration: float = 1.0  # of the bandit
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -89,7 +100,7 @@ class Settings(joint_critics.Settings):
 
 
 class Planner:
-    """Holds a skill for as long as was planned, notes how far it got, and lets the planner choose again."""
+    """Holds a skill for the planned steps, records its progress, and lets the planner choose again."""
 
     def __init__(
         self, settings: Settings, setup: Setup, agent: Sac, skills: Skills, entries: dict[str, int]
@@ -104,14 +115,14 @@ class Planner:
         self._view: Callable[[], Image] | None = None
         self.history: list[Attempt] = []
         self.rest: list[Step] = []  # of the last plan
-        self.log: list[dict[str, Any]] = []  # every choice, with all that was exchanged for it
+        self.log: list[dict[str, Any]] = []  # every choice with its exchanges
         self.now, self.chosen_by = Step(0, 0), 0
         self.lived = self.left = 0
         self.began, self.earned = np.zeros(prior.obs.shape[1], np.float32), 0.0
-        self.before: Image | None = None  # what was seen at the last choice
+        self.before: Image | None = None  # picture of the last choice
 
     def _watch_value(self, agent: Sac, prior: Prior) -> None:
-        """What progress is measured by: the pretrained value, and the prior's mean reward (if rewards differ at all)."""
+        """Set up the measure of progress: pretrained value, and mean reward unless rewards are constant."""
         self._value, self._device = agent.frozen_value(), agent.device
         at = np.linspace(0, len(prior) - 1, min(len(prior), 4096)).astype(int)
         with torch.no_grad():
@@ -128,17 +139,23 @@ class Planner:
         """
         if view is None and self.chat.pictures:
             raise BadInput(
-                'the planner looks at pictures, and this world draws none: make it with render_mode="rgb_array", or set '
-                "planner.pictures=0."
+                "the planner looks at pictures, and this world draws none: make it with "
+                'render_mode="rgb_array", or set planner.pictures=0.'
             )
         self._view = view
 
     def act(self, obs: F32) -> F32:
+        """The present skill's action (A,); at the end of a skill it asks the planner first."""
         if self.left == 0:
             self._choose(obs)
         return self.skills.act(self.now.skill, obs)
 
     def observe(self, transition: Transition) -> Metrics:
+        """Pass the step to the present skill, and record its progress when it ends.
+
+        Metrics: skill, who chose it (index into ``CHOOSERS``), calls, unanswered questions, progress of the
+        last skill.
+        """
         metrics = self.skills.observe(self.now.skill, transition)
         self.lived, self.left, self.earned = self.lived + 1, self.left - 1, self.earned + transition.reward
         if self.left == 0:
@@ -150,7 +167,7 @@ class Planner:
         return {**metrics, **{f"adapter/{key}": float(value) for key, value in own.items()}}
 
     def learn(self) -> Metrics:
-        """The behaviour that acted learns."""
+        """Update the behaviour that acted; codes do not learn."""
         return self.skills.learn(self.now.skill)
 
     def _choose(self, obs: F32) -> None:
@@ -178,7 +195,7 @@ class Planner:
         )
 
     def _without_model(self, question: Question) -> tuple[Step, int]:
-        """The next step, and whose choice it is."""
+        """The next step without an answer, and the index of who chose it in ``CHOOSERS``."""
         if self.rest and self.rest[0].skill not in question.failing:
             return self.rest.pop(0), CHOOSERS.index("plan")
         self.rest = []
@@ -219,7 +236,7 @@ class Planner:
         return Attempt(self.lived - self.now.steps, self.now.skill, self.now.steps, gained, moved)
 
     def _look(self) -> list[Image]:
-        """Pictures of the last choice and of now, as far as there are any and somebody wants them."""
+        """Pictures of the last choice and of now; fewer, or none, if not wanted or not available."""
         if not self.chat.pictures or self._view is None:
             return []
         try:
@@ -235,10 +252,11 @@ class Planner:
         return frames
 
     def files(self) -> dict[str, str]:
-        """Every choice of the life with all that was exchanged for it: what ``planner.replay`` can answer from."""
+        """``planner.jsonl``: every choice with its exchanges, which ``planner.replay`` can answer from."""
         return {"planner.jsonl": "".join(json.dumps(row) + "\n" for row in self.log)}
 
     def state_dict(self) -> State:
+        """The skills, the row generator, and the plan: history, log, present skill, and the last picture."""
         own = {
             "history": [asdict(item) for item in self.history],
             "rest": [asdict(step) for step in self.rest],
@@ -258,9 +276,10 @@ class Planner:
         )
 
     def load_state_dict(self, state: State) -> None:
-        self.skills.load_state_dict(part(state, "skills"))
-        set_rng(self._rng, part(state, "rows"))
-        mine = part(state, "plan")
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
+        self.skills.load_state_dict(substate(state, "skills"))
+        set_rng(self._rng, substate(state, "rows"))
+        mine = substate(state, "plan")
         own = json.loads(text_of(mine["own"]))
         self.history = [Attempt(**{**item, "moved": tuple(item["moved"])}) for item in own["history"]]
         self.rest, self.log, self.now = [Step(**step) for step in own["rest"]], own["log"], Step(**own["now"])
@@ -272,13 +291,13 @@ class Planner:
         self.before = mine["before"].numpy().copy() if "before" in mine else None
 
 
-class OfBehaviours:
-    """The behaviours of a prior, each with its own agent."""
+class BehaviourSkills:
+    """The prior's behaviours as skills, each with its own agent."""
 
     def __init__(
         self, settings: "Settings", prior: Prior, who: Behaviours, entries: Mapping[str, int]
     ) -> None:
-        self._who = who
+        self._behaviours = who
         parts = behaviours(prior)
         joined = list(prior.parts or (prior.name,))  # of several priors, each of which is one behaviour
         usual = (
@@ -290,29 +309,34 @@ class OfBehaviours:
         self.named = _named(settings, usual, about, f"prior {prior.name} has {len(parts)} behaviours")
 
     def values(self, obs: F32) -> F32 | None:
-        found, unknown = self._who.values(obs)
+        """(K,) standardised V of each behaviour; None where no behaviour knows the state."""
+        found, unknown = self._behaviours.values(obs)
         values: F32 = found.cpu().numpy()
         return None if unknown else values
 
     def act(self, skill: int, obs: F32) -> F32:
-        return self._who.inner[skill].act(obs)
+        """The action (A,) of the behaviour's inner adapter."""
+        return self._behaviours.inner[skill].act(obs)
 
     def observe(self, skill: int, transition: Transition) -> Metrics:
-        return self._who.inner[skill].observe(transition)
+        """Pass the step to the behaviour's inner adapter."""
+        return self._behaviours.inner[skill].observe(transition)
 
     def learn(self, skill: int) -> Metrics:
-        """The behaviour that acted learns."""
-        return self._who.inner[skill].learn()
+        """Update the behaviour that acted."""
+        return self._behaviours.inner[skill].learn()
 
     def state_dict(self) -> State:
-        return self._who.state_dict()
+        """The state of each behaviour's inner adapter."""
+        return self._behaviours.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        self._who.load_state_dict(state)
+        """Load each inner adapter, in place."""
+        self._behaviours.load_state_dict(state)
 
 
-class OfCodes:
-    """Latent skills of the prior, frozen: the mean of each cluster of those that do alike to the named entries."""
+class CodeSkills:
+    """Frozen latent skills: means of k-means clusters, by the change of the named entries."""
 
     def __init__(
         self,
@@ -349,6 +373,7 @@ class OfCodes:
 
     @torch.no_grad()
     def values(self, obs: F32) -> F32 | None:
+        """(K,) Q of each code in ``obs`` (O,), standardised over the codes."""
         x = self._agent.normaliser(torch.from_numpy(obs).to(self._device).expand(len(self.codes), -1))
         found = self._agent.q(self._agent.critic, x, self.codes).mean(0)
         values: F32 = ((found - found.mean()) / found.std().clamp(min=1e-6)).cpu().numpy()
@@ -356,26 +381,30 @@ class OfCodes:
 
     @torch.inference_mode()
     def act(self, skill: int, obs: F32) -> F32:
+        """The action (A,) that the decoder gives for the code."""
         row = torch.from_numpy(obs).to(self._device).unsqueeze(0)
         action: F32 = self.model.decode(row, REACH * self.codes[skill : skill + 1])[0].cpu().numpy()
         return action
 
     def observe(self, skill: int, transition: Transition) -> Metrics:
+        """Nothing is stored; no metrics."""
         return {}
 
     def learn(self, skill: int) -> Metrics:
-        """Nothing learns."""
+        """Nothing is updated; no metrics."""
         return {}
 
     def state_dict(self) -> State:
+        """The skill model; the codes follow from it."""
         return nest(model=self.model.state_dict())
 
     def load_state_dict(self, state: State) -> None:
-        self.model.load_state_dict(part(state, "model"))
+        """Load the skill model, in place."""
+        self.model.load_state_dict(substate(state, "model"))
 
 
 def _effects(high: Prior, entries: Mapping[str, int]) -> np.ndarray:
-    """What tells the skills of a prior apart: changes of the named entries, or, where none is named, the skills themselves."""
+    """Features (N, D) to cluster skills by: changes of the named entries, or the skills themselves."""
     found = high.next_obs - high.obs
     changing = [i for i in entries.values() if found[:, i].std() > 0]
     chosen = found[:, changing] / found[:, changing].std(0) if changing else high.action
@@ -383,7 +412,7 @@ def _effects(high: Prior, entries: Mapping[str, int]) -> np.ndarray:
 
 
 def _named(settings: "Settings", usual: list[str], about: list[str], there_are: str) -> list[NamedSkill]:
-    """Names and meanings as given, and for what was not given the usual ones."""
+    """Names and meanings from the settings; the default ones where none are given."""
     names, meanings = settings.names, settings.meanings
     for what, given in (("names", names), ("meanings", meanings)):
         if given and len(given) != len(usual):
@@ -396,7 +425,7 @@ def _named(settings: "Settings", usual: list[str], about: list[str], there_are: 
 
 
 def _meaning(before: F32, after: F32, entries: Mapping[str, int], time: str) -> str:
-    """What happened in the prior, on average."""
+    """A skill in words: the mean change of each named entry in the prior."""
     if not entries:
         return "a behaviour from the demonstrations"
     moved = ", ".join(
@@ -420,17 +449,10 @@ ASKS_PLANNER = True
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """All that is learned before the life."""
+    """The method's agent, and what behaviours or codes need."""
     if settings.offers_behaviours(plan.root):
         return [plan.agent(), *artefacts_of(settings, settings.inner, plan)]
-    return [plan.agent(), *_codes(settings, plan)]
-
-
-def _codes(settings: Settings, plan: Plan) -> tuple[Artefact[SkillModel], Artefact[Prior], Artefact[Any]]:
-    """The skills of which codes are clusters, the prior in skills, and the agent that values them."""
-    model = learned_skills.artefact(settings.skills, plan.prior, plan.seeds.skills, plan.device)
-    high = learned_skills.prior_in_skills(model)
-    return model, high, plan.agents.on(high)
+    return [plan.agent(), *skill_space.dependencies(settings.skills, plan)]
 
 
 def make(settings: Settings, setup: Setup) -> Planner:
@@ -444,10 +466,10 @@ def make(settings: Settings, setup: Setup) -> Planner:
     offered: Skills
     if settings.offers_behaviours(plan.root):
         who = behaviours_of(settings, settings.inner, setup)
-        offered = OfBehaviours(settings, prior, who, entries)
+        offered = BehaviourSkills(settings, prior, who, entries)
     else:
-        model, high, agent = _codes(settings, plan)
-        offered = OfCodes(
+        model, high, agent = skill_space.dependencies(settings.skills, plan)
+        offered = CodeSkills(
             settings, setup.get(model), setup.get(high), setup.agent(agent), plan.seeds.planner, entries
         )
     return Planner(settings, setup, setup.agent(), offered, entries)

@@ -1,4 +1,4 @@
-"""Off-policy adaptation: learn from prior and life together, rewarded by guidance."""
+"""Off-policy adaptation: learn from the rows of prior and life together, rewarded by guidance."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ import numpy as np
 from slrl.adapters.setup import Setup
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
-from slrl.learning.state import nest, of_rng, part, set_rng
+from slrl.learning.state import nest, of_rng, set_rng, substate
 from slrl.plugins import GuidancePlugin, at_least, require
 from slrl.types import F32, Guidance, Metrics, State, Transition
 
@@ -19,11 +19,11 @@ class Settings:
 
     guidance: GuidancePlugin
     batch_size: int = 256
-    prior_fraction: Literal["proportional"] | float = "proportional"  # of a batch; or as many as there are
+    prior_fraction: Literal["proportional"] | float = "proportional"  # of a batch; or uniform over all rows
     updates_per_step: int = 1
     update_every_steps: int = 1
     warm_up_steps: int = 1000  # steps of the life before the agent learns
-    biased_td_every: int = 0  # one step in so many has a TD target without bootstrap; 0: none
+    biased_td_every: int = 0  # every so many steps a TD target has no bootstrap; 0: never
     guidance_batch_size: int = 256  # rows of prior and of life each
     guidance_updates_per_step: int = 1
     buffer_life_rows: int = 1_000_000  # the oldest are overwritten beyond that
@@ -37,30 +37,25 @@ class Settings:
 
 
 class Replay:
-    """After every step: one row more, then the guidance learns, then the agent, with rewards of the present guidance."""
+    """Each step: store a row, update the guidance, then the agent with rewards of the present guidance."""
 
     def __init__(
         self, settings: Settings, agent: Sac, guidance: Guidance, buffer: Buffer, rng: np.random.Generator
     ) -> None:
-        self._settings, self.agent, self.guidance, self.buffer, self._rng = (
-            settings,
-            agent,
-            guidance,
-            buffer,
-            rng,
-        )
+        self._settings, self.agent, self.guidance = settings, agent, guidance
+        self.buffer, self._rng = buffer, rng
         fraction = settings.prior_fraction
         self._prior_fraction = None if fraction == "proportional" else float(fraction)
-        self.learning = (
-            True  # a switch turns it off: then the policy's mode acts, and the buffer goes on filling
-        )
-        self._due = False  # whether the step that was observed last is one to learn after
+        # While a switch has it off, the policy's mode acts, and the buffer is still filled.
+        self.learning = True
+        self._due = False  # whether ``learn`` has work after the last observed step
 
     def act(self, obs: F32) -> F32:
+        """An action (A,) drawn from the policy; its mode while ``learning`` is off."""
         return self.agent.act(obs, sample=self.learning)
 
     def observe(self, transition: Transition) -> Metrics:
-        """One row more."""
+        """Append the step to the buffer; no metrics. Every ``biased_td_every``-th row has no bootstrap."""
         buffer, every = self.buffer, self._settings.biased_td_every
         cut = every > 0 and buffer.lived % every == 0
         buffer.append(transition, bootstrap=not (transition.terminated or cut))
@@ -68,7 +63,11 @@ class Replay:
         return {}
 
     def learn(self) -> Metrics:
-        """The guidance, then the agent; nothing while ``learning`` is off, or in between ``update_every_steps``."""
+        """Update the guidance, then the agent.
+
+        Nothing happens while ``learning`` is off, between ``update_every_steps``, and to the agent before
+        ``warm_up_steps``. The policy is updated once, on the last batch, as in RLPD.
+        """
         if not self._due:
             return {}
         self._due = False
@@ -88,6 +87,7 @@ class Replay:
         return metrics
 
     def state_dict(self) -> State:
+        """Agent, guidance, the life's rows of the buffer, and the generator that samples rows."""
         return nest(
             agent=self.agent.state_dict(),
             guidance=self.guidance.state_dict(),
@@ -96,13 +96,14 @@ class Replay:
         )
 
     def load_state_dict(self, state: State) -> None:
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
         for name, owner in (("agent", self.agent), ("guidance", self.guidance), ("buffer", self.buffer)):
-            owner.load_state_dict(part(state, name))
-        set_rng(self._rng, part(state, "rows"))
+            owner.load_state_dict(substate(state, name))
+        set_rng(self._rng, substate(state, "rows"))
 
 
 def make(settings: Settings, setup: Setup) -> Replay:
-    """The method's agent with a new guidance and an empty life behind the prior's rows."""
+    """The method's agent with a new guidance, and a buffer with the prior's rows and none of the life."""
     agent, prior = setup.agent(), setup.prior
     rows = min(setup.life_steps, settings.buffer_life_rows)
     buffer = Buffer(prior, rows, setup.rng, setup.device)

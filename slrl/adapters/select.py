@@ -1,7 +1,8 @@
-"""Adapt on the go (ROAM: Chen et al., 2023): at every step, act by that behaviour whose values say that it knows what to do here.
+"""Adapt on the go (ROAM: Chen et al., 2023): at every step the behaviour with the highest value acts.
 
-Every behaviour of the prior has its own agent, pretrained on its own rows. Their critics are then taught to tell the behaviours
-apart: V_b is raised on b's own states and lowered on those of others, so that a behaviour is not confident where it never was.
+Every behaviour of the prior has its own agent, pretrained on its own rows. Their critics are then trained to
+classify states: V_b is raised on b's own states and lowered on those of others, so that a behaviour has low
+values outside its own data.
 """
 
 from dataclasses import dataclass
@@ -16,14 +17,14 @@ from slrl.errors import BadInput
 from slrl.learning import joint_critics
 from slrl.learning.cache import Artefact
 from slrl.learning.joint_critics import JointCritics
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import AdapterPlugin, at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, State, Transition
 
 
 class Behaviours:
-    """The behaviours of a prior: values that know their own states, and who acts and learns for each."""
+    """The behaviours of a prior: their critics, and an inner adapter for each that acts and learns."""
 
     def __init__(self, critics: JointCritics, abstain_quantile: float, inner: list[Adapter]) -> None:
         self.critics, self.inner, self._device = critics, inner, critics.agents[0].device
@@ -31,28 +32,34 @@ class Behaviours:
 
     @torch.no_grad()
     def values(self, obs: F32) -> tuple[Tensor, bool]:
-        """What each (N,) thinks that this state is worth, in deviations from its own rows, and whether none knows it."""
+        """Standardised V (N,) of each behaviour in ``obs`` (O,), and whether the state is unknown to all.
+
+        Each V is standardised by its median and standard deviation on its own rows; a state is unknown to a
+        behaviour whose V is below the ``abstain_quantile`` there.
+        """
         values = self.critics.values(torch.from_numpy(obs).to(self._device).unsqueeze(0))[:, 0]
         return (values - self.middle) / self.spread, bool((values < self.lowest).all())
 
     def state_dict(self) -> State:
+        """The state of each inner adapter, as ``inner0``, ``inner1``, …; they contain the critics."""
         return nest(**{f"inner{i}": adapter.state_dict() for i, adapter in enumerate(self.inner)})
 
     def load_state_dict(self, state: State) -> None:
+        """Load each inner adapter, in place."""
         for i, adapter in enumerate(self.inner):
-            adapter.load_state_dict(part(state, f"inner{i}"))
+            adapter.load_state_dict(substate(state, f"inner{i}"))
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a choice among behaviours is made of, one of each behaviour."""
+class Dependencies:
+    """The artefacts behind a choice among behaviours: lists with one item per behaviour, and the critics."""
 
     priors: list[Artefact[Prior]]
     agents: list[Artefact[Any]]
     critics: Artefact[JointCritics]
 
 
-def parts(settings: joint_critics.Settings, plan: Plan) -> Parts:
+def dependencies(settings: joint_critics.Settings, plan: Plan) -> Dependencies:
     """The behaviours of the plan's prior.
 
     Raises:
@@ -61,18 +68,18 @@ def parts(settings: joint_critics.Settings, plan: Plan) -> Parts:
     count = joint_critics.behaviour_count(plan.root)
     if count < 2:
         raise BadInput(
-            f"prior {plan.root.name} has only one behaviour to choose from; give --prior several times, or a file "
-            "with a behaviour column."
+            f"prior {plan.root.name} has only one behaviour to choose from; give --prior several times, "
+            "or a file with a behaviour column."
         )
     priors = [joint_critics.one_behaviour(plan.prior, number) for number in range(count)]
-    agents = [plan.agents.on(prior) for prior in priors]
+    agents = [plan.agents.artefact(prior) for prior in priors]
     critics = joint_critics.artefact(settings, plan.seeds.joint_critics, priors, agents)
-    return Parts(priors, agents, critics)
+    return Dependencies(priors, agents, critics)
 
 
 def artefacts_of(settings: joint_critics.Settings, inner: AdapterPlugin, plan: Plan) -> list[Artefact[Any]]:
-    """All that behaviours need."""
-    needed = parts(settings, plan)
+    """The joint critics, and what the inner adapter of each behaviour needs."""
+    needed = dependencies(settings, plan)
     found: list[Artefact[Any]] = [needed.critics]
     for prior, agent in zip(needed.priors, needed.agents, strict=True):
         found += plan.inner(prior, agent).of_adapter(inner)
@@ -80,8 +87,8 @@ def artefacts_of(settings: joint_critics.Settings, inner: AdapterPlugin, plan: P
 
 
 def behaviours_of(settings: joint_critics.Settings, inner: AdapterPlugin, setup: Setup) -> Behaviours:
-    """From what was learned."""
-    needed = parts(settings, setup.plan)
+    """The behaviours, assembled from their artefacts."""
+    needed = dependencies(settings, setup.plan)
     critics: JointCritics = setup.get(needed.critics)
     pairs = zip(needed.priors, needed.agents, strict=True)
     adapters = [setup.inner(inner, prior, agent) for prior, agent in pairs]
@@ -92,10 +99,10 @@ def behaviours_of(settings: joint_critics.Settings, inner: AdapterPlugin, setup:
 class Settings(joint_critics.Settings):
     """The ``[adapter]`` table."""
 
-    inner: AdapterPlugin  # who acts and learns for each behaviour
+    inner: AdapterPlugin  # acts and learns, once for each behaviour
     temperature: float = 1.0  # of the softmax over values, in standard deviations of each behaviour's own
-    hold_steps: int = 10  # a behaviour acts at least so long
-    margin: float = 0.1  # lead in the softmax that it takes to replace the present one
+    hold_steps: int = 10  # least number of steps that a behaviour acts
+    margin: float = 0.1  # lead in the softmax needed to replace the present behaviour
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -105,10 +112,10 @@ class Settings(joint_critics.Settings):
 
 
 class Select:
-    """N behaviours, of which one acts and learns. Another takes over when its lead is clear and the present one had its time.
+    """N behaviours, of which one acts and learns; another takes over after ``hold_steps`` with a clear lead.
 
-    Where no behaviour knows the state, its best value below all but ``abstain_quantile`` of those on its own rows, values mean
-    nothing; then each behaviour gets its turn, the one that has waited longest first.
+    In a state that no behaviour knows (see :meth:`Behaviours.values`) the values are ignored, and the
+    behaviour that has waited longest acts.
     """
 
     def __init__(self, settings: Settings, behaviours: Behaviours) -> None:
@@ -117,17 +124,22 @@ class Select:
         self.waited = np.zeros(len(behaviours.inner), np.int64)  # steps since each acted
 
     def act(self, obs: F32) -> F32:
+        """The acting behaviour's action (A,); chooses anew after ``hold_steps`` steps."""
         if self.present < 0 or self.held >= self._settings.hold_steps:
             chosen = self.choose(obs)
             if chosen != self.present:
                 self.changes += self.present >= 0
                 self.present, self.held = chosen, 0
             elif self.abstains:
-                self.held = 0  # its turn began anew
+                self.held = 0  # chosen again
         return self.behaviours.inner[self.present].act(obs)
 
     def choose(self, obs: F32) -> int:
-        """Which behaviour should act in this state."""
+        """The index of the behaviour to act in ``obs`` (O,).
+
+        The largest softmax(V / temperature); the present one stays unless it is beaten by more than
+        ``margin``.
+        """
         values, self.abstains = self.behaviours.values(obs)
         if self.abstains:
             return int(np.argmax(self.waited))
@@ -138,6 +150,7 @@ class Select:
         return best
 
     def observe(self, transition: Transition) -> Metrics:
+        """Pass the step to the acting behaviour. Metrics: its index, changes, and whether all abstain."""
         self.held += 1
         self.waited += 1
         self.waited[self.present] = 0
@@ -146,10 +159,11 @@ class Select:
         return metrics | {f"adapter/{key}": float(value) for key, value in own.items()}
 
     def learn(self) -> Metrics:
-        """The behaviour that acted learns."""
+        """Update the behaviour that acted, and only it."""
         return self.behaviours.inner[self.present].learn()
 
     def state_dict(self) -> State:
+        """The inner adapters, the acting behaviour, its steps, changes, abstention, waiting times (N,)."""
         own = {
             "counts": torch.tensor([self.present, self.held, self.changes, int(self.abstains)]),
             "waited": torch.from_numpy(self.waited.copy()),
@@ -157,18 +171,19 @@ class Select:
         return nest(select=own, behaviours=self.behaviours.state_dict())
 
     def load_state_dict(self, state: State) -> None:
-        self.behaviours.load_state_dict(part(state, "behaviours"))
-        own = part(state, "select")
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
+        self.behaviours.load_state_dict(substate(state, "behaviours"))
+        own = substate(state, "select")
         self.present, self.held, self.changes = (int(value) for value in own["counts"][:3])
         self.abstains = bool(own["counts"][3])
         self.waited = own["waited"].numpy().copy()
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """All that is learned before the life."""
+    """The joint critics, and what the inner adapter of each behaviour needs."""
     return artefacts_of(settings, settings.inner, plan)
 
 
 def make(settings: Settings, setup: Setup) -> Select:
-    """From what was learned."""
+    """Assemble from the artefacts."""
     return Select(settings, behaviours_of(settings, settings.inner, setup))

@@ -1,4 +1,4 @@
-"""What adapters are built from: the plan says what has to be learned before the life, the setup has what was learned."""
+"""What adapters are built from: a plan of what to learn before the life, and a setup with the results."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,14 +21,14 @@ from slrl.types import Adapter, RandomisedSource
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a method learns from, before anything is learned. Can be made anew in another process."""
+    """What a method learns from, before anything is learned; it can be rebuilt in another process."""
 
     prior: Artefact[Prior]  # as the adapter sees it
     root: Prior  # as the method was given it
     agents: AgentSource
     seeds: PretrainingSeeds  # of the parts besides the agent
-    world: RandomisedSource | None = None  # where the prior comes from, if its parameters can be drawn
-    own_agent: Artefact[Any] | None = None  # of an inner adapter: that of the one around it
+    world: RandomisedSource | None = None  # the prior's world, if its parameters can be drawn
+    own_agent: Artefact[Any] | None = None  # of an inner adapter: given by the adapter around it
 
     @classmethod
     def of(
@@ -59,21 +59,21 @@ class Plan:
 
     def agent(self) -> Artefact[Any]:
         """The method's agent, pretrained on the prior as the adapter sees it."""
-        return self.own_agent or self.agents.on(self.prior)
+        return self.own_agent or self.agents.artefact(self.prior)
 
     def inner(self, prior: Artefact[Prior], agent: Artefact[Any]) -> "Plan":
-        """For an adapter inside this one, which has no agent of its own."""
+        """The plan of an adapter inside this one, which uses ``prior`` and the given agent."""
         return replace(self, prior=prior, own_agent=agent)
 
     def level(self, method: Method, seed: int) -> "Plan":
-        """For a whole method inside this one, pretrained with ``seed`` unless it names its own."""
+        """The plan of a whole method inside this one, pretrained with ``seed`` unless it names its own."""
         if method.pretrain is not None and method.pretrain.seed is not None:
             seed = method.pretrain.seed
         agents = replace(self.agents, agent=method.agent, pretrain=method.pretrain, seed=seed)
         return replace(self, agents=agents, seeds=of_pretraining(seed), own_agent=None)
 
     def of_adapter(self, adapter: AdapterPlugin) -> list[Artefact[Any]]:
-        """All that an adapter needs: what its ``artefacts(settings, plan)`` lists, or else the method's agent."""
+        """What its ``artefacts(settings, plan)`` lists, or else the method's agent."""
         listed = getattr(plugins.find(ADAPTERS, adapter.name), "artefacts", None)
         return [self.agent()] if listed is None else list(listed(adapter.settings, self))
 
@@ -95,11 +95,11 @@ class Setup:
     life_steps: int  # the budget, in steps of the adapter
     rng: np.random.Generator  # for rows of buffers and choices
     generator: torch.Generator  # for noise
-    planner: chat.Settings | None = None  # who is asked, by an adapter that asks
+    planner: chat.Settings | None = None  # of an adapter that asks one
 
     @property
     def prior(self) -> Prior:
-        """What was lived before, with actions in [-1, 1], as this adapter sees it."""
+        """The prior as this adapter sees it, with actions in [-1, 1]."""
         return self.learned.get(self.plan.prior)
 
     @property
@@ -108,7 +108,7 @@ class Setup:
         return self.plan.device
 
     def get(self, artefact: Artefact[Any]) -> Any:
-        """What was learned.
+        """An artefact's value, from the cache.
 
         Raises:
             BadInput: if learning it diverged.
@@ -116,7 +116,7 @@ class Setup:
         return self.learned.get(artefact)
 
     def agent(self, artefact: Artefact[Any] | None = None) -> Sac:
-        """The method's agent, or that of an artefact, with the life's own randomness."""
+        """The agent of an artefact, by default the method's, reseeded for the life."""
         agent: Sac = self.get(artefact or self.plan.agent()).agent
         if self.plan.agents.pretrain is not None:
             agent.reseed(self.plan.agents.life_seed)
@@ -129,7 +129,7 @@ class Setup:
         agent: Artefact[Any],
         life_steps: int | None = None,
     ) -> Adapter:
-        """The adapter inside this one, which acts on the prior as this one shows it."""
+        """Build the inner adapter, on ``prior`` and ``agent``; its ``life_steps`` may count longer steps."""
         plan = self.plan.inner(prior, agent)
         own = replace(self, plan=plan, life_steps=life_steps or self.life_steps, planner=None)
         made: Adapter = adapter.make(own)

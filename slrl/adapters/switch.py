@@ -1,7 +1,8 @@
-"""Which kind of adaptation, when: a latent answers at once, another skill answers a blocked way, weights change last.
+"""Switching between kinds of adaptation: a latent first, then other skills, and weights last.
 
-The low level (an adapter in action space, as ``rma_qwale``) acts until the monitor's signals say that its life goes wrong in a
-way that a latent does not mend; then the high level (``skills``) acts; when that has not helped, the low level's weights learn.
+The low level (an adapter in action space, such as ``rma_qwale``) acts until the monitor's signals show a
+failure that a latent does not correct; then the high level (``skills``) acts; if that does not help, the low
+level's weights are trained.
 """
 
 import contextlib
@@ -22,7 +23,7 @@ from slrl.adapters.replay import Replay
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import BadInput
 from slrl.learning.cache import Artefact
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import at_least
 from slrl.types import F32, Adapter, Image, Metrics, Recorder, State, Transition, Watcher
 
@@ -66,12 +67,14 @@ class Switch:
 
     * nominal → latent: the residual is raised for ``residual_steps`` steps in a row.
     * latent → nominal: it has been clear for ``clear_steps``.
-    * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar; after ``unmended_steps``,
-      half as many after each time in skills, a residual that no latent has mended, unless values rise as usual.
+    * latent → skill: after ``latent_steps``, a stall, or a value that drops where nothing is familiar; after
+      ``unmended_steps``, half as many after each time in skills, a residual that no latent has mended, unless
+      values rise as usual.
     * nominal → skill: a stall for ``stall_steps`` in a row, or a stall where nothing is familiar.
-    * skill → nominal: values are better than ever before, rise as usual, and all has been familiar for ``settled_steps``; twice
-      as long after each relapse.
-    * skill → weights: no better value than ever before for ``patience_steps``. Weights learn for the rest of the life.
+    * skill → nominal: values are better than ever before, rise as usual, and all has been familiar for
+      ``settled_steps``; twice as long after each relapse.
+    * skill → weights: no better value than ever before for ``patience_steps``. Weights learn for the rest of
+      the life.
     """
 
     modes = MODES
@@ -83,20 +86,20 @@ class Switch:
         self.learner = learner if isinstance(learner, Replay) else None
         if self.learner is not None:
             self.learner.learning = False
-        self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first time is none
-        self.rows = np.zeros(5, np.int64)  # for how many steps in a row each signal has been raised
-        self.clear = np.zeros(5, np.int64)  # or has not
+        self.mode, self.since, self.relapses = NOMINAL, 0, -1  # the first mode "skill" is no relapse
+        self.rows = np.zeros(5, np.int64)  # (5,) for how many steps in a row each signal has been raised
+        self.clear = np.zeros(5, np.int64)  # (5,) or not raised
         self.best, self.since_best = -np.inf, 0
-        self._observed: list[Adapter] = []  # the levels that took in the last step
+        self._observed: list[Adapter] = []  # the levels that observed the last step
 
     def watch(self, view: Callable[[], Image] | None) -> None:
-        """Let the levels look that want to."""
+        """Give the camera to the levels that look at pictures."""
         for level in (self.low, self.high):
             if isinstance(level, Watcher):
                 level.watch(view)
 
     def files(self) -> dict[str, str]:
-        """What the levels have to keep."""
+        """The files that the levels keep, with the level's name in front."""
         found: dict[str, str] = {}
         for name, level in (("low", self.low), ("high", self.high)):
             if isinstance(level, Recorder):
@@ -104,15 +107,25 @@ class Switch:
         return found
 
     def act(self, obs: F32) -> F32:
+        """The action (A,) of the level that acts in the present mode."""
         return self._acting().act(obs)
 
     def observe(self, transition: Transition) -> Metrics:
-        latent = None if self.latent is None else self.latent.z  # what the step was taken under
+        """Pass the step to the acting level, update the monitor, and change the mode if its signals say so.
+
+        In the mode ``skill`` the low level observes too, to keep its history. Metrics: ``adapter/mode``, each
+        signal relative to its threshold, and at a change ``adapter/changed``, the raised signals as a bit
+        mask.
+        """
+        latent = None if self.latent is None else self.latent.z  # at the time of the step
         acting = self._acting()
         metrics = dict(acting.observe(transition))
         self._observed = [acting]
         if self.mode == SKILL:
-            metrics = {**metrics, **self.low.observe(transition)}  # its history goes on, its weights do not
+            metrics = {
+                **metrics,
+                **self.low.observe(transition),
+            }  # its history continues; its weights are fixed
             self._observed.append(self.low)
         signals = self.monitor.update(transition, latent)
         raised = self.monitor.raised(signals)
@@ -134,14 +147,14 @@ class Switch:
         return metrics
 
     def learn(self) -> Metrics:
-        """The levels that observed the last step, each by what it was when it did."""
+        """Update the levels that observed the last step."""
         metrics: Metrics = {}
         for level in self._observed:
             metrics = {**metrics, **level.learn()}
         return metrics
 
     def next_mode(self, raised: np.ndarray) -> int:
-        """The mode after a step whose signals are these."""
+        """The mode that follows from the raised signals (5,) and the counters; the class lists the rules."""
         stuck = self.rows[STALL] >= self._settings.stall_steps
         lost = bool(raised[STALL] and raised[UNFAMILIARITY])
         dropping = bool(raised[VALUE_DROP] and raised[UNFAMILIARITY])
@@ -157,16 +170,15 @@ class Switch:
         if self.mode == LATENT:
             if self.clear[RESIDUAL] >= self._settings.clear_steps:
                 return NOMINAL
-            patience = self._settings.unmended_steps // 2 ** max(
-                self.relapses + 1, 0
-            )  # less each time that it has not helped before
+            # halved after each time in skills
+            patience = self._settings.unmended_steps // 2 ** max(self.relapses + 1, 0)
             unmended = self.since >= patience and bool(raised[RESIDUAL]) and not self.monitor.gaining()
             worse = self.since >= self._settings.latent_steps and bool(raised[STALL] or dropping)
             return above if worse or unmended else LATENT
         if self.mode == SKILL and self.since % self._settings.hold_steps == 0:
             settled = self._settings.settled_steps * 2 ** max(self.relapses, 0)
             familiar = self.since >= settled and self.clear[UNFAMILIARITY] >= settled
-            # Where values lead into a wall they rise again and again: only better than ever before is past it.
+            # In front of a wall values rise repeatedly; only a new best value shows that it is passed.
             if familiar and self.monitor.gaining() and self.since_best < self._settings.hold_steps:
                 return NOMINAL
             if self.since_best >= self._settings.patience_steps and self.learner is not None:
@@ -175,7 +187,10 @@ class Switch:
 
     def _enter(self, before: int) -> None:
         self.relapses += self.mode == SKILL
-        self.since, self.since_best = 0, self._settings.hold_steps  # not better than ever, but not long ago
+        self.since, self.since_best = (
+            0,
+            self._settings.hold_steps,
+        )  # as if the best value were ``hold_steps`` old
         self.rows[:], self.clear[:] = 0, 0
         if self.latent is not None:
             self.latent.every = 1 if self.mode == LATENT else self.latent.usual
@@ -191,6 +206,7 @@ class Switch:
         return self.high if self.mode == SKILL and self.high is not None else self.low
 
     def state_dict(self) -> State:
+        """Both levels, the monitor, and the switch: mode, counters, steps per signal (2 × 5), best value."""
         counts = [self.mode, self.since, self.relapses, self.since_best, *self.rows, *self.clear]
         own = {
             "counts": torch.tensor([int(count) for count in counts]),
@@ -200,11 +216,12 @@ class Switch:
         return nest(low=self.low.state_dict(), monitor=self.monitor.state_dict(), switch=own, **high)
 
     def load_state_dict(self, state: State) -> None:
-        self.low.load_state_dict(part(state, "low"))
+        """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
+        self.low.load_state_dict(substate(state, "low"))
         if self.high is not None:
-            self.high.load_state_dict(part(state, "high"))
-        self.monitor.load_state_dict(part(state, "monitor"))
-        own = part(state, "switch")
+            self.high.load_state_dict(substate(state, "high"))
+        self.monitor.load_state_dict(substate(state, "monitor"))
+        own = substate(state, "switch")
         counts = own["counts"].numpy().copy()
         self.mode, self.since, self.relapses, self.since_best = (int(count) for count in counts[:4])
         self.rows, self.clear, self.best = counts[4:9], counts[9:], float(own["best"])
@@ -215,12 +232,12 @@ class Switch:
 
 
 def watched_latents(settings: Settings, plan: Plan) -> Artefact[Any] | None:
-    """The latents that the monitor's model is told: those of a low level that has them."""
+    """The latents for the monitor's model: those of the low level, None if it has none."""
     own = settings.low.adapter.settings
     if not isinstance(own, latent.Settings):
         return None
-    parts = latent.parts(own, plan.level(settings.low, plan.seeds.low))
-    return parts.student or parts.latents
+    needed = latent.dependencies(own, plan.level(settings.low, plan.seeds.low))
+    return needed.student or needed.latents
 
 
 def monitored(settings: Settings, plan: Plan) -> Artefact[Monitor]:
@@ -231,16 +248,16 @@ def monitored(settings: Settings, plan: Plan) -> Artefact[Monitor]:
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """All that is learned before the life: the watched agent and its monitor, and what the levels need."""
+    """The watched agent, its monitor, and what the levels need."""
     low, high = settings.low, settings.high
     found = plan.level(low, plan.seeds.low).of_adapter(low.adapter)
-    with contextlib.suppress(BadInput):  # the switch does without a high level that the prior does not allow
+    with contextlib.suppress(BadInput):  # not possible with this prior: the switch works without it
         found += plan.level(high, plan.seeds.high).of_adapter(high.adapter)
     return [*found, monitored(settings, plan)]
 
 
 def make(settings: Settings, setup: Setup) -> Switch:
-    """From what was learned; without its high level, and saying so, where that cannot be had."""
+    """Assemble from the artefacts; without the high level, and with a warning, where it is not possible."""
     sequences = np.random.SeedSequence(int(setup.rng.integers(2**63))).spawn(2)
     seeds = setup.plan.seeds
     low = setup.level(settings.low, seeds.low, sequences[0])

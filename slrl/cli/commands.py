@@ -288,7 +288,8 @@ def cache_size(arguments: argparse.Namespace) -> None:
     found, limit = cache.entries(), cache.limit_bytes()
     total = sum(entry.size_bytes for entry in found)
     print(
-        f"{len(found)} parts, {total / 1e6:.1f} of {limit / 1e6:,.0f} MB (SLRL_CACHE_LIMIT_MB), in {cache.learned_folder()}"
+        f"{len(found)} parts, {total / 1e6:.1f} of {limit / 1e6:,.0f} MB (SLRL_CACHE_LIMIT_MB), "
+        f"in {cache.learned_folder()}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The rows an agent learns from: the prior, which is never overwritten, and behind it the life."""
+"""The rows an agent learns from: those of the prior, and after them those of the life."""
 
 from itertools import pairwise
 
@@ -13,8 +13,8 @@ from slrl.types import Batch, State, Transition
 class Buffer:
     """One preallocated array, one packed row per transition, sampled with one index operation.
 
-    Rows ``0 … N-1`` are the prior for good. The life follows; only when it has filled its own ``life_rows`` does it
-    begin to overwrite itself, oldest row first.
+    Rows 0 … N-1 are the prior and never change. Rows of the life follow; when all ``life_rows`` are used, the
+    oldest is overwritten.
     """
 
     def __init__(self, prior: Prior, life_rows: int, rng: np.random.Generator, device: torch.device) -> None:
@@ -31,10 +31,11 @@ class Buffer:
         self._tensor = torch.from_numpy(self._rows)
 
     def look_ahead(self, steps: int, prior: Prior, discount: float) -> None:
-        """Turn the prior's rows into ``steps``-step returns that end with their episode: a sparse reward spreads faster.
+        """Replace the prior's one-step rewards by ``steps``-step returns, which end with their episode.
 
-        ``reward = Σ_{i<m} γ^i r_{t+i}``, ``next_obs = s_{t+m}`` and ``bootstrap = γ^{m-1}`` (0 if that terminated), with
-        m the smaller of ``steps`` and what is left of the episode. The actions in between are the prior's own.
+        reward = Σ_{i<m} γ^i r_{t+i}, next_obs = s_{t+m} and bootstrap = γ^{m-1} (0 if that terminated), with
+        m the smaller of ``steps`` and what is left of the episode. The actions in between are the prior's
+        own. A sparse reward propagates faster this way.
         """
         n = self.prior_rows
         here = np.arange(n)
@@ -60,7 +61,7 @@ class Buffer:
         return min(self.lived, self.life_rows)
 
     def append(self, transition: Transition, *, bootstrap: bool) -> None:
-        """Add one step of the life; without ``bootstrap`` its TD target does not look past ``next_obs``."""
+        """Add one step of the life; without ``bootstrap`` its TD target stops at ``next_obs``."""
         row = self._rows[self.prior_rows + self.lived % self.life_rows]
         obs, action, reward, next_obs, terminated, _ = transition
         (o0, o1), (a0, a1), (r, _), (n0, n1), (t, _), (b, _) = self._columns
@@ -69,7 +70,10 @@ class Buffer:
         self.lived += 1
 
     def sample(self, size: int, prior_fraction: float | None = None) -> Batch:
-        """Rows of both, uniformly over all of them, or with a fixed share from the prior: exactly ``round(size · fraction)``."""
+        """A batch of ``size`` rows, uniform over prior and life.
+
+        With ``prior_fraction`` exactly ``round(size · prior_fraction)`` of them are the prior's.
+        """
         if prior_fraction is None or not self.life_size:
             return self.rows(self._rng.integers(self.prior_rows + self.life_size, size=size))
         from_prior = round(size * prior_fraction)
@@ -78,7 +82,7 @@ class Buffer:
         return self.rows(np.concatenate([prior, life]))
 
     def rows(self, index: np.ndarray) -> Batch:
-        """The transitions at these rows."""
+        """The transitions at the rows ``index`` (B,)."""
         at = torch.from_numpy(index)
         packed = self._tensor.index_select(0, at).to(self._device)
         obs, action, reward, next_obs, terminated, bootstrap = (
@@ -89,16 +93,16 @@ class Buffer:
         )
 
     def state_dict(self) -> State:
-        """The life's rows and how many were lived; the prior's are not repeated."""
+        """The life's rows and their count; the prior's are not saved."""
         life = self._tensor[self.prior_rows : self.prior_rows + self.life_size]
         return {"life": life.clone(), "lived": torch.tensor(self.lived)}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over the rows of a life on the same prior."""
+        """Load the rows of a life on the same prior."""
         self.lived = int(state["lived"])
         self._tensor[self.prior_rows : self.prior_rows + self.life_size] = state["life"]
 
     def newest(self) -> Tensor:
-        """(O,) the observation that the last appended step arrived in."""
+        """(O,) next_obs of the step that was appended last."""
         start, stop = self._columns[3]
         return self._tensor[self.prior_rows + (self.lived - 1) % self.life_rows, start:stop].to(self._device)

@@ -1,8 +1,8 @@
-"""What is learned before a life: once, kept in a file, checked when it is read, and learned anew where that fails.
+"""The cache of what is learned before a life: files that are checked when read, and learned anew if invalid.
 
-An :class:`Artefact` names something that can be learned and all that it depends on; its key is a hash of that. The
-:class:`LearnedCache` learns it, or reads it from ``<name>-<key>.safetensors``. The file says in its header what it is,
-what it was learned from, and the hash of its own content.
+An :class:`Artefact` names something that can be learned and everything that it depends on; its key is a hash
+of that. :class:`LearnedCache` learns it, or reads it from ``<name>-<key>.safetensors``. The file's header
+holds the key, the content hashes of what it was learned from, and the hash of its own content.
 """
 
 import contextlib
@@ -37,41 +37,40 @@ class Learnable(Protocol):
         ...
 
     def learn(self) -> Iterator[Metrics]:
-        """Learn for ``steps`` steps, and tell after each how it goes."""
+        """Run ``steps`` steps of learning, and yield the metrics after each."""
         ...
 
     def state_dict(self) -> State:
-        """All that was learned."""
+        """Everything that was learned, as the file stores it."""
         ...
 
     def load_state_dict(self, state: State) -> None:
-        """Take over what was learned, in place."""
+        """Load what was learned, in place."""
         ...
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Artefact(Generic[T]):
-    """Something that can be made before the life, and all that it depends on.
+    """Something that can be made before the life, and everything that it depends on.
 
-    Two artefacts with the same key are the same thing, learned or not. Those that are not ``stored`` are computed
-    whenever they are needed: a prior, or a prior as somebody else sees it.
+    Artefacts with the same key are interchangeable. Those that are not ``stored`` are recomputed when needed,
+    such as a prior with latents behind its observations.
     """
 
-    name: str  # for people, and the beginning of the file's name
+    name: str  # shown to users, and the beginning of the file's name
     build: Callable[..., T]  # of the values of ``needs``, in order; a Learnable if it is stored
     about: Mapping[str, Any] = field(default_factory=dict)  # settings, seeds, hashes: whatever JSON can hold
     needs: tuple["Artefact[Any]", ...] = ()
-    version: int = 1  # of the code that learns it, raised when the same settings begin to give another result
-    steps: int = 0  # that it takes to learn
-    ms_per_step: float = 1.0  # about; only for the time that is left
-    processor: bool = (
-        False  # whether the result depends on the processor's instructions (oneDNN: LSTM, convolutions)
-    )
+    version: int = 1  # of the code that learns it; raised when the same settings give another result
+    steps: int = 0  # of learning
+    ms_per_step: float = 1.0  # estimate, for the progress bar
+    # whether the result depends on the processor's instructions (oneDNN: LSTM, convolutions)
+    processor: bool = False
     stored: bool = True
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of all that it depends on."""
+        """SHA-256 of name, versions, ``about``, the keys of ``needs``, and the processor's instructions."""
         about = {
             "name": self.name,
             "version": [FORMAT, self.version],
@@ -83,14 +82,14 @@ class Artefact(Generic[T]):
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
     def everything(self) -> "list[Artefact[Any]]":
-        """This one and all that it needs, each once, what is needed first."""
+        """This artefact and all that it needs, each once, in the order of learning."""
         found: dict[str, Artefact[Any]] = {}
         for need in self.needs:
             found |= {artefact.key: artefact for artefact in need.everything()}
         return list((found | {self.key: self}).values())
 
     def stored_needs(self) -> "list[Artefact[Any]]":
-        """The files that its own depends on: those of its needs, and behind needs that have none, those of theirs."""
+        """The stored artefacts it is learned from; needs without a file are replaced by their own needs."""
         found: list[Artefact[Any]] = []
         for need in self.needs:
             found += [need] if need.stored else need.stored_needs()
@@ -98,17 +97,16 @@ class Artefact(Generic[T]):
 
     @property
     def file(self) -> Path:
-        """Where the cache keeps it."""
+        """Its path in the cache."""
         return learned_folder() / f"{self.name.replace(' ', '_')}-{self.key[:32]}.safetensors"
 
 
 @dataclass
 class LearnedCache:
-    """The learned artefacts of one life. Each is one object, whoever asks for it."""
+    """The learned artefacts of one life; equal artefacts are one object."""
 
-    failures: dict[str, str] = field(
-        default_factory=dict
-    )  # key: why it could not be learned, and is not tried again
+    # Artefacts that could not be learned and are not tried again: key to message.
+    failures: dict[str, str] = field(default_factory=dict)
     progress: Progress = lambda artefact, step, metrics: None
     _values: dict[str, Any] = field(default_factory=dict)
 
@@ -132,7 +130,7 @@ class LearnedCache:
             return value
         if artefact.key in self.failures:
             raise BadInput(self.failures[artefact.key])
-        with file_lock(artefact.file.stem):  # lives that begin together need the same
+        with file_lock(artefact.file.stem):  # concurrent lives may need the same artefact
             if read(artefact, value):
                 return value
             learn(artefact, value, self.progress)
@@ -141,7 +139,7 @@ class LearnedCache:
 
 
 class Table:
-    """A tensor that takes long to compute, as something that is learned in one step and kept."""
+    """A tensor that is slow to compute, as a :class:`Learnable` of one step."""
 
     steps = 1
 
@@ -149,35 +147,36 @@ class Table:
         self._compute, self.tensor = compute, torch.zeros(shape)
 
     def learn(self) -> Iterator[Metrics]:
-        """Compute it."""
+        """Compute the tensor, in one step."""
         self.tensor = self._compute()
         yield {}
 
     def state_dict(self) -> State:
-        """The tensor."""
+        """The tensor, as ``tensor``."""
         return {"tensor": self.tensor}
 
     def load_state_dict(self, state: State) -> None:
-        """Take over a tensor."""
+        """Take the saved tensor."""
         self.tensor = state["tensor"]
 
 
 def learn(artefact: Artefact[Any], value: Learnable, progress: Progress) -> None:
-    """All steps of it.
+    """Run all steps of learning, and report progress every 100.
 
     Raises:
-        BadInput: if a weight became infinite.
+        BadInput: if a weight is not finite afterwards.
     """
     for step, metrics in enumerate(value.learn(), 1):
         if step % 100 == 0 or step == artefact.steps:
             progress(artefact, step, metrics)
     if not all(bool(torch.isfinite(t).all()) for t in value.state_dict().values() if t.is_floating_point()):
         raise BadInput(
-            f"pretraining diverged: weights of the {artefact.name} became infinite; choose a smaller learning rate."
+            f"pretraining diverged: weights of the {artefact.name} became infinite; "
+            "choose a smaller learning rate."
         )
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def learned_folder() -> Path:
@@ -186,27 +185,27 @@ def learned_folder() -> Path:
 
 
 def is_learned(artefact: Artefact[Any]) -> bool:
-    """Whether its file is whole, and was learned from what its dependencies hold now."""
-    header = _header(artefact)
+    """Whether the file is intact, and was learned from the present content of its dependencies."""
+    header = _valid_header(artefact)
     state = None if header is None else _state(artefact.file)
     return header is not None and state is not None and content_hash(state) == header["content"]
 
 
 def read(artefact: Artefact[Any], into: Learnable) -> bool:
-    """Take over what the artefact's file holds; False, and nothing taken over, if it is not exactly what it should be.
+    """Load the artefact's file into ``into``; False, with nothing loaded, if the file is not valid.
 
-    Refused are files that are damaged or cut short, of another key, of dependencies that have been learned anew since,
-    with other names, shapes or types of tensors than are wanted, and whose content has another hash than they say.
+    Invalid are damaged or truncated files, files with another key or content hash, files whose dependencies
+    have been learned anew since, and tensors with other names, shapes or types than ``into`` has.
     """
-    header = _header(artefact)
+    header = _valid_header(artefact)
     state = None if header is None else _state(artefact.file)
     if header is None or state is None or content_hash(state) != header["content"]:
         return False
     if not _fits(state, into.state_dict()):
         return False
     into.load_state_dict(state)
-    with contextlib.suppress(OSError):  # somebody else's cache that may only be read
-        os.utime(artefact.file)  # so that what is used stays longest
+    with contextlib.suppress(OSError):  # a read-only cache of another user
+        os.utime(artefact.file)  # the time of last use, for trim
     return True
 
 
@@ -227,10 +226,10 @@ def _fits(state: State, wanted: State) -> bool:
 
 
 def write(artefact: Artefact[Any], value: Learnable) -> None:
-    """Keep it, whole or not at all.
+    """Write the artefact's file atomically.
 
     Raises:
-        BadInput: if the file cannot be written.
+        BadInput: if it cannot be written.
     """
     from safetensors.torch import save_file
 
@@ -261,9 +260,9 @@ def content_hash(state: State) -> str:
     return total.hexdigest()
 
 
-def _header(artefact: Artefact[Any]) -> dict[str, Any] | None:
-    """What the artefact's file says of itself, if that is what it should say."""
-    header = _said(artefact.file)
+def _valid_header(artefact: Artefact[Any]) -> dict[str, Any] | None:
+    """The file's header if key, format and dependencies match; else None."""
+    header = _read_header(artefact.file)
     if header is None or header.get("key") != artefact.key or header.get("format") != FORMAT:
         return None
     wanted = {need.key: _content(need) for need in artefact.stored_needs()}
@@ -271,12 +270,12 @@ def _header(artefact: Artefact[Any]) -> dict[str, Any] | None:
 
 
 def _content(artefact: Artefact[Any]) -> str | None:
-    """The hash of what an artefact's file holds, as it says."""
-    header = _said(artefact.file)
+    """The content hash in an artefact's file; None without a readable file."""
+    header = _read_header(artefact.file)
     return None if header is None else header.get("content")
 
 
-def _said(path: Path) -> dict[str, Any] | None:
+def _read_header(path: Path) -> dict[str, Any] | None:
     from safetensors import SafetensorError, safe_open
 
     if path.is_symlink() or not path.is_file():
@@ -300,7 +299,7 @@ class Entry:
 
 
 def entries() -> list[Entry]:
-    """All files of the cache, the one that was used longest ago first."""
+    """All files of the cache, the least recently used first."""
     found = []
     for path in learned_folder().glob("*.safetensors"):
         try:
@@ -313,10 +312,10 @@ def entries() -> list[Entry]:
 
 
 def limit_bytes() -> int:
-    """How large the cache may become: ``$SLRL_CACHE_LIMIT_MB``, by default 4,096 MB.
+    """The cache's size limit in bytes: ``$SLRL_CACHE_LIMIT_MB``, by default 4,096 MB.
 
     Raises:
-        BadInput: if the variable is no number of 0 or more.
+        BadInput: if the variable is not a number of 0 or more.
     """
     text = os.environ.get("SLRL_CACHE_LIMIT_MB", str(DEFAULT_LIMIT_MB))
     try:
@@ -329,7 +328,7 @@ def limit_bytes() -> int:
 
 
 def trim(keep: Iterable[Path] = ()) -> list[Entry]:
-    """Remove what was used longest ago until the cache is within its limit; what a life needs now is in ``keep``."""
+    """Remove the least recently used files, but none in ``keep``, until the cache is within its limit."""
     found, limit, kept = entries(), limit_bytes(), set(keep)
     total, removed = sum(entry.size_bytes for entry in found), list[Entry]()
     for entry in found:
@@ -343,10 +342,10 @@ def trim(keep: Iterable[Path] = ()) -> list[Entry]:
 
 
 def clear(name: str | None = None) -> list[Entry]:
-    """Remove all files of the cache, or those of one kind of artefact; returns what was removed.
+    """Remove all files, or those of artefacts called ``name``; returns the removed entries.
 
     Raises:
-        BadInput: if nothing of that kind is there.
+        BadInput: if there is no file of that name.
     """
     found = [entry for entry in entries() if name in (None, entry.name)]
     if name is not None and not found:
@@ -357,6 +356,9 @@ def clear(name: str | None = None) -> list[Entry]:
 
 
 def instructions() -> str:
-    """Which instructions of the processor torch and oneDNN use: AVX2 if no more was allowed (``ONEDNN_MAX_CPU_ISA``)."""
+    """The processor instructions that torch and oneDNN use, such as ``AVX2`` or ``AVX512``.
+
+    AVX2 if ``ONEDNN_MAX_CPU_ISA`` allows no more.
+    """
     most, has = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper(), torch.backends.cpu.get_cpu_capability()
     return most if most == "AVX2" and has.startswith("AVX512") else has

@@ -1,14 +1,15 @@
-"""A model of the world, learned from the prior: what an action does to an observation, and what it earns.
+"""Dynamics: a model of the world, learned from the prior, which predicts the next observation and the reward.
 
-An ensemble (Chua et al., PETS, 2018) of networks that predict the change of the observation and the reward. Each has a linear
-path beside its layers, so that what adds up in the world, such as a wind and a step, adds up beyond the prior's range too.
+An ensemble of networks (PETS: Chua et al., 2018) predicts the change of the observation and the reward. Each
+network has a linear path beside its layers, so that additive effects, such as a wind and a step, extrapolate
+beyond the prior's range.
 """
 
 import torch
 from torch import Tensor
 
 from slrl.learning.networks import Adam, Normaliser, mlp_params, stack
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.priors import Prior
 from slrl.types import State
 
@@ -35,7 +36,7 @@ class Dynamics:
         self.normaliser = Normaliser(prior, device)
         change = torch.tensor(prior.next_obs - prior.obs, device=device)
         spread = torch.tensor(prior.obs, device=device).std(0)
-        # An entry that never changes is predicted to the thousandth of what it varies between episodes.
+        # Entries that never change within episodes get a thousandth of their deviation between episodes.
         scale = change.std(0).clamp(min=1e-6).maximum(1e-3 * spread)
         reward = torch.tensor(prior.reward, device=device)
         self.mean = torch.cat([change.mean(0), reward.mean()[None]])
@@ -62,18 +63,18 @@ class Dynamics:
     def errors(
         self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None
     ) -> Tensor:
-        """(K, B, O + 1): prediction minus what happened, standardised."""
+        """(K, B, O + 1): standardised prediction minus the observed change and reward."""
         happened = (torch.cat([next_obs - obs, reward.unsqueeze(-1)], -1) - self.mean) / self.scale
         return self.outputs(self.inputs(obs, action, latent)) - happened
 
     def loss(
         self, obs: Tensor, action: Tensor, reward: Tensor, next_obs: Tensor, latent: Tensor | None = None
     ) -> Tensor:
-        """Σ_k mean e²: the members share their rows and differ by their first weights (Lakshminarayanan et al., 2017)."""
+        """Σ_k mean e². All members get the same rows (Lakshminarayanan et al., 2017)."""
         return self.errors(obs, action, reward, next_obs, latent).square().mean((1, 2)).sum()
 
     def step(self, loss: Tensor, others: list[Tensor], optimiser: Adam | None = None) -> None:
-        """Descend, and let ``others``, of whom the loss depends too, descend with their own optimiser."""
+        """One gradient step of the ensemble; ``others`` are stepped by their own ``optimiser``."""
         own = [*self.params, *self.linear]
         gradients = torch.autograd.grad(loss, [*own, *others])
         self._optimiser.step(gradients[: len(own)])
@@ -85,7 +86,9 @@ class Dynamics:
         return [*self.params, *self.linear, *self._optimiser.tensors(), *fitted]
 
     def state_dict(self) -> State:
+        """Weights, optimiser, and the mean and scale (O + 1,) of changes and reward."""
         return nest(dynamics=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "dynamics"))
+        """Copy weights, optimiser and scales, in place."""
+        set_tensors(self._tensors(), substate(state, "dynamics"))

@@ -1,8 +1,8 @@
-"""What differs between two worlds, as a latent z: inferred from what was done and what came of it (RMA: Kumar et al., 2021).
+"""Extrinsics: what differs between worlds, as a latent z from recent steps (RMA: Kumar et al., 2021).
 
-μ turns physical parameters into z, the dynamics f(s, a, z) say what z must tell, and φ reads z from the last k steps. μ and f
-learn together from a prior that recorded its parameters; then φ learns to say what μ says. Without parameters φ and f learn
-together: z is whatever in the past helps to predict the next step.
+μ maps physical parameters to z, the dynamics f(s, a, z) determine what z must contain, and φ infers z from
+the last k steps. On a prior with recorded parameters μ and f are trained first, then φ to predict μ's output.
+Without parameters φ and f are trained together: z is what of the past helps to predict the next step.
 """
 
 from collections.abc import Iterator
@@ -20,35 +20,36 @@ from slrl.errors import BadInput
 from slrl.learning.cache import Artefact, Table
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.networks import Adam, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.seeds import with_seed
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, require, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State
 
 KERNELS = ((8, 4), (5, 1), (5, 1))  # size and stride of φ's convolutions: 50 steps become 11, 7, 3
-SHORTEST = 40  # steps that they need; shorter histories are padded on the old side
-POOLED = 3  # steps that are left of a history of any length
+SHORTEST = 40  # steps that they need; shorter histories are padded with masked steps before
+POOLED = 3  # length of the convolutions' output, for a history of any length
 EMBEDDED = 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """Places from which histories can be read: the features of N steps in a row, and where each one's episode begins."""
+    """Features of N consecutive steps, from which histories of k steps are cut."""
 
     features: Tensor  # (N, F)
     first: Tensor  # (N,) int64 first row of the row's episode
 
     def read(self, rows: Tensor, length: int, longest: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The ``length`` steps before each of ``rows``, newest last (B, length, F), and which of them there are (B, length).
+        """The ``length`` steps before each row, newest last (B, length, F), and their mask (B, length).
 
-        Of each history only the newest ``longest`` (B,) steps are shown.
+        The mask is False before the episode's first step, and for all but the newest ``longest`` (B,) steps.
         """
         ago = torch.arange(length, 0, -1, device=rows.device)
         index = rows.unsqueeze(1) - ago
-        there = index >= self.first[rows].unsqueeze(1)
+        mask = index >= self.first[rows].unsqueeze(1)
         if longest is not None:
-            there &= ago <= longest.unsqueeze(1)
-        return self.features[index.clamp(min=0)], there
+            mask &= ago <= longest.unsqueeze(1)
+        return self.features[index.clamp(min=0)], mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +58,9 @@ class Settings:
 
     size: int = 8  # of z
     history: int = 50  # steps
-    source: Literal["auto", "env_params", "history"] = "auto"  # what z is made of while it is learned
+    source: Literal["auto", "env_params", "history"] = (
+        "auto"  # what z is encoded from in training: parameters by μ, or history by φ
+    )
     steps: int = 6000  # gradient steps of either phase
     batch_size: int = 256
     lr: float = 1e-3
@@ -81,15 +84,11 @@ class Extrinsics:
     def __init__(self, settings: Settings, prior: Prior, device: torch.device) -> None:
         if settings.source == "env_params" and prior.env_params is None:
             raise BadInput(
-                f"prior {prior.name} did not record its physical parameters (env_params), which source = 'env_params' "
-                "needs; take source = 'history'."
+                f"prior {prior.name} did not record its physical parameters (env_params), "
+                "which source = 'env_params' needs; take source = 'history'."
             )
-        self.prior, self.device, self.size, self.history = (
-            prior,
-            device,
-            settings.size,
-            max(settings.history, SHORTEST),
-        )
+        self.prior, self.device, self.size = prior, device, settings.size
+        self.history = max(settings.history, SHORTEST)
         self.shown, self.batch_size, self._shrink = settings.history, settings.batch_size, settings.shrink
         self.generator = torch.Generator().manual_seed(settings.seed or 0)
         self.rng = np.random.default_rng(settings.seed or 0)
@@ -102,18 +101,12 @@ class Extrinsics:
         features = 2 * prior.obs.shape[1] + prior.action.shape[1]
         self.phi = self._phi(features)
         self._phi_optimiser = Adam(self.phi, settings.lr)
-        params = (
-            prior.env_params
-            if self.privileged and prior.env_params is not None
-            else np.zeros((1, 1), np.float32)
-        )
-        self.params = torch.tensor(params, device=device)
-        self.params_mean, self.params_scale = (
-            self.params.mean(0),
-            self.params.std(0, unbiased=False).clamp(min=1e-6),
-        )
+        params = prior.env_params if self.privileged else None
+        self.params = torch.tensor(np.zeros((1, 1), np.float32) if params is None else params, device=device)
+        self.params_mean = self.params.mean(0)
+        self.params_scale = self.params.std(0, unbiased=False).clamp(min=1e-6)
         self.mu = mlp_params((self.params.shape[1], 64, self.size), self.generator, device)
-        # A linear path beside the layers, as in the dynamics: what adds up goes on adding up beyond the prior's range.
+        # A linear path beside the layers, to extrapolate additive effects, as in the dynamics.
         self.mu_linear = mlp_params((self.params.shape[1], self.size), self.generator, device)
         self._mu_optimiser = Adam([*self.mu, *self.mu_linear], settings.lr)
         rows = (prior.obs, prior.action, prior.reward, prior.next_obs)
@@ -121,15 +114,15 @@ class Extrinsics:
         self.windows = self.windows_of(prior.obs, prior.action, prior.next_obs, prior.starts[prior.episode])
 
     def with_own_phi(self, rng: np.random.Generator) -> "Extrinsics":
-        """The same, but for a φ of its own that may learn on, drawing from ``rng``."""
+        """A shallow copy with its own φ and optimiser, which can be trained further with ``rng``."""
         other = copy(self)
         other.phi = [p.detach().clone().requires_grad_() for p in self.phi]
-        other._phi_optimiser = self._phi_optimiser.on(other.phi)
+        other._phi_optimiser = self._phi_optimiser.with_params(other.phi)
         other.rng = rng
         return other
 
     def _phi(self, features: int) -> list[Tensor]:
-        """Embedding of a step, three convolutions, and the way out."""
+        """Weights of φ: the embedding of a step, three convolutions over time, and the output layer."""
         embedding = mlp_params((features, EMBEDDED), self.generator, self.device)
         convolutions = []
         for kernel, _ in KERNELS:
@@ -144,10 +137,10 @@ class Extrinsics:
             *mlp_params((POOLED * EMBEDDED, self.size), self.generator, self.device),
         ]
 
-    # -- reading -----------------------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------------------
 
     def features(self, obs: Tensor, action: Tensor, next_obs: Tensor) -> Tensor:
-        """(…, F) of a step: where it was, what was done, and what changed, which the normalised pairs alone hardly show."""
+        """(…, F) of a step: normalised observation, action, and the standardised, clipped change."""
         change = (next_obs - obs - self.dynamics.mean[:-1]) / self.dynamics.scale[:-1]
         return torch.cat([self.dynamics.normaliser(obs), action, change.clamp(-10.0, 10.0)], -1)
 
@@ -156,14 +149,14 @@ class Extrinsics:
         rows = [torch.tensor(values, device=self.device) for values in (obs, action, next_obs)]
         return Windows(features=self.features(*rows), first=torch.tensor(first, device=self.device))
 
-    def embed(self, features: Tensor, there: Tensor) -> Tensor:
-        """(B, k, F), (B, k) -> (B, 32, k): each step on its own, zero where there was none; channels before time."""
-        embedded = F.relu(features @ self.phi[0] + self.phi[1]) * there.unsqueeze(-1)
+    def embed(self, features: Tensor, mask: Tensor) -> Tensor:
+        """(B, k, F), mask (B, k) -> (B, 32, k): steps embedded one by one, masked ones zero."""
+        embedded = F.relu(features @ self.phi[0] + self.phi[1]) * mask.unsqueeze(-1)
         return embedded.transpose(1, 2)
 
-    def infer(self, features: Tensor, there: Tensor) -> Tensor:
-        """φ: (B, k, F), (B, k) -> z (B, Z)."""
-        x = self.embed(features, there)
+    def infer(self, features: Tensor, mask: Tensor) -> Tensor:
+        """φ: (B, k, F), mask (B, k) -> z (B, Z)."""
+        x = self.embed(features, mask)
         for i, (_, stride) in enumerate(KERNELS):
             x = F.relu(F.conv1d(x, self.phi[2 + 2 * i], self.phi[3 + 2 * i], stride=stride))
         if x.shape[-1] != POOLED:
@@ -177,52 +170,49 @@ class Extrinsics:
 
     @torch.no_grad()
     def latents(self) -> Tensor:
-        """(N, Z) of the prior's rows: what μ says of their parameters, or φ of what came before them."""
+        """(N, Z) of the prior's rows: μ of their parameters, or φ of the steps before them."""
         chunks = torch.split(torch.arange(len(self.prior), device=self.device), 4096)
         if self.privileged:
             return torch.cat([self.encode(self.params[rows]) for rows in chunks])
         return torch.cat([self.before(rows) for rows in chunks])
 
     def before(self, rows: Tensor) -> Tensor:
-        """φ of what came before rows of the prior (B,) -> z (B, Z): of the last k steps, however far the padding reaches."""
+        """φ of the last k steps before rows (B,) of the prior -> z (B, Z)."""
         return self.infer(*self.windows.read(rows, self.history, torch.full_like(rows, self.shown)))
 
     @torch.no_grad()
     def unexplained(self) -> float:
-        """Which share of the variance of a step the dynamics leave unexplained, over the observation's entries that change."""
+        """The dynamics' error as a share of a step's variance, over the observation's changing entries."""
         at = torch.linspace(0, len(self.prior) - 1, min(len(self.prior), 4096), device=self.device).long()
         obs, action, reward, next_obs = (values[at] for values in self._rows)
         error = self.dynamics.errors(obs, action, reward, next_obs, self.latents()[at]).mean(0)[:, :-1]
         changes = (next_obs - obs).std(0) > 1e-6
         return float(error.square().mean(0)[changes].mean())
 
-    # -- learning ----------------------------------------------------------------------------------------------
+    # -- learning --------------------------------------------------------------------------------------------
 
     def learn(self) -> Iterator[Metrics]:
-        """Phase 1: μ and f, or φ and f. Phase 2: φ after μ."""
+        """Phase 1: train μ and f, or φ and f without parameters. Phase 2: train φ to predict μ."""
         first, second = self.phase_steps
+        encoder, optimiser = self.phi, self._phi_optimiser
+        if self.privileged:
+            encoder, optimiser = [*self.mu, *self.mu_linear], self._mu_optimiser
         for _ in range(first):
             rows = self.draw(len(self.prior))
-            z = (
-                self.encode(self.params[rows])
-                if self.privileged
-                else self.infer(*self._shown(self.windows, rows))
-            )
+            if self.privileged:
+                z = self.encode(self.params[rows])
+            else:
+                z = self.infer(*self._shown(self.windows, rows))
             obs, action, reward, next_obs = (values[rows] for values in self._rows)
             loss = self.dynamics.loss(obs, action, reward, next_obs, z)
-            whose, optimiser = (
-                ([*self.mu, *self.mu_linear], self._mu_optimiser)
-                if self.privileged
-                else (self.phi, self._phi_optimiser)
-            )
-            self.dynamics.step(loss + self._shrink * z.square().mean(), whose, optimiser)
+            self.dynamics.step(loss + self._shrink * z.square().mean(), encoder, optimiser)
             yield {"pretrain/dynamics_loss": loss.detach()}
         for _ in range(second):
             rows = self.draw(len(self.prior))
             yield self.imitate([(self.windows, rows, self.params[rows])])
 
     def imitate(self, parts: list[tuple[Windows, Tensor, Tensor]]) -> Metrics:
-        """One step of φ towards what μ says, on histories (windows, rows) and the parameters (B, E) that they come from."""
+        """One step of φ towards μ, on (windows, rows, parameters (B, E)) of each source."""
         with torch.no_grad():
             goal = torch.cat([self.encode(params) for _, _, params in parts])
         found = torch.cat([self.infer(*self._shown(windows, rows)) for windows, rows, _ in parts])
@@ -231,11 +221,11 @@ class Extrinsics:
         return {"pretrain/latent_loss": loss.detach()}
 
     def draw(self, among: int, size: int | None = None) -> Tensor:
-        """(size,) rows out of ``among``, drawn uniformly; as many as a batch has if ``size`` is not given."""
+        """(size,) uniform row numbers below ``among``; ``batch_size`` of them if ``size`` is None."""
         return torch.from_numpy(self.rng.integers(among, size=size or self.batch_size)).to(self.device)
 
     def _shown(self, windows: Windows, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Histories of which every other one is cut short, as they are when a life begins."""
+        """Histories before ``rows``; every other one has a random length, as at the beginning of a life."""
         lengths = self.rng.integers(self.shown + 1, size=len(rows))
         lengths[::2] = self.shown
         return windows.read(rows, self.history, torch.from_numpy(lengths).to(self.device))
@@ -245,11 +235,13 @@ class Extrinsics:
         return [*self.phi, *self.mu, *self.mu_linear, *optimisers, self.params_mean, self.params_scale]
 
     def state_dict(self) -> State:
+        """The dynamics, φ, μ, their optimisers, and the parameters' mean and scale (E,)."""
         return nest(model=self.dynamics.state_dict(), extrinsics=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        self.dynamics.load_state_dict(part(state, "model"))
-        set_tensors(self._tensors(), part(state, "extrinsics"))
+        """Copy networks, optimisers and scales, in place."""
+        self.dynamics.load_state_dict(substate(state, "model"))
+        set_tensors(self._tensors(), substate(state, "extrinsics"))
 
 
 def knows_params(settings: Settings, prior: Prior) -> bool:
@@ -260,8 +252,8 @@ def knows_params(settings: Settings, prior: Prior) -> bool:
 def artefact(
     settings: Settings, prior: Artefact[Prior], seed: int, device: torch.device
 ) -> Artefact[Extrinsics]:
-    """The latents of a prior; ``seed`` counts where the settings have none."""
-    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    """The latents of a prior; ``seed`` is used if the settings have none."""
+    settings = with_seed(settings, seed)
     return Artefact(
         name="latents",
         build=lambda prior: Extrinsics(settings, prior, device),
@@ -274,7 +266,7 @@ def artefact(
     )
 
 
-def of_rows(latents: Artefact[Extrinsics]) -> Artefact[Table]:
+def prior_latents(latents: Artefact[Extrinsics]) -> Artefact[Table]:
     """The latent of each row of the prior (N, Z)."""
     return Artefact(
         name="latents of the prior",
@@ -287,15 +279,15 @@ def of_rows(latents: Artefact[Extrinsics]) -> Artefact[Table]:
 
 
 def conditioned(prior: Artefact[Prior], latents: Artefact[Table]) -> Artefact[Prior]:
-    """The prior as an agent sees it that is told the latent of each row."""
+    """The prior with the latent of each row behind its observations, for agents conditioned on z."""
 
     def build(prior: Prior, latents: Table) -> Prior:
-        return told(prior, latents.tensor.cpu().numpy())
+        return with_latents(prior, latents.tensor.cpu().numpy())
 
     return Artefact(name="prior", build=build, needs=(prior, latents), stored=False)
 
 
-def told(prior: Prior, latents: F32) -> Prior:
-    """The prior with latents (N, Z) behind its observations."""
+def with_latents(prior: Prior, latents: F32) -> Prior:
+    """The prior with latents (N, Z) appended to its observations."""
     obs, next_obs = (np.concatenate([values, latents], 1) for values in (prior.obs, prior.next_obs))
     return replace(prior, obs=obs, next_obs=next_obs, latent_size=latents.shape[1])

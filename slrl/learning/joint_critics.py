@@ -1,8 +1,8 @@
-"""The critics of several behaviours, taught to know whose states are whose (ROAM: Chen et al., 2023).
+"""Joint critics: the critics of several behaviours, trained to classify states (ROAM: Chen et al., 2023).
 
-Every behaviour of a prior has its own agent, pretrained on its own rows. Together their critics learn to tell the
-behaviours apart: V_b is raised on b's own states and lowered on those of others, so that a behaviour is not confident
-where it never was.
+Every behaviour of a prior has its own agent, pretrained on its own rows. Together their critics are trained
+to classify states: V_b is raised on b's own states and lowered on those of others, so that a behaviour has
+low values outside its own data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.cache import Artefact
 from slrl.learning.pretrain import PretrainedAgent
-from slrl.learning.state import nest, part
+from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, share
 from slrl.priors import Prior
 from slrl.types import Metrics, State
@@ -30,10 +30,9 @@ class Settings:
 
     classification_weight: float = 0.1  # β: L = (1 - β) L_TD + β L_CE
     regularisation_steps: int = 3000  # of the critics, before the life
-    batch_size: int = 128  # as many rows of each behaviour
-    abstain_quantile: float = (
-        0.05  # of a behaviour's values on its own rows; where all are lower, none knows the state
-    )
+    batch_size: int = 128  # in total, with the same number of rows of each behaviour
+    # of a behaviour's values on its own rows; a state is unknown where all values are lower
+    abstain_quantile: float = 0.05
 
     def __post_init__(self) -> None:
         share(self, "classification_weight", "abstain_quantile")
@@ -42,7 +41,7 @@ class Settings:
 
 
 class JointCritics:
-    """The critics of several agents, which learn together whose states are whose: L = (1 - β) L_TD + β L_CE."""
+    """The critics of N agents, trained with L = (1 - β) L_TD + β L_CE."""
 
     def __init__(self, settings: Settings, seed: int, priors: Sequence[Prior], agents: Sequence[Sac]) -> None:
         self.agents, self._priors, self.steps = agents, priors, settings.regularisation_steps
@@ -54,7 +53,7 @@ class JointCritics:
         self._generator = torch.Generator().manual_seed(seed)
 
     def values(self, obs: Tensor) -> Tensor:
-        """V (N, B) = mean over critics of Q_i(s, π_i(s)), with gradients for the critics alone."""
+        """V (N, B) = mean over critics of Q_i(s, π_i(s)), s = obs (B, O); gradients only to critics."""
         found = []
         for agent in self.agents:
             with torch.no_grad():
@@ -63,7 +62,7 @@ class JointCritics:
         return torch.stack(found)
 
     def learn(self) -> Iterator[Metrics]:
-        """As many rows of every behaviour, so that the one with most data is not favoured; policies stay as they are."""
+        """Balanced batches of all behaviours train the critics; the policies do not change."""
         for _ in range(self.steps):
             batches = [buffer.sample(self._size) for buffer in self._buffers]
             obs = torch.cat([batch.obs for batch in batches])
@@ -90,7 +89,7 @@ class JointCritics:
 
     @torch.no_grad()
     def on_own_rows(self, quantile: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Median, standard deviation and a low quantile (N,) of each V_b on b's own states."""
+        """Median, standard deviation and ``quantile`` of each V_b over b's own states, (N,) each."""
         found = []
         for i, prior in enumerate(self._priors):
             at = np.linspace(0, len(prior) - 1, min(len(prior), 4096)).astype(int)
@@ -102,17 +101,19 @@ class JointCritics:
         return middle, spread, lowest
 
     def state_dict(self) -> State:
+        """The state of every agent, as ``agent0``, ``agent1``, …"""
         return nest(**{f"agent{i}": agent.state_dict() for i, agent in enumerate(self.agents)})
 
     def load_state_dict(self, state: State) -> None:
+        """Load every agent; their generators stay as they are, because they belong to the life."""
         for i, agent in enumerate(self.agents):
             generator = agent.generator.get_state()
-            agent.load_state_dict(part(state, f"agent{i}"))
+            agent.load_state_dict(substate(state, f"agent{i}"))
             agent.generator.set_state(generator)  # the life's own randomness
 
 
 def behaviours(prior: Prior) -> list[Prior]:
-    """The rows of each behaviour, as priors of their own."""
+    """The prior split into one prior per behaviour."""
     if prior.behaviour is None:
         return [prior]
     found = []
@@ -160,7 +161,7 @@ def artefact(
     priors: Sequence[Artefact[Prior]],
     agents: Sequence[Artefact[PretrainedAgent]],
 ) -> Artefact[JointCritics]:
-    """The agents of behaviours with critics that know whose states are whose."""
+    """The behaviours' agents with jointly trained critics."""
     count = len(priors)
     about = {
         "classification_weight": settings.classification_weight,

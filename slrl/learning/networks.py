@@ -1,7 +1,7 @@
 """Networks as plain lists of tensors: nothing hidden between a loss and its gradient.
 
-``[W1, b1, W2, b2, …]``, with ``gain, shift`` after each hidden layer that has LayerNorm. A stack of K networks has the
-same list with a leading axis K, and one batched product per layer evaluates all of them.
+``[W1, b1, W2, b2, …]``, with ``gain, shift`` after each hidden layer that has LayerNorm. A stack of K
+networks has the same list with a leading axis K, and one batched product per layer evaluates all of them.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ def mlp_params(
     heads: int | None = None,
     layer_norm: bool = False,
 ) -> list[Tensor]:
-    """Xavier-uniform weights and zero biases for ``sizes = (in, hidden, …, out)``; K ``heads`` add a leading axis.
+    """Xavier-uniform weights and zero biases for ``sizes = (in, hidden, …, out)``; K ``heads`` add an axis.
 
-    Drawn on the generator's device, so that one seed gives the same weights wherever they are used afterwards.
+    Drawn on the generator's device, so that a seed gives the same weights on every device.
     """
     stack = () if heads is None else (heads,)
     row = () if heads is None else (1,)
@@ -74,8 +74,8 @@ def _norm(x: Tensor, gain: Tensor, shift: Tensor) -> Tensor:
 class Adam:
     """Adam (Kingma & Ba, 2015, algorithm 1) on a fixed list of tensors, as one fused kernel.
 
-    ``torch.optim.Adam(fused=True)`` calls the same kernel; its bookkeeping around it costs more than the kernel does
-    for networks as small as ours. A test holds the two equal.
+    ``torch.optim.Adam(fused=True)`` calls the same kernel; its bookkeeping around it costs more than the
+    kernel does for networks as small as ours. A test holds the two equal.
     """
 
     def __init__(self, params: list[Tensor], lr: float) -> None:
@@ -87,7 +87,7 @@ class Adam:
 
     @torch.no_grad()
     def step(self, gradients: Sequence[Tensor]) -> None:
-        """Move every parameter against its gradient."""
+        """One step of all parameters, given their gradients in order."""
         self._step += 1
         torch._fused_adam_(
             self._params,
@@ -105,24 +105,24 @@ class Adam:
             maximize=False,
         )
 
-    def on(self, params: list[Tensor]) -> "Adam":
-        """An optimiser of other parameters with these moments."""
+    def with_params(self, params: list[Tensor]) -> "Adam":
+        """An optimiser of other parameters of the same shapes, with copies of these moments."""
         other = Adam(params, self._lr)
         for own, given in zip(other.tensors(), self.tensors(), strict=True):
             own.copy_(given)
         return other
 
     def tensors(self) -> list[Tensor]:
-        """Everything that must be saved to go on as if nothing had happened."""
+        """First and second moments and the step count: the optimiser's state."""
         return [*self._mean, *self._square, self._step]
 
 
 class Normaliser:
-    """Observations on a common scale: ``asinh((obs - mean) / scale)``, fitted on the prior, the same for a whole life.
+    """Observations on a common scale: ``asinh((obs - mean) / scale)``, fitted on the prior and then fixed.
 
-    Linear near the prior and logarithmic far from it. A plain ``(obs - mean) / std`` sends a body that was carried a
-    hundred standard deviations away into saturation, where every network has the same output and no gradient; here it
-    arrives at 5.3. ``min_scale`` keeps dimensions that hardly vary in the prior from being blown up.
+    Linear near the prior and logarithmic far from it. A plain ``(obs - mean) / std`` sends an observation a
+    hundred standard deviations away into saturation, where every network has the same output and no gradient;
+    here it is 5.3. ``min_scale`` bounds the amplification of dimensions that hardly vary in the prior.
     """
 
     def __init__(self, prior: Prior, device: torch.device, min_scale: float = 0.1) -> None:
@@ -131,4 +131,5 @@ class Normaliser:
         self.scale = std.clamp(min=min_scale)
 
     def __call__(self, obs: Tensor) -> Tensor:
+        """(…, O) -> (…, O), normalised."""
         return torch.asinh((obs - self.mean) / self.scale)

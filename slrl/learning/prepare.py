@@ -1,4 +1,4 @@
-"""Learning before the life: all artefacts of a method, in order, and side by side in processes where there are cores."""
+"""Learning before the life: all artefacts of a method, in order, or in parallel processes."""
 
 import multiprocessing
 import os
@@ -16,13 +16,13 @@ from slrl.errors import BadInput
 from slrl.learning.cache import Artefact, LearnedCache, is_learned, limit_bytes, trim
 from slrl.types import Metrics
 
-WORTH_A_PROCESS_S = 15.0  # of learning: a process takes three seconds to begin
+WORTH_A_PROCESS_S = 15.0  # of learning; starting a process takes three seconds
 
-Rebuild = Callable[[], Sequence[Artefact[Any]]]  # of a process that begins from nothing; it can be pickled
+Rebuild = Callable[[], Sequence[Artefact[Any]]]  # picklable, for a spawned process
 
 
 def missing(artefacts: Iterable[Artefact[Any]]) -> list[Artefact[Any]]:
-    """What has to be learned, each once, what is needed first. What needs something that is missing is missing too."""
+    """The artefacts to learn, each once, in order. One that needs a missing artefact is missing too."""
     found: dict[str, Artefact[Any]] = {}
     for artefact in artefacts:
         for one in artefact.everything():
@@ -34,7 +34,7 @@ def missing(artefacts: Iterable[Artefact[Any]]) -> list[Artefact[Any]]:
 def prepare(
     artefacts: Sequence[Artefact[Any]], *, quiet: bool = True, jobs: int = 1, rebuild: Rebuild | None = None
 ) -> dict[str, str]:
-    """Learn what is missing. Returns what could not be learned: its key, and one sentence.
+    """Learn what is missing. Returns what could not be learned: key to message.
 
     Args:
         artefacts: those that a life needs.
@@ -42,7 +42,7 @@ def prepare(
         jobs: how many may be learned at a time. More than one needs ``rebuild``.
         rebuild: gives the same artefacts in another process.
     """
-    limit_bytes()  # a wrong limit is refused before the work
+    limit_bytes()  # reject a bad limit before the work
     todo = missing(artefacts)
     if not todo:
         return {}
@@ -73,7 +73,7 @@ def _cost(artefact: Artefact[Any]) -> float:
 
 
 class _Bar:
-    """One bar for all that is learned: how far, which parts, and the time that is left for all of it."""
+    """One progress bar for all artefacts: total progress, those being learned, and the time left."""
 
     def __init__(self, todo: Sequence[Artefact[Any]], quiet: bool) -> None:
         self._number = {artefact.key: number for number, artefact in enumerate(todo, 1)}
@@ -90,21 +90,21 @@ class _Bar:
         self._bar.close()
 
     def show(self, artefact: Artefact[Any], step: int, metrics: Metrics) -> None:
-        """A part has made so many steps."""
+        """Progress of an artefact: steps made, and its latest metrics."""
         if artefact.key not in self._running:
             self._running[artefact.key] = artefact
-            self._say()
+            self._describe()
         self._move(artefact, step * artefact.ms_per_step)
         figures = {key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()}
         self._bar.set_postfix(figures, refresh=False)
 
     def finish(self, artefact: Artefact[Any]) -> None:
-        """A part is there, whether it was learned here or by somebody else."""
+        """An artefact is done, here or by another process."""
         self._running.pop(artefact.key, None)
         self._move(artefact, _cost(artefact))
-        self._say()
+        self._describe()
 
-    def _say(self) -> None:
+    def _describe(self) -> None:
         if self._running:
             numbers = " and ".join(str(self._number[key]) for key in self._running)
             what = ", ".join(artefact.name for artefact in self._running.values())
@@ -117,7 +117,7 @@ class _Bar:
 
 @dataclass
 class _Processes:
-    """A process for each part, as many at a time as allowed; a part begins when what it needs is there."""
+    """One process per artefact, at most ``jobs`` at a time; each starts when its needs are learned."""
 
     todo: Sequence[Artefact[Any]]
     bar: _Bar
@@ -134,7 +134,7 @@ class _Processes:
                 self._begin(waiting)
                 for connection in wait(list(self.running)):
                     assert isinstance(connection, Connection)
-                    self._hear(connection)
+                    self._receive(connection)
         finally:
             for _, process in self.running.values():
                 process.terminate()
@@ -145,7 +145,7 @@ class _Processes:
         undone = {artefact.key for artefact in waiting} | {
             artefact.key for artefact, _ in self.running.values()
         }
-        # What takes longest with all that waits for it goes first.
+        # The artefact with the longest chain behind it goes first.
         for artefact in sorted(waiting, key=lambda one: -self._behind(one)):
             needs = {need.key for need in artefact.everything()} - {artefact.key}
             if needs & self.failures.keys():
@@ -168,7 +168,7 @@ class _Processes:
         theirs.close()
         self.running[ours] = artefact, process
 
-    def _hear(self, connection: Connection) -> None:
+    def _receive(self, connection: Connection) -> None:
         artefact, process = self.running[connection]
         try:
             message = connection.recv()
@@ -188,7 +188,7 @@ class _Processes:
 
 
 def _work(connection: Connection, rebuild: Rebuild, key: str, threads: int) -> None:
-    """Learn one part in a process of its own: tuples tell how far it is, a text how it ended ("" if well)."""
+    """Learn one artefact in this process. Sends (step, metrics) as progress, then "" or an error message."""
     torch.set_num_threads(threads)
     said = time.monotonic()
 
@@ -204,5 +204,5 @@ def _work(connection: Connection, rebuild: Rebuild, key: str, threads: int) -> N
         connection.send("")
     except BadInput as error:
         connection.send(str(error))
-    except (KeyboardInterrupt, BrokenPipeError):  # the parent ends it, or has gone
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (for the interpreter's own last words)
+    except (KeyboardInterrupt, BrokenPipeError):  # the parent terminates it, or has exited
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (hides the traceback at exit)

@@ -24,11 +24,10 @@ class Settings:
     objective: ObjectivePlugin
     steps: int  # gradient steps
     batch_size: int = 256
-    look_ahead_steps: int = (
-        1  # n-step returns along the prior's own episodes; 1 is the papers' one-step target
-    )
-    # Of all that is learned before the life, and not the life's: all lives start from the same agent. Unset in a level
-    # of a switch, whose seed descends from that of the whole.
+    # n-step returns along the prior's own episodes; 1 is the papers' one-step target
+    look_ahead_steps: int = 1
+    # Seed of all that is learned before the life, independent of the life's seed: all lives start from the
+    # same agent. A level of a switch leaves it unset and gets a seed spawned from the method's.
     seed: int | None = None
 
     def __post_init__(self) -> None:
@@ -37,14 +36,14 @@ class Settings:
 
 
 class PretrainedAgent:
-    """An agent as it stands at the beginning of a life."""
+    """An agent that learns from the prior before the life."""
 
     def __init__(self, agent: Sac, settings: Settings, seed: int, latents: Extrinsics | None) -> None:
         self.agent, self.steps = agent, settings.steps
         self._settings, self._seed, self._latents = settings, seed, latents
 
     def learn(self) -> Iterator[Metrics]:
-        """The objective on random rows; then the optimisers and the temperature begin anew."""
+        """Minimise the objective on random rows; at the end reset the optimisers and the temperature."""
         agent, settings = self.agent, self._settings
         rng = np.random.default_rng(self._seed)
         objective: Objective = settings.objective.make(agent=agent, rng=rng, latents=self._latents)
@@ -52,25 +51,24 @@ class PretrainedAgent:
         buffer.look_ahead(settings.look_ahead_steps, agent.prior, agent.discount)
         for step in range(1, self.steps + 1):
             metrics = objective.update(buffer.sample(settings.batch_size))
-            if (
-                step == self.steps
-            ):  # the life has another objective, and begins with the temperature of its settings
+            # The life has another objective, and starts with the temperature of its settings.
+            if step == self.steps:
                 agent.reset_optimisers()
                 with torch.no_grad():
                     agent.log_temperature.fill_(float(np.log(agent.settings.initial_temperature)))
             yield metrics
 
     def state_dict(self) -> State:
-        """That of the agent."""
+        """The agent's state."""
         return self.agent.state_dict()
 
     def load_state_dict(self, state: State) -> None:
-        """That of an agent."""
+        """Load the agent's state, in place."""
         self.agent.load_state_dict(state)
 
 
 class RandomAgent:
-    """An agent that learns nothing before its life: its weights are drawn from the life's seed."""
+    """An agent without pretraining: its weights are drawn from the life's seed."""
 
     def __init__(self, agent: Sac) -> None:
         self.agent = agent
@@ -78,18 +76,17 @@ class RandomAgent:
 
 @dataclass(frozen=True, kw_only=True)
 class AgentSource:
-    """How the agents of a method come about, whatever prior they learn from."""
+    """How a method's agents are made, for any prior."""
 
     agent: AgentPlugin
     pretrain: Settings | None
     seed: int  # of the pretraining
-    life_seed: (
-        int  # of what the agents draw in the life; and of their weights, where nothing is learned before it
-    )
+    # of the agents' noise in the life, and of their weights without pretraining
+    life_seed: int
     device: torch.device
 
-    def on(self, prior: Artefact[Prior], latents: Artefact[Extrinsics] | None = None) -> Artefact[Any]:
-        """The agent that learned from a prior, told its latents where there are any."""
+    def artefact(self, prior: Artefact[Prior], latents: Artefact[Extrinsics] | None = None) -> Artefact[Any]:
+        """The agent for ``prior``, pretrained if the method says so; the objective gets ``latents``."""
         if self.pretrain is None:
             return Artefact(
                 name="agent",

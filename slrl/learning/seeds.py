@@ -1,8 +1,11 @@
-"""One seed per life and one per pretraining: everything random descends from them, and nothing from a global generator."""
+"""Seeds: one per life and one per pretraining; no randomness comes from a global generator."""
 
-from typing import NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 
 class LifeSeeds(NamedTuple):
@@ -14,17 +17,17 @@ class LifeSeeds(NamedTuple):
 
 
 def of_life(seed: int) -> LifeSeeds:
-    """The parts of the life with this seed."""
+    """The independent streams of the life with this seed."""
     return LifeSeeds(*np.random.SeedSequence(seed).spawn(3))
 
 
 def of_world(seed: int) -> int:
-    """The 31-bit integer that the world of the life with this seed is reset with."""
+    """The 31-bit seed with which the world of this life is reset."""
     return seed_of(of_life(seed).world) % 2**31
 
 
 class PretrainingSeeds(NamedTuple):
-    """The seeds of the parts of a method besides its agent, which takes the seed of the pretraining itself."""
+    """The seeds of a method's parts besides its agent, which uses the pretraining seed itself."""
 
     latents: int
     student: int
@@ -38,8 +41,15 @@ class PretrainingSeeds(NamedTuple):
 
 
 def of_pretraining(seed: int) -> PretrainingSeeds:
-    """The streams of the pretraining with this seed: one for each part, by ``SeedSequence.spawn``."""
+    """One stream for each part of a method, by ``SeedSequence.spawn``."""
     return PretrainingSeeds(*map(seed_of, np.random.SeedSequence(seed).spawn(len(PretrainingSeeds._fields))))
+
+
+def with_seed(settings: T, seed: int) -> T:
+    """Settings (a dataclass with a field ``seed``) that use ``seed`` where they name none."""
+    unset: Any = settings
+    made: T = replace(unset, seed=seed) if unset.seed is None else settings
+    return made
 
 
 def seed_of(sequence: np.random.SeedSequence) -> int:

@@ -1,8 +1,8 @@
-"""Skills: short courses of action, each a latent z, learned from the prior (SPiRL, closed loop: Pertsch et al., 2020).
+"""Skills: action sequences as latents z, learned from the prior (closed-loop SPiRL, Pertsch et al., 2020).
 
-An encoder reads H steps and says which skill they were, a decoder acts as a skill says in whatever state it finds, and which
-skills the prior takes in a state is what a policy over skills begins with. z lies in [-2, 2]: it is 2 tanh u, and policies over
-skills are Gaussians over u, so that what is drawn from the prior is what the divergence is computed for.
+An encoder maps H steps to a skill, a decoder maps a skill and a state to an action, and the skills that the
+prior takes in a state are the initial policy over skills. z = 2 tanh u is in (-2, 2); policies over skills
+are Gaussians over u, for which the divergence is computed.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from torch import Tensor
 from slrl.errors import BadInput
 from slrl.learning.cache import Artefact, Table
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.seeds import with_seed
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior
 from slrl.types import Metrics, State
@@ -33,9 +34,8 @@ class Settings:
     steps: int = 8000
     batch_size: int = 128
     lr: float = 1e-3
-    divergence_weight: float = (
-        5e-4  # β, of a mean over elements; paper: 5e-4 in the kitchen, 1e-2 in the maze
-    )
+    # β, of a mean over elements; paper: 5e-4 in the kitchen, 1e-2 in the maze
+    divergence_weight: float = 5e-4
     hidden: int = 128
     seed: int | None = None  # that of the pretraining if unset
 
@@ -46,7 +46,7 @@ class Settings:
 
 
 class SkillModel:
-    """Encoder, decoder and courses of a prior.
+    """Encoder and decoder of skills, trained on a prior.
 
     Shapes: B rows, H steps of a skill, O observation, A action, Z size of a skill.
     """
@@ -55,8 +55,8 @@ class SkillModel:
         longest = int((prior.ends - prior.starts).max()) + 1
         if longest < settings.horizon:
             raise BadInput(
-                f"prior {prior.name} has no episode of {settings.horizon} steps, the length of a skill: its longest "
-                f"has {longest}; choose a shorter skills.horizon."
+                f"prior {prior.name} has no episode of {settings.horizon} steps, the length of a skill: "
+                f"its longest has {longest}; choose a shorter skills.horizon."
             )
         self.prior, self.device = prior, device
         self.size, self.horizon, self.steps = settings.size, settings.horizon, settings.steps
@@ -80,23 +80,23 @@ class SkillModel:
         self.length = np.minimum(self.horizon, left)  # (N,) steps left of the episode, at most H
 
     def courses(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """The steps that follow each row: observations (B, H, O), actions (B, H, A), and which there are (B, H)."""
+        """The H steps from each row: observations (B, H, O), actions (B, H, A), mask (B, H)."""
         ahead = np.arange(self.horizon)
-        there = ahead < self.length[rows][:, None]
-        at = torch.from_numpy(np.where(there, rows[:, None] + ahead, rows[:, None])).to(self.device)
-        return self._obs[at], self._action[at], torch.from_numpy(there).to(self.device)
+        mask = ahead < self.length[rows][:, None]
+        at = torch.from_numpy(np.where(mask, rows[:, None] + ahead, rows[:, None])).to(self.device)
+        return self._obs[at], self._action[at], torch.from_numpy(mask).to(self.device)
 
-    def encode(self, obs: Tensor, action: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of u (B, Z): what skill a course was; of a short one after its last step."""
+    def encode(self, obs: Tensor, action: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of u (B, Z), after the last step that the mask (B, H) has."""
         x = torch.cat([action, self.normaliser(obs)], -1)
         start = x.new_zeros(1, len(x), self._hidden)
         out, _, _ = torch.lstm(x, (start, start), self.lstm, True, 1, 0.0, False, False, True)
-        last = there.sum(1) - 1
+        last = mask.sum(1) - 1
         mean, log_std = mlp(self.head, out[torch.arange(len(x)), last]).chunk(2, -1)
         return mean, log_std.clamp(-5.0, 2.0)
 
     def decode(self, obs: Tensor, skill: Tensor) -> Tensor:
-        """The action (…, A) of a skill z in [-2, 2]^Z in a state."""
+        """The action (…, A) of skill z (…, Z) in the observation (…, O)."""
         x = torch.cat([self.normaliser(obs), skill], -1)
         return torch.tanh(mlp(self.decoder, x.flatten(0, -2))).view(*x.shape[:-1], -1)
 
@@ -104,19 +104,19 @@ class SkillModel:
         """mean ½ (a - â)² + β KL(q(u|course) ‖ N(0, 1)), each a mean over its elements."""
         params = self.weights()
         for _ in range(self.steps):
-            obs, action, there = self.courses(self._rng.integers(len(self.prior), size=self._batch_size))
-            mean, log_std = self.encode(obs, action, there)
+            obs, action, mask = self.courses(self._rng.integers(len(self.prior), size=self._batch_size))
+            mean, log_std = self.encode(obs, action, mask)
             u = mean + log_std.exp() * torch.randn(mean.shape, generator=self._generator).to(self.device)
             skill = (REACH * torch.tanh(u)).unsqueeze(1).expand(-1, self.horizon, -1)
             error = (self.decode(obs, skill) - action).square().mean(-1)
-            rebuilt = 0.5 * (error * there).sum() / there.sum()
+            rebuilt = 0.5 * (error * mask).sum() / mask.sum()
             divergence = 0.5 * (mean.square() + (2 * log_std).exp() - 2 * log_std - 1).mean()
             loss = rebuilt + self._weight * divergence
             self._optimiser.step(torch.autograd.grad(loss, params))
             yield {"pretrain/reconstruction": rebuilt.detach(), "pretrain/divergence": divergence.detach()}
 
     def chains(self) -> list[np.ndarray]:
-        """Rows of the prior at which skills begin: H chains an episode, one for each of its first H steps."""
+        """Rows at which skills begin: H chains per episode, one for each of its first H steps."""
         return [
             np.arange(start + offset, end + 1, self.horizon)
             for start, end in zip(self.prior.starts, self.prior.ends, strict=True)
@@ -125,7 +125,7 @@ class SkillModel:
 
     @torch.no_grad()
     def encoded(self) -> Tensor:
-        """z / 2 in [-1, 1] of each row of :meth:`chains` (N, Z): which skill the prior took there."""
+        """z / 2 in [-1, 1] (N, Z) of each row of :meth:`chains`: the skill that the prior took there."""
         rows = np.concatenate(self.chains())
         means = [
             self.encode(*self.courses(chunk))[0] for chunk in np.array_split(rows, max(1, len(rows) // 2048))
@@ -133,14 +133,14 @@ class SkillModel:
         return torch.tanh(torch.cat(means))
 
     def weights(self) -> list[Tensor]:
-        """What skills depend on."""
+        """Weights of encoder and decoder."""
         return [*self.lstm, *self.head, *self.decoder]
 
     def as_prior(self, encoded: Tensor) -> Prior:
         """The prior in skills: each row is one skill held for H steps, or until the episode ended.
 
-        Every chain is an episode: what follows a row is the skill that began where it ended. Actions are z / 2, as ``encoded``;
-        rewards are sums.
+        Every chain is an episode: each row begins where the one before it ended. Actions are ``encoded`` (N,
+        Z), rewards are sums.
         """
         prior, chains = self.prior, self.chains()
         rows = np.concatenate(chains)
@@ -167,17 +167,19 @@ class SkillModel:
         return [*self.lstm, *self.head, *self.decoder, *self._optimiser.tensors()]
 
     def state_dict(self) -> State:
+        """Encoder, decoder and their optimiser."""
         return nest(skills=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "skills"))
+        """Copy encoder, decoder and optimiser, in place."""
+        set_tensors(self._tensors(), substate(state, "skills"))
 
 
 def artefact(
     settings: Settings, prior: Artefact[Prior], seed: int, device: torch.device
 ) -> Artefact[SkillModel]:
-    """The skills of a prior; ``seed`` counts where the settings have none."""
-    settings = replace(settings, seed=seed if settings.seed is None else settings.seed)
+    """The skills of a prior; ``seed`` is used if the settings have none."""
+    settings = with_seed(settings, seed)
     return Artefact(
         name="skills",
         build=lambda prior: SkillModel(settings, prior, device),
@@ -190,7 +192,7 @@ def artefact(
 
 
 def prior_in_skills(skills: Artefact[SkillModel]) -> Artefact[Prior]:
-    """The prior in skills instead of actions."""
+    """The prior with skills instead of actions; see :meth:`SkillModel.as_prior`."""
     encoded: Artefact[Table] = Artefact(
         name="skills of the prior",
         build=lambda model: Table(model.encoded, (sum(map(len, model.chains())), model.size)),

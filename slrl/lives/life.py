@@ -21,20 +21,18 @@ LOG_EVERY_STEPS = 100
 
 @dataclass(frozen=True, eq=False)
 class Life:
-    """What happened: T steps. Actions are as the adapter gave them, in [-1, 1]."""
+    """The record of a life of T steps. Actions are as the adapter gave them, in [-1, 1]."""
 
     outcome: Outcome
     obs: F32  # (T + 1, O)
     action: F32  # (T, A)
     reward: F32  # (T,) of the environment
     progress: F32  # (T,) the scenario's progress_info after each step; NaN without one
-    metrics: list[dict[str, float]] = field(
-        repr=False
-    )  # every 100 steps, at every change of mode and at the end
+    # every 100 steps, at every change of mode and at the end
+    metrics: list[dict[str, float]] = field(repr=False)
     wall_clock_s: float
-    modes: tuple[
-        str, ...
-    ] = ()  # names of the modes that the metric adapter/mode counts, of an adapter with several
+    # names of the modes that the metric adapter/mode counts, of an adapter with several
+    modes: tuple[str, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -43,7 +41,7 @@ class Life:
 
     @property
     def final_progress(self) -> float | None:
-        """``progress`` after the last step, as short as float32 allows; None without a step or a finite value."""
+        """``progress`` after the last step, rounded to float32; None if there is no finite value."""
         last = self.progress[-1:]
         return float(str(last[0])) if np.isfinite(last).all() and len(last) else None
 
@@ -53,9 +51,9 @@ def live(
 ) -> Life:
     """Let ``adapter`` live in ``env`` once.
 
-    ``seed`` is the life's: the world's own is derived from it. Ctrl-C ends the life as ``interrupted``, and what was
-    lived until then is returned; a life that had ended by then stays what it was. An adapter that looks at the world
-    does so through ``view``, or else as the world draws itself.
+    ``seed`` is the life's; the world's seed is derived from it. Ctrl-C ends the life as ``interrupted``, and
+    the steps so far are returned; the outcome of a life that had already ended stays. ``view`` draws pictures
+    for an adapter that looks at them; by default the world's own rendering.
 
     Raises:
         BadInput: if an action is not finite.
@@ -72,8 +70,8 @@ def live(
         action = adapter.act(obs)
         if not np.isfinite(action).all():
             raise BadInput(
-                f"the action became {action} after {len(steps)} steps: learning diverged; choose smaller learning "
-                "rates."
+                f"the action became {action} after {len(steps)} steps: learning diverged; "
+                "choose smaller learning rates."
             )
         return action
 
@@ -95,7 +93,7 @@ def live(
                 steps.append(step.transition)
                 progress.append(step.info["progress"])
                 outcome = _outcome(step)
-                metrics = {}  # of this step, also if it is interrupted
+                metrics = {}  # reset first, in case this step is interrupted
                 metrics = {**adapter.observe(step.transition), **adapter.learn()}
                 changed = "adapter/changed" in metrics  # a change of mode has a row of its own
                 if len(steps) % LOG_EVERY_STEPS == 0 or changed or step.over:
@@ -105,13 +103,12 @@ def live(
             pass  # the outcome says so
     if steps and (not rows or rows[-1]["life/step"] != len(steps)):
         log()
+    obs, action, reward = _arrays(life.first_obs, steps, env.action_space.shape or ())
     return Life(
         outcome=outcome,
-        obs=np.stack([life.first_obs, *(step.next_obs for step in steps)]).astype(np.float32),
-        action=np.array([step.action for step in steps], np.float32).reshape(
-            len(steps), *env.action_space.shape or ()
-        ),
-        reward=np.array([step.reward for step in steps], np.float32),
+        obs=obs,
+        action=action,
+        reward=reward,
         progress=np.array(progress, np.float32),
         metrics=rows,
         wall_clock_s=time.perf_counter() - began,
@@ -119,8 +116,15 @@ def live(
     )
 
 
+def _arrays(first_obs: F32, steps: list[Transition], action_shape: tuple[int, ...]) -> tuple[F32, F32, F32]:
+    """Observations (T + 1, O), actions (T, A) and rewards (T,) of a life."""
+    obs = np.stack([first_obs, *(step.next_obs for step in steps)]).astype(np.float32)
+    action = np.array([step.action for step in steps], np.float32).reshape(len(steps), *action_shape)
+    return obs, action, np.array([step.reward for step in steps], np.float32)
+
+
 def _outcome(step: Step) -> Outcome:
-    """How a life has ended with this step; ``interrupted`` while it goes on, for that is all that can still happen."""
+    """The outcome after this step; ``interrupted`` while the life continues."""
     if not step.over:
         return "interrupted"
     return "timeout" if step.transition.truncated else "success" if step.info["success"] else "failure"

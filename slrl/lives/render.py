@@ -1,4 +1,4 @@
-"""Pictures of a scenario: source and target side by side under one policy, as an animation or a still."""
+"""Pictures of a scenario: source and target side by side under one policy, animated or still."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +19,7 @@ from slrl.scenarios import Scenario, load
 from slrl.types import Adapter, Image
 
 MARGIN_PX, BANNER_PX = 8, 44
-HOLD_FRAMES = 8  # at the end, so that a viewer sees how it ended
+HOLD_FRAMES = 8  # of the last frame, to show the ending
 
 
 def animate(
@@ -32,15 +32,16 @@ def animate(
     frames: int = 60,
     quiet: bool = True,
 ) -> Path:
-    """Write source and target under the adapter's policy to ``out``: .webp moves, .png is one still, .mp4 needs an extra.
+    """Write source and target under the adapter's policy to ``out``.
 
-    Both worlds live for at most ``steps`` steps with the same seed; ``frames`` of them are shown, evenly. A still shows the
-    start, where the life is after a third of the steps, and the end.
+    A .webp or .mp4 (which needs an extra) is animated, a .png shows the start, the life after a third of the
+    steps, and the end. Both worlds run for at most ``steps`` steps with the same seed; ``frames`` of them are
+    shown, evenly spaced.
 
     Raises:
-        BadInput: for another ending of ``out``, for a world that cannot be drawn, or where MuJoCo finds no way to draw.
+        BadInput: for another suffix of ``out``, or for a world that cannot be drawn here.
     """
-    if out.suffix not in (".webp", ".png", ".mp4"):
+    if out.suffix not in _SAVE:
         raise BadInput(f"{out} must end in .webp (an animation), .png (a still) or .mp4.")
     if steps < 1 or frames < 2:
         raise BadInput(f"'steps' must be 1 or more and 'frames' 2 or more, not {steps} and {frames}.")
@@ -57,13 +58,7 @@ def animate(
         shots.append(list(_shoot(env, actor, seed, every, View(env, found.camera))))
     titles = ("source: what the prior knows", f"target: {found.novelty or 'this life'}")
     pages = [_page(found, adapter, titles, pair) for pair in _paired(*shots)]
-    if out.suffix == ".png":
-        last = len(pages) - 1
-        _save_still(out, [pages[0], pages[last // 3], pages[last]])
-    elif out.suffix == ".webp":
-        _save_webp(out, pages)
-    else:
-        _save_mp4(out, pages)
+    _SAVE[out.suffix](out, pages)
     return out
 
 
@@ -76,7 +71,7 @@ def _draws(build: Callable[..., OneLife], scenario: Scenario, steps: int) -> One
 
 
 def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, view: View) -> Iterator[tuple[Image, str]]:
-    """Frames of a life with a line of text each."""
+    """Frames of a life, each with a caption."""
     life = rollout(env, adapter.act, seed=seeds.of_world(seed))
     yield view(), "step 0"
     for step in life:
@@ -92,7 +87,7 @@ def _shoot(env: OneLife, adapter: Adapter, seed: int, every: int, view: View) ->
 def _paired(
     left: list[tuple[Image, str]], right: list[tuple[Image, str]]
 ) -> Iterator[tuple[tuple[Image, str], tuple[Image, str]]]:
-    """Both lives at the same moments; the one that ended earlier stands still."""
+    """Frames of both lives at the same steps; the shorter life repeats its last frame."""
     for moment in range(max(len(left), len(right)) + HOLD_FRAMES):
         yield left[min(moment, len(left) - 1)], right[min(moment, len(right) - 1)]
 
@@ -122,8 +117,10 @@ def _page(
 
 
 def _save_still(out: Path, pages: list[Any]) -> None:
+    """Three pages below each other: the first, the one after a third, and the last."""
     from PIL import Image as Pillow
 
+    pages = [pages[0], pages[(len(pages) - 1) // 3], pages[-1]]
     whole = Pillow.new("RGB", (pages[0].width, sum(page.height for page in pages)), "white")
     for row, page in enumerate(pages):
         whole.paste(page, (0, row * page.height))
@@ -159,3 +156,6 @@ def _save_mp4(out: Path, pages: list[Any]) -> None:
         for page in pages:
             writer.send(np.asarray(page.crop((0, 0, width, height)), np.uint8).tobytes())
         writer.close()
+
+
+_SAVE = {".webp": _save_webp, ".png": _save_still, ".mp4": _save_mp4}

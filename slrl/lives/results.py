@@ -1,4 +1,4 @@
-"""What one life is summarised to, and the folder that keeps it."""
+"""The result of a life, and the folder that holds it."""
 
 import csv
 import io
@@ -25,12 +25,12 @@ from slrl.lives.trace import draw
 from slrl.priors import Prior
 
 SCHEMA = 1
-ERROR = "error.txt"  # in the folder of a life that crashed: its settings are beside it, and no result
+ERROR = "error.txt"  # in the folder of a life that crashed, beside its settings; there is no result
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """One life in numbers, with all that is needed to ask where they came from."""
+    """One life in numbers, with everything that they depend on."""
 
     schema: int = SCHEMA
     scenario: str
@@ -41,7 +41,7 @@ class Result:
     progress: float | None = None  # the scenario's progress_info at the end; None without one
     steps: int  # steps-to-completion if the outcome is success; else the steps until the life ended
     life_steps: int  # the budget
-    censored: bool  # no success was seen: the steps-to-completion is larger than ``steps``
+    censored: bool  # without success: the steps-to-completion is larger than ``steps``
     wall_clock_s: float
     steps_per_s: float
     prior: str
@@ -75,14 +75,15 @@ class Result:
         )
 
     def json(self) -> str:
-        """One line."""
+        """The result as one line of JSON."""
         return json.dumps(asdict(self))
 
 
 def versions() -> dict[str, str]:
-    """What the numbers depend on: packages, as MuJoCo's trajectories differ between its versions, and the processor.
+    """Versions of Python, the packages that affect a life, and the processor's instructions.
 
-    With other instructions oneDNN rounds otherwise, and what is learned from the same data with the same seed is another agent.
+    MuJoCo's trajectories differ between its versions. oneDNN rounds differently with other instructions, so
+    that the same data and seed give another agent.
     """
     found = {"python": platform.python_version(), "instructions": instructions()}
     for package in (
@@ -103,7 +104,7 @@ def versions() -> dict[str, str]:
 
 
 def git_revision() -> str | None:
-    """The commit of the checkout that slrl runs from, with ``+`` if it was changed; None when it is installed."""
+    """The checkout's commit, with ``+`` if files were changed; None outside a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
@@ -122,7 +123,11 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 def check_folder(out: Path) -> None:
-    """Refuse a folder for runs that cannot be written, before the work begins; nothing is made yet."""
+    """Refuse an output folder that is not writable, before any work. Nothing is created.
+
+    Raises:
+        BadInput: if the nearest existing parent is a file or not writable.
+    """
     nearest = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         what = "not a folder" if nearest.is_file() else "not writable"
@@ -137,10 +142,10 @@ def free_folder(
     settings: dict[str, Any],
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Path:
-    """``out/scenario/adapter/seed-N``, free to be written: a life that is there moves to ``seed-N.1``, if it is another one.
+    """``out/scenario/adapter/seed-N``, free to be written; a different life there moves to ``seed-N.1``.
 
-    That is one with other settings, or other files of its adapter (``more``): a planner may have answered otherwise. What is left
-    of a life without a result is written over.
+    A life is different if its settings are, or its adapter's files (``more``), because a planner may have
+    answered differently. A life without a result is overwritten.
     """
     folder = made_folder(out / scenario / adapter) / f"seed-{seed}"
     wanted = {"settings.toml": tomli_w.dumps(settings), **more}
@@ -160,10 +165,10 @@ def keep(
     out: Path | None,
     more: Mapping[str, str] = MappingProxyType({}),
 ) -> Result:
-    """Summarise a life, and write all its files under ``out`` (nowhere if it is None), each whole or not at all.
+    """Summarise a life, and write all its files under ``out`` atomically; write nothing if ``out`` is None.
 
-    ``result.json`` comes last and says that the others are there. ``more`` are files that the adapter has to keep: names
-    and texts.
+    ``result.json`` is written last and marks the folder as complete. ``more`` are the adapter's own files:
+    names and texts.
     """
     if out is None:
         return Result.of(life, settings, prior, None)
@@ -196,7 +201,7 @@ def mode_names(folder: Path, count: int) -> tuple[str, ...]:
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:
-    """The rows of a life's ``metrics.csv``, each with what was measured then.
+    """The rows of a life's ``metrics.csv``, each without its empty cells.
 
     Raises:
         OSError, ValueError: if it is missing or damaged.
@@ -206,11 +211,8 @@ def read_metrics(folder: Path) -> list[dict[str, float]]:
             rows = [
                 {key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)
             ]
-        except (
-            TypeError,
-            AttributeError,
-            csv.Error,
-        ) as error:  # more cells than columns, or bytes that are no text
+        # More cells than columns, or bytes that are not text.
+        except (TypeError, AttributeError, csv.Error) as error:
             raise ValueError(f"metrics.csv is damaged: {error}") from None
     if any("life/step" not in row for row in rows):
         raise ValueError("metrics.csv is damaged: a row has no life/step")

@@ -43,8 +43,8 @@ def adapt(
 
     Args:
         scenario: name, or path that ends in ``.toml``.
-        prior: a recipe, Minari id, Minari directory or HDF5 file, or several of them, each of which is a behaviour;
-            the scenario's own if None, built if it is not there.
+        prior: a recipe, Minari id, Minari directory or HDF5 file, or several of them, each of which is a
+            behaviour; the scenario's own if None, which is recorded if it is missing.
         adapter: name, or path that ends in ``.toml``.
         seed: the only seed of the life: of the world, the policy and the learning.
         life_steps: the budget in environment steps; the scenario's if None.
@@ -73,7 +73,11 @@ def adapt(
 def adapt_as(
     settings: LifeSettings, *, out: str | Path | None = "runs", quiet: bool = True, jobs: int = 1
 ) -> tuple[Result, Life]:
-    """Live the life that the settings describe; before it, ``jobs`` parts of the method may be learned at a time."""
+    """Live the life that the settings describe; ``jobs`` artefacts may be learned in parallel before it.
+
+    Raises:
+        BadInput: before anything is written, with one sentence on what was wrong.
+    """
     if settings.life_steps < 1 or settings.seed < 0:
         given = f"{settings.life_steps} and {settings.seed}"
         raise BadInput(f"life_steps must be 1 or more and seed 0 or more, not {given}.")
@@ -103,7 +107,7 @@ def adapt_as(
 
 
 def _find_planners(method: Method, scenario: Scenario) -> bool:
-    """Find those who will be asked in the life, and say whether they look at the world, which must then be drawn."""
+    """Check the planners of a method, and return whether they need pictures of the world."""
     asked = [Chat(planner) for _, planner in adapters.planners(method)]
     looks = any(planner.pictures for planner in asked)
     if looks:
@@ -122,7 +126,7 @@ def _find_planners(method: Method, scenario: Scenario) -> bool:
 def _prepared(
     settings: LifeSettings, env: OneLife, prior: Prior, device: torch.device, quiet: bool, jobs: int
 ) -> Adapter:
-    """The adapter of a life in ``env``. Before anything is learned the scenario is tried, in a world of its own."""
+    """The adapter for a life in ``env``; the scenario is checked before anything is learned."""
     plan = learning_plan(settings.method, settings.scenario, env, prior, seed=settings.seed, device=device)
     if prepare.missing(plan.of_adapter(settings.method.adapter)):
         envs.check(settings.scenario)
@@ -151,7 +155,7 @@ def learning_plan(
 
 
 def learn(method: Method, plan: Plan, *, quiet: bool = True, jobs: int = 1) -> LearnedCache:
-    """Learn what a method needs and is not in the cache."""
+    """Learn the method's artefacts that are not in the cache."""
     agents = plan.agents
     rebuild = partial(artefacts, method, plan.root, agents.life_seed, str(agents.device), plan.world)
     jobs = jobs if agents.device.type == "cpu" else 1
@@ -169,7 +173,7 @@ def load_adapter(
     device: torch.device | str = "cpu",
     quiet: bool = True,
 ) -> Adapter:
-    """An adapter ready to live in ``scenario``: what it has to know is learned from ``prior``, or read from the cache."""
+    """An adapter ready to live in ``scenario``; it is trained on ``prior``, or read from the cache."""
     method = adapters.load(method, suggested=scenario.overrides()) if isinstance(method, str) else method
     device = torch_device(device) if isinstance(device, str) else device
     env = envs.make(scenario)
@@ -180,7 +184,11 @@ def load_adapter(
 
 
 def torch_device(name: str) -> torch.device:
-    """The device, if this machine has it."""
+    """The device.
+
+    Raises:
+        BadInput: if the name is unknown, or this machine has no CUDA.
+    """
     if name not in ("cpu", "cuda"):
         raise BadInput(f"unknown device {name!r}; choose cpu or cuda.")
     if name == "cuda" and not torch.cuda.is_available():

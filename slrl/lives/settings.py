@@ -16,7 +16,7 @@ WorldName = Literal["target", "source"]  # where a life takes place: the changed
 
 @dataclass(frozen=True, kw_only=True)
 class LifeSettings:
-    """A life before it is lived: the same settings give the same life on one machine and its versions."""
+    """Everything that determines a life: equal settings give equal lives on one machine and its versions."""
 
     scenario: Scenario
     method: Method
@@ -30,7 +30,7 @@ class LifeSettings:
 
     @property
     def adapter_folder(self) -> str:
-        """Name of the folder that holds this adapter's lives: lives in the source have one of their own."""
+        """Name of the folder for this adapter's lives, with ``-source`` for lives in the source."""
         return self.method.name if self.world == "target" else f"{self.method.name}-source"
 
     def table(self, sha256: str) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class LifeSettings:
             "adapter": self.method.table(),
         }
         for _, planner in _planners(parts["adapter"]):
-            del planner["replay"]  # where answers come from is no setting of the life
+            del planner["replay"]  # the source of answers is not part of the life's settings
         return {"schema": files.SCHEMA, **about, **parts}
 
     @classmethod
@@ -120,7 +120,7 @@ def _named(table: dict[str, Any]) -> tuple[str, dict[str, Any]]:
 
 
 def _planners(method: dict[str, Any], file: str = "planner.jsonl") -> Iterator[tuple[str, dict[str, Any]]]:
-    """The planners' tables of a method and of its levels, and the files in which a life keeps their exchanges."""
+    """The planner tables of a method and its levels, each with the file of its exchanges."""
     if isinstance(method.get("planner"), dict):
         yield file, method["planner"]
     adapter = method.get("adapter")

@@ -1,4 +1,4 @@
-"""One picture of one life: the path with time as colour, over what the prior knew; and how far it was at each step."""
+"""The picture of a life: its path over the prior's states, coloured by time, and its progress."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ SUCCESS, FAILURE, INK, QUIET = "#2e7d32", "#b3261e", "#222222", "#8a8a8a"
 
 
 def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> None:
-    """Write a PNG; ``who`` lived is part of its title. Without pyplot: no global state, no window."""
+    """Write a PNG titled with ``who``. Uses no pyplot: no global state and no window."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 6.2), layout="constrained")
@@ -58,7 +58,7 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
 
 
 def modes_of(metrics: Sequence[Mapping[str, float]], steps: int) -> list[tuple[int, int, int]]:
-    """Which mode of a switch acted from which step to which: (mode, first, last), or nothing if there was none."""
+    """The modes of a life as (mode, first step, last step), in order; empty without modes."""
     rows = [row for row in metrics if "adapter/mode" in row]
     if not rows:
         return []
@@ -71,7 +71,7 @@ def modes_of(metrics: Sequence[Mapping[str, float]], steps: int) -> list[tuple[i
 
 
 def _draw_modes(axes: Any, modes: list[tuple[int, int, int]], life: Life) -> None:
-    """A band under the pictures: what kind of adaptation acted, and when."""
+    """A band below the plots, coloured by mode."""
     for mode, first, last in modes:
         axes.axvspan(first, last, color=MODE_COLOURS[mode % len(MODE_COLOURS)], lw=0)
     shown = sorted({mode for mode, _, _ in modes})
@@ -127,7 +127,7 @@ def _draw_drift(
     y_limits: tuple[float, float],
     text: str,
 ) -> None:
-    """Small arrows all over the plane, as on a weather map."""
+    """A grid of small arrows for a drift, as on a weather map."""
     xs, ys = np.meshgrid(np.linspace(*x_limits, 6)[1:-1], np.linspace(*y_limits, 9)[1:-1])
     length = 0.09 * (y_limits[1] - y_limits[0]) / float(np.hypot(*drift))
     axes.quiver(

@@ -245,7 +245,7 @@ class RandomisedRecipe:
 
 
 def world_of(prior: Prior) -> RandomisedRecipe | None:
-    """Where a prior was recorded, if its parameters can be drawn: by its recipe, or by the one that gives the same rows."""
+    """The world of a prior if its parameters can be drawn: of its recipe, or one that gives the same rows."""
     if prior.env_params is None:
         return None
     for name in (prior.recipe,) if prior.recipe is not None else files.names("priors"):

@@ -1,1 +1,1 @@
-"""Planners: who chooses among named skills, what they are asked, and who answers where no language model does."""
+"""Planners choose among named skills: questions, answers, and choices without a language model."""

@@ -1,7 +1,7 @@
-"""A language model as planner (VLM-PC: Chen et al., 2024), at any server that speaks the OpenAI chat protocol.
+"""A language model as planner (VLM-PC: Chen et al., 2024), on any server with the OpenAI chat protocol.
 
-Whatever the server does, an answer or its absence comes in bounded time. All that was exchanged is kept, without the key, and a
-later life can take its answers from there.
+Every question ends in bounded time, with or without an answer. All exchanges are kept, without the key, and a
+later life can take its answers from them.
 """
 
 import json
@@ -23,17 +23,17 @@ from slrl.errors import BadInput
 from slrl.plugins import at_least, positive, require
 from slrl.types import Image
 
-CHECK_S = 10.0  # for the question before the life whether the server is there
-SAME = 1e-3  # difference of observations, up to which a life goes the recorded way
-LONGEST_REST = 32  # choices without a call, after many in a row without an answer
+CHECK_S = 10.0  # time limit of the check before the life
+SAME = 1e-3  # difference of observations, up to which a life follows the record
+LONGEST_REST = 32  # choices without a call, after repeated failures
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a planner said, and all that was exchanged for it."""
+    """A planner's plan, and all exchanges that led to it."""
 
     plan: tuple[Step, ...] = ()  # empty: no answer
-    nearer: bool | None = None  # whether it thinks that the last skill brought the robot nearer
+    nearer: bool | None = None  # whether the last skill brought the robot nearer, by its judgement
     exchanges: tuple[dict[str, Any], ...] = ()  # request, and response or error or both, of every try
 
 
@@ -41,28 +41,24 @@ class Answer:
 class Settings:
     """The ``[planner]`` table of an adapter that asks."""
 
-    url: str = ""  # of an OpenAI-compatible server, up to and with /v1; "" asks nobody
+    url: str = ""  # of an OpenAI-compatible server, up to and with /v1; "" for no server
     model: str = ""  # as the server names it; "" takes the first that it lists
-    key_variable: str = (
-        "OPENAI_API_KEY"  # the environment variable that holds the key, if the server wants one
-    )
-    task: str = "Do what the demonstrations did."  # what the robot shall do, in a sentence
+    # environment variable with the key, if the server needs one
+    key_variable: str = "OPENAI_API_KEY"
+    task: str = "Do what the demonstrations did."  # of the robot, in a sentence
     plan_length: int = 4  # steps that a plan may have; the first is carried out before the next question
-    pictures: int = 2  # with each question: 1 is now, 2 adds the one before the last skill, 0 is text alone
+    pictures: int = 2  # per question: 0 none, 1 now, 2 also before the last skill
     picture_px: int = 400  # their longer side
     tries: int = 3  # calls for one answer, at most
     timeout_s: float = 30.0  # of one call
     deadline_s: float = 90.0  # for all tries for one answer, with the pauses between them
-    pause_s: float = (
-        1.0  # before the second try; twice as long before each further one, or as the server asks
-    )
+    # before the second try; twice as long before each further one, or as the server asks
+    pause_s: float = 1.0
     most_calls: int = 200  # in the whole life
-    structured: Literal["json_schema", "json_object", "none"] = (
-        "json_schema"  # how the answer's form is enforced
-    )
-    request: dict[str, Any] = field(
-        default_factory=dict
-    )  # further fields of each request, as the temperature
+    # how the answer's form is enforced
+    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
+    # further fields of each request, such as the temperature
+    request: dict[str, Any] = field(default_factory=dict)
     replay: str = ""  # a planner.jsonl of an earlier life that answers in the server's place
 
     def __post_init__(self) -> None:
@@ -77,35 +73,35 @@ class Settings:
 
 
 class Chat:
-    """Asks for a plan, checks the answer, asks again, and gives up in time."""
+    """Asks for a plan, validates the answer, and tries again within limits of time and calls."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings, self.model = settings, settings.model
-        self._line: _Server | _Record | None = None
+        self._backend: _Server | _Record | None = None
         if settings.replay:
-            self._line = _Record(Path(settings.replay))
+            self._backend = _Record(Path(settings.replay))
         elif settings.url:
             endpoint = Endpoint(settings.url, settings.key_variable)
-            self._line = _Server(endpoint, settings.timeout_s, settings.deadline_s)
+            self._backend = _Server(endpoint, settings.timeout_s, settings.deadline_s)
         self._sees = settings.pictures > 0
-        # A record has answered already: nobody looks.
-        self.pictures = settings.pictures if isinstance(self._line, _Server) else 0
+        # A record needs no pictures.
+        self.pictures = settings.pictures if isinstance(self._backend, _Server) else 0
         self.calls = self.unanswered = 0
-        # Choices in a row without an answer, and those to come in which nobody is asked.
+        # Consecutive choices without an answer, and the next choices without a question.
         self._in_a_row = self._rest = 0
         self._last = ""  # plan, in words
-        self._told = False
+        self._warned = False
 
     def check(self) -> None:
-        """Find the server and its model, before a life is risked on them.
+        """Check before a life that the server answers and has the model.
 
         Raises:
             BadInput: if there is no server, if it refuses the key, or if it does not have the model.
         """
-        if not isinstance(self._line, _Server):
+        if not isinstance(self._backend, _Server):
             return
-        endpoint = self._line.endpoint
-        names: list[str] = []  # also of a server that lists nothing, or has no time now
+        endpoint = self._backend.endpoint
+        names: list[str] = []  # stays empty if the server lists none, or fails for now
         try:
             names = [str(item["id"]) for item in endpoint.get("models", CHECK_S)["data"]]
         except Failure as failure:
@@ -121,47 +117,48 @@ class Chat:
             )
         if self.model and names and self.model not in names:
             raise BadInput(
-                f"planner.url {endpoint.url} has no model {self.model!r}; it has {', '.join(sorted(names)[:20])}."
+                f"planner.url {endpoint.url} has no model {self.model!r}; "
+                f"it has {', '.join(sorted(names)[:20])}."
             )
         self.model = self.model or names[0]
 
     def plan(self, question: Question, frames: Sequence[Image]) -> Answer:
-        """A plan of at least one step, or an answer without one; never an error, and never later than the deadline."""
-        if self._line is None or self._resting() or self.calls >= self._settings.most_calls:
+        """A plan of one step or more, or an empty answer by the deadline; raises nothing."""
+        if self._backend is None or self._resting() or self.calls >= self._settings.most_calls:
             return Answer()
         first = messages = self._messages(question, frames)
-        self._line.begin(question, self._settings.most_calls - self.calls)
+        self._backend.begin(question, self._settings.most_calls - self.calls)
         for attempt in range(self._settings.tries):
-            exchanges = self._line.exchanges
+            exchanges = self._backend.exchanges
             try:
-                reply = self._line.ask({**self._body(question), "messages": messages})
-                plan, nearer, said = prompt.understood(reply, question, self._settings.plan_length)
-            except _Over:
+                reply = self._backend.ask({**self._body(question), "messages": messages})
+                plan, nearer, said = prompt.parse_reply(reply, question, self._settings.plan_length)
+            except _NoReply:
                 break
             except Failure as failure:
                 if not failure.again or attempt + 1 == self._settings.tries:
                     break
-                self._line.pause(max(self._settings.pause_s * 2**attempt, failure.after_s))
+                self._backend.pause(max(self._settings.pause_s * 2**attempt, failure.after_s))
             except prompt.Unusable as problem:
                 exchanges[-1]["error"] = str(problem)
-                messages = [*first, *prompt.corrected(reply, str(problem))]
+                messages = [*first, *prompt.correction(reply, str(problem))]
             else:
                 self._in_a_row, self._last = 0, said
                 return self._answer(plan, nearer)
         self._in_a_row += 1
         self.unanswered += 1
         self._rest = min(2 ** (self._in_a_row - 1), LONGEST_REST)
-        if self._line.exchanges and not self._told:
-            self._told = True
+        exchanges = self._backend.exchanges
+        if exchanges and not self._warned:
+            self._warned = True
             tqdm.write(
-                f"slrl: the planner gave no answer ({self._line.exchanges[-1]['error']}); the life goes on.",
-                sys.stderr,
+                f"slrl: the planner gave no answer ({exchanges[-1]['error']}); the life goes on.", sys.stderr
             )
         return self._answer((), None)
 
     def _answer(self, plan: tuple[Step, ...], nearer: bool | None) -> Answer:
-        assert self._line is not None
-        exchanges = tuple(self._line.exchanges)
+        assert self._backend is not None
+        exchanges = tuple(self._backend.exchanges)
         self.calls += len(exchanges)
         return Answer(plan, nearer, exchanges)
 
@@ -198,7 +195,7 @@ class Chat:
         ]
 
     def state(self) -> dict[str, Any]:
-        """What it remembers, as JSON can hold it."""
+        """Counters and the last plan, as JSON can hold them."""
         return {
             "calls": self.calls,
             "unanswered": self.unanswered,
@@ -208,17 +205,17 @@ class Chat:
         }
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Continue from :meth:`state`."""
         self.calls, self.unanswered, self._last = state["calls"], state["unanswered"], state["last"]
         self._in_a_row, self._rest = state["row"], state["rest"]
 
 
-class _Over(Exception):
-    """There is nothing more to be had for this choice."""
+class _NoReply(Exception):
+    """No reply for this choice, and no more tries."""
 
 
 class _Server:
-    """A line to a model, open for a bounded time per choice."""
+    """A server, asked within a time limit per choice."""
 
     def __init__(self, endpoint: Endpoint, timeout_s: float, deadline_s: float) -> None:
         self.endpoint, self._timeout_s, self._deadline_s = endpoint, timeout_s, deadline_s
@@ -226,14 +223,20 @@ class _Server:
         self._until, self._most = 0.0, 0
 
     def begin(self, question: Question, most_calls: int) -> None:
+        """Start the time limit of a choice."""
         self.exchanges, self._most = [], most_calls
         self._until = time.monotonic() + self._deadline_s
 
     def ask(self, body: dict[str, Any]) -> Any:
-        """The reply, or the reason why there is none: a failure, or no time and no calls left."""
+        """The reply to a request.
+
+        Raises:
+            Failure: if the call failed.
+            _NoReply: without time or calls left.
+        """
         left_s = self._until - time.monotonic()
         if left_s <= 0 or len(self.exchanges) >= self._most:
-            raise _Over
+            raise _NoReply
         self.exchanges.append({"request": body})
         try:
             reply = self.endpoint.post("chat/completions", body, min(self._timeout_s, left_s))
@@ -244,7 +247,7 @@ class _Server:
         return reply
 
     def pause(self, seconds: float) -> None:
-        """Wait before another try; who asks for a longer pause than there is time is not asked again."""
+        """Wait before another try; if the pause exceeds the time left, there is none."""
         if time.monotonic() + seconds >= self._until:
             self._until = 0.0
         else:
@@ -252,7 +255,7 @@ class _Server:
 
 
 class _Record:
-    """What an earlier life was answered, as long as this one goes the same way."""
+    """Answers from the record of an earlier life, while this life follows the same observations."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -269,6 +272,7 @@ class _Record:
         self._strayed = False
 
     def begin(self, question: Question, most_calls: int) -> None:
+        """Find the recorded choice; warn once if the observation differs by more than ``SAME``."""
         self.exchanges = []
         obs, self._now = self._of.get(question.lived, (np.empty(0, np.float32), []))
         same = (
@@ -279,14 +283,15 @@ class _Record:
         if not same and not self._strayed:
             self._strayed = True
             tqdm.write(
-                f"slrl: after {question.lived:,} steps the life goes another way than the one in planner.replay.",
+                f"slrl: after {question.lived:,} steps the life goes another way than "
+                "the one in planner.replay.",
                 sys.stderr,
             )
 
     def ask(self, body: dict[str, Any]) -> Any:
-        """What was replied then."""
+        """The recorded reply."""
         if self._strayed or len(self.exchanges) >= len(self._now):
-            raise _Over
+            raise _NoReply
         then = dict(self._now[len(self.exchanges)])
         self.exchanges.append(then)
         if "response" not in then:
@@ -294,20 +299,21 @@ class _Record:
         return then["response"]
 
     def pause(self, seconds: float) -> None:
-        """Nobody has to be waited for."""
+        """Nothing to wait for."""
 
 
 def _no_server(url: str, key_variable: str, failure: Failure) -> str | None:
-    """What is wrong with a server that does not list its models, if it is something that will not pass."""
+    """The message for a permanent failure to list models; None for a failure that may pass."""
     if failure.status in (401, 403):
         return (
-            f"planner.url {url} refuses the key ({failure.reason}); set the environment variable {key_variable or '…'} to one "
-            "that it takes (planner.key_variable is its name)."
+            f"planner.url {url} refuses the key ({failure.reason}); "
+            f"set the environment variable {key_variable or '…'} to one that it takes "
+            "(planner.key_variable is its name)."
         )
     if failure.status is None:
         return (
-            f"planner.url {url} does not answer ({failure.reason}); start the server, or leave planner.url out to plan without a "
-            "network."
+            f"planner.url {url} does not answer ({failure.reason}); "
+            "start the server, or leave planner.url out to plan without a network."
         )
     if failure.status == 404 and not re.search(r"/v\d\w*$", url):
         return f"planner.url {url} has no /models; such an address mostly ends in /v1."

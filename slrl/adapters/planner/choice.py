@@ -1,4 +1,4 @@
-"""Choosing the next of several named skills: what is asked, and who answers where no language model does."""
+"""Choosing the next of several named skills: the question, and the choice without a language model."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from slrl.types import F32
 
 @dataclass(frozen=True)
 class NamedSkill:
-    """A skill as it is told to a planner."""
+    """A skill as a planner sees it."""
 
     name: str
-    about: str  # what it does, or did in the prior
+    about: str  # its effect, as in the prior
 
 
 @dataclass(frozen=True)
@@ -27,18 +27,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Attempt:
-    """A skill that was carried out, and how far it got."""
+    """A skill that was carried out, and its progress."""
 
     began: int  # environment steps lived before it
     skill: int
     steps: int
-    progress: (
-        float  # gain of the pretrained value, in its standard deviations over the prior, plus the rewards
-    )
+    # gain of the pretrained value, in its standard deviations over the prior, plus the rewards
+    progress: float
     moved: tuple[float, ...]  # change of each named entry of the observation
-    judged: bool | None = (
-        None  # whether the planner, asked afterwards, thought that it had brought the robot nearer
-    )
+    # whether the planner judged afterwards that it brought the robot nearer
+    judged: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -50,10 +48,9 @@ class Question:
     skills: Sequence[NamedSkill]
     durations: Sequence[int]  # steps for which a skill may be held, ascending
     history: Sequence[Attempt]  # the newest last
-    failing: frozenset[int]  # skills that brought nothing twice
-    values: (
-        F32 | None
-    )  # (K,) what the pretrained values think of each skill here, in deviations; None where none knows
+    failing: frozenset[int]  # skills without progress twice
+    # (K,) standardised pretrained values of the skills; None where the state is unknown
+    values: F32 | None
     obs: F32  # (O,)
     state: str  # the same in words
     entries: Sequence[str]  # the named entries that each Attempt's ``moved`` belongs to
@@ -65,7 +62,10 @@ class Question:
 
 
 def failing(history: Sequence[Attempt], least: float) -> frozenset[int]:
-    """Skills that gained less than ``least`` twice since anything last gained as much: what helps elsewhere may help again."""
+    """Skills with progress below ``least`` twice since any skill last reached it.
+
+    After progress elsewhere a skill that failed may work again.
+    """
     failures: dict[int, int] = {}
     for item in history:
         if item.progress >= least:
@@ -76,7 +76,10 @@ def failing(history: Sequence[Attempt], least: float) -> frozenset[int]:
 
 
 def by_values(question: Question, temperature: float, rng: np.random.Generator) -> Step | None:
-    """A draw from the softmax over values; nothing where no value knows the state, or where what was drawn is failing."""
+    """A draw from softmax(values / temperature).
+
+    None where the values are unknown, or where the drawn skill is failing.
+    """
     if question.values is None:
         return None
     weights = np.exp((question.values - question.values.max()).astype(np.float64) / temperature)
@@ -85,9 +88,9 @@ def by_values(question: Question, temperature: float, rng: np.random.Generator) 
 
 
 def by_bandit(question: Question, exploration: float) -> Step:
-    """UCB1 over progress per step, among the skills that are not failing, each of which is tried once at first.
+    """UCB1 on progress per step, over the skills that are not failing; each is tried once at first.
 
-    Where all are failing it is the turn of the one that was tried longest ago. Rates are divided by the largest seen, so that
+    If all are failing, the one tried longest ago. Rates are divided by the largest seen, so that
     ``exploration`` does not depend on their units.
     """
     history, count = question.history, len(question.skills)

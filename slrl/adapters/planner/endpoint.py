@@ -1,4 +1,4 @@
-"""A server that speaks HTTP and JSON: every call ends in time, and the key stands in no text that leaves this module."""
+"""JSON over HTTP with a time limit per call; the key appears in no text that leaves this module."""
 
 import contextlib
 import json
@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 from slrl.errors import BadInput
 
 MOST_BYTES = 4_000_000  # of a reply
-SHOWN = 300  # characters of a server's complaint
-LEAST_KEY = 6  # characters; what is shorter is a word for a server that wants any, and part of other words
+SHOWN = 300  # characters of a server's error message
+LEAST_KEY = 6  # characters; shorter keys are placeholders and too common to be replaced in texts
 
 
 class Failure(Exception):
@@ -29,14 +29,14 @@ class Failure(Exception):
         super().__init__(reason)
         self.reason, self.status = reason, status
         self.again = again  # whether the same call may succeed later
-        self.after_s = after_s  # the server asks to wait so long
+        self.after_s = after_s  # seconds that the server asks to wait
 
 
 class Endpoint:
-    """An address, and the name of the environment variable with its key. The key is read for each call and kept nowhere.
+    """An address, and the environment variable with its key. The key is read for each call and not stored.
 
     Raises:
-        BadInput: for an address or a name that cannot be right; a secret in the wrong place is not repeated.
+        BadInput: for an invalid address or name; the message does not repeat a misplaced secret.
     """
 
     def __init__(self, url: str, key_variable: str) -> None:
@@ -45,18 +45,26 @@ class Endpoint:
             raise BadInput(f"planner.url must begin with http:// or https:// and a host, not {url!r}.")
         if parts.username or parts.password or parts.query or parts.fragment:
             raise BadInput(
-                "planner.url must hold no user, password or query, because it is written into settings.toml; put the key into an "
-                "environment variable and its name into planner.key_variable."
+                "planner.url must hold no user, password or query, because it is written into settings.toml; "
+                "put the key into an environment variable and its name into planner.key_variable."
             )
         check_variable(key_variable)
         self.url, self._variable = url.rstrip("/"), key_variable
 
     def get(self, path: str, timeout_s: float) -> Any:
-        """The JSON at ``url/path``."""
+        """The JSON at ``url/path``.
+
+        Raises:
+            Failure: without a reply within ``timeout_s``.
+        """
         return self._call(urllib.request.Request(f"{self.url}/{path}"), timeout_s)
 
     def post(self, path: str, body: Any, timeout_s: float) -> Any:
-        """What the server answers to a JSON body."""
+        """The JSON reply to a JSON body.
+
+        Raises:
+            Failure: without a reply within ``timeout_s``.
+        """
         data = json.dumps(body).encode()
         return self._call(
             urllib.request.Request(f"{self.url}/{path}", data, {"Content-Type": "application/json"}),
@@ -64,10 +72,10 @@ class Endpoint:
         )
 
     def _call(self, request: urllib.request.Request, timeout_s: float) -> Any:
-        """In a thread of its own: a name that does not resolve, or a byte every second, would outlast any socket's time-out.
+        """Call in a thread, because name resolution and slow replies can outlast a socket's time-out.
 
         Raises:
-            Failure: for all that can go wrong, not later than after ``timeout_s``.
+            Failure: for everything that can go wrong, within ``timeout_s``.
         """
         key = os.environ.get(self._variable, "").strip() if self._variable else ""
         if not (key.isascii() and key.isprintable()):
@@ -89,11 +97,11 @@ class Endpoint:
 
 
 def check_variable(name: str) -> None:
-    """Refuse what is not the name of an environment variable, most of all a key."""
+    """Refuse what is not the name of an environment variable, such as a key."""
     if name and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", name):
         raise BadInput(
-            "planner.key_variable must be the name of an environment variable in capitals, as OPENAI_API_KEY, and not the key "
-            "itself: it is written into settings.toml."
+            "planner.key_variable must be the name of an environment variable in capitals, "
+            "as OPENAI_API_KEY, and not the key itself: it is written into settings.toml."
         )
 
 
@@ -114,7 +122,7 @@ def _fetch(
     except Failure as failure:
         box.put(failure)
     except (OSError, HTTPException, ValueError) as error:
-        box.put(Failure(without(f"{type(error).__name__}: {error}", key)))
+        box.put(Failure(redact(f"{type(error).__name__}: {error}", key)))
 
 
 def _read(request: urllib.request.Request, timeout_s: float, key: str) -> Any:
@@ -124,22 +132,22 @@ def _read(request: urllib.request.Request, timeout_s: float, key: str) -> Any:
             text = reply.read(MOST_BYTES + 1)
     except urllib.error.HTTPError as error:
         with error:
-            complaint = without(error.read(MOST_BYTES).decode(errors="replace"), key)
+            complaint = redact(error.read(MOST_BYTES).decode(errors="replace"), key)
         raise _refused(error.code, complaint, error.headers) from None
     except urllib.error.URLError as error:
         reason = error.reason
-        raise Failure(without(getattr(reason, "strerror", None) or str(reason), key)) from None
+        raise Failure(redact(getattr(reason, "strerror", None) or str(reason), key)) from None
     if len(text) > MOST_BYTES:
         raise Failure(f"the reply is longer than {MOST_BYTES:,} bytes")
     try:
-        return without(json.loads(text), key)
-    except (ValueError, RecursionError):  # the latter of a thousand brackets
-        start = without(text[:SHOWN].decode(errors="replace"), key)
+        return redact(json.loads(text), key)
+    except (ValueError, RecursionError):  # RecursionError: deeply nested brackets
+        start = redact(text[:SHOWN].decode(errors="replace"), key)
         raise Failure(f"the reply is not JSON: {start!r}") from None
 
 
 def _refused(status: int, complaint: str, headers: Message) -> Failure:
-    """A status of 400 or more (or a redirection). Another try may help against load and breakdown, and not against a no."""
+    """The failure for a status of 300 or more. Overload and server errors may be tried again."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
         complaint = str(json.loads(complaint)["error"]["message"])
     said = " ".join("".join(c if c.isprintable() else " " for c in complaint).split())[:SHOWN]
@@ -152,14 +160,14 @@ def _refused(status: int, complaint: str, headers: Message) -> Failure:
     )
 
 
-def without(value: Any, key: str) -> Any:
-    """A text, or all texts within lists and tables, without the key: servers like to repeat it when they refuse it."""
+def redact(value: Any, key: str) -> Any:
+    """A text, or all texts in lists and tables, with the key replaced by ``[key]``."""
     if len(key) < LEAST_KEY:
         return value
     if isinstance(value, str):
         return value.replace(key, "[key]")
     if isinstance(value, list):
-        return [without(item, key) for item in value]
+        return [redact(item, key) for item in value]
     if isinstance(value, dict):
-        return {without(name, key): without(item, key) for name, item in value.items()}
+        return {redact(name, key): redact(item, key) for name, item in value.items()}
     return value

@@ -1,7 +1,7 @@
-"""What a language model is asked, and how its answers are read.
+"""Prompts for a language model, and parsing of its answers.
 
-Every question stands for itself: the task, the skills, pictures, and a bounded history of what was tried and how far it got; so a
-long life asks no longer questions than a short one.
+Every question is complete: the task, the skills, pictures, and a bounded history of skills and their
+progress. Its length does not grow with the life.
 """
 
 import base64
@@ -16,16 +16,16 @@ import numpy as np
 from slrl.adapters.planner.choice import Question, Step
 from slrl.types import Image
 
-QUOTED = 2000  # characters of an answer that could not be used, as it is quoted in the next try
-REMEMBERED = 400  # characters of what the last answer said of the situation, and of the risk
+QUOTED = 2000  # characters of an unusable answer that are quoted in the next try
+REMEMBERED = 400  # characters of the last answer's situation, and of its risk
 
 
 class Unusable(Exception):
-    """An answer that cannot be carried out; the message is for the one who gave it."""
+    """An answer that cannot be used; the message tells the model why."""
 
 
 def instruction(question: Question, task: str, length: int, *, pictures: bool) -> str:
-    """What holds for the whole life: the task, the skills, and the form of an answer."""
+    """The system prompt: the task, the skills, and the form of an answer."""
     skills = "\n".join(f"- {skill.name}: {skill.about}" for skill in question.skills)
     durations = ", ".join(str(steps) for steps in question.durations)
     seen = (
@@ -34,30 +34,31 @@ def instruction(question: Question, task: str, length: int, *, pictures: bool) -
         else "You get"
     )
     return f"""\
-You choose what a robot does next. It learned some skills from demonstrations, and now has one life, without resets or second \
-tries, to finish its task in a place where something may be different from all that it knows: the dynamics, obstacles, where \
-things are.
+You choose what a robot does next. It learned some skills from demonstrations, and now has one life, without \
+resets or second tries, to finish its task in a place where something may be different from all that it \
+knows: the dynamics, obstacles, where things are.
 
 Task: {task}
 
 Skills:
 {skills}
-A skill runs for one of {durations} steps; then you are asked again. The whole life has {question.life_steps:,} steps.
+A skill runs for one of {durations} steps; then you are asked again. \
+The whole life has {question.life_steps:,} steps.
 
-{seen} the state in words, and what was tried so far. "Progress" is by the measure of the demonstrations: it says little where a \
-way that they took is blocked. A skill that brought nothing twice will hardly help at the third time: think of another way, also \
-of one that leads away from the goal at first.
+{seen} the state in words, and what was tried so far. "Progress" is by the measure of the \
+demonstrations: it says little where a way that they took is blocked. A skill that brought nothing twice \
+will hardly help at the third time: think of another way, also of one that leads away from the goal at first.
 
 Answer with one JSON object:
 - "situation": what you see, and what the last skill did
 - "nearer": true or false, whether the last skill brought the robot nearer to finishing its task
-- "plan": up to {length} steps, each {{"skill": one of the names above, "steps": one of {durations}}}; the first is carried out \
-before you are asked again
+- "plan": up to {length} steps, each {{"skill": one of the names above, "steps": one of {durations}}}; \
+the first is carried out before you are asked again
 - "risk": why the plan may fail"""
 
 
 def situation(question: Question, last: str) -> str:
-    """What is now: the state, what was tried, and the ``last`` plan in words."""
+    """The user prompt: the state, the history, and the ``last`` plan in words."""
     lines = [f"{question.lived:,} of {question.life_steps:,} steps are lived. State: {question.state}."]
     if question.history:
         lines.append(f"The last {len(question.history)} skills, the newest last:")
@@ -73,7 +74,8 @@ def situation(question: Question, last: str) -> str:
             else ", in your view no nearer"
         )
         lines.append(
-            f"- {question.skills[item.skill].name} for {item.steps}: progress {item.progress:+.2f}{moved}{judged}"
+            f"- {question.skills[item.skill].name} for {item.steps}: "
+            f"progress {item.progress:+.2f}{moved}{judged}"
         )
     if question.failing:
         names = ", ".join(question.skills[skill].name for skill in sorted(question.failing))
@@ -108,11 +110,11 @@ def schema(question: Question, length: int) -> dict[str, Any]:
     }
 
 
-def understood(reply: Any, question: Question, length: int) -> tuple[tuple[Step, ...], bool | None, str]:
-    """The plan in a reply up to its first unknown skill, its judgement, and what it says in words.
+def parse_reply(reply: Any, question: Question, length: int) -> tuple[tuple[Step, ...], bool | None, str]:
+    """The plan up to its first unknown skill, the model's judgement of the last skill, and the plan in words.
 
     Raises:
-        Unusable: without a first step.
+        Unusable: without a valid first step.
     """
     try:
         content = reply["choices"][0]["message"]["content"]
@@ -120,14 +122,25 @@ def understood(reply: Any, question: Question, length: int) -> tuple[tuple[Step,
         raise Unusable("the reply has no choices[0].message.content") from None
     if isinstance(content, list):  # in parts, as some servers answer
         content = "".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    table = (
-        next(_objects(re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL)), None)
-        if isinstance(content, str)
-        else None
-    )
+    text = re.sub(r"<think>.*?</think>", "", content, flags=re.DOTALL) if isinstance(content, str) else ""
+    table = next(_objects(text), None)
     if table is None:
         raise Unusable("the answer holds no JSON object")
-    steps = table.get("plan")
+    plan = _plan(table.get("plan"), question, length)
+    nearer = table.get("nearer")
+    said = ", then ".join(f"{question.skills[step.skill].name} for {step.steps}" for step in plan)
+    for key, words in (("situation", "You saw"), ("risk", "It may fail")):
+        if isinstance(table.get(key), str):
+            said += f". {words}: {table[key].strip()[:REMEMBERED]}"
+    return tuple(plan), nearer if isinstance(nearer, bool) else None, f"Your last plan: {said}"
+
+
+def _plan(steps: Any, question: Question, length: int) -> list[Step]:
+    """The first ``length`` steps up to an unknown skill, each with the nearest of the durations.
+
+    Raises:
+        Unusable: without a first step.
+    """
     if not isinstance(steps, list) or not steps:
         raise Unusable('"plan" must be a list of at least one step')
     names = {_plain(skill.name): i for i, skill in enumerate(question.skills)}
@@ -146,12 +159,7 @@ def understood(reply: Any, question: Question, length: int) -> tuple[tuple[Step,
     if not plan:
         valid = ", ".join(skill.name for skill in question.skills)
         raise Unusable(f"there is no skill {str(name)[:80]!r}; choose from {valid}")
-    nearer = table.get("nearer")
-    said = ", then ".join(f"{question.skills[step.skill].name} for {step.steps}" for step in plan)
-    for key, words in (("situation", "You saw"), ("risk", "It may fail")):
-        if isinstance(table.get(key), str):
-            said += f". {words}: {table[key].strip()[:REMEMBERED]}"
-    return tuple(plan), nearer if isinstance(nearer, bool) else None, f"Your last plan: {said}"
+    return plan
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
@@ -160,7 +168,7 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     while at >= 0:
         try:
             found, end = decoder.raw_decode(text, at)
-        except (ValueError, RecursionError):  # the latter of a thousand brackets
+        except (ValueError, RecursionError):  # RecursionError: deeply nested brackets
             end = at + 1
         else:
             yield found
@@ -172,8 +180,8 @@ def _plain(name: str) -> str:
     return " ".join(re.sub(r"[^\w\s+-]", " ", name.casefold()).split())
 
 
-def corrected(reply: Any, problem: str) -> list[dict[str, Any]]:
-    """What is added to the messages when an answer could not be used."""
+def correction(reply: Any, problem: str) -> list[dict[str, Any]]:
+    """The messages to append after an answer that could not be used."""
     try:
         answer = str(reply["choices"][0]["message"]["content"])
     except (KeyError, IndexError, TypeError):

@@ -1,1 +1,1 @@
-"""Agents: policy, critics and optimisers, one file each; the file name is the name used in adapters/*.toml."""
+"""Agents: policy, critics and optimisers, one file each, named in adapters/*.toml by its file name."""

@@ -1,8 +1,8 @@
-"""Soft actor-critic held to a policy that it was given, instead of to a uniform one (SPiRL: Pertsch et al., 2020).
+"""Soft actor-critic regularised towards a given policy, the anchor (SPiRL: Pertsch et al., 2020).
 
-The price of an action is not log π but KL(π(·|s) ‖ p(·|s)), with the anchor p at first also the policy. Both are Gaussians
-squashed by the same tanh, so that the divergence is that of the Gaussians, exactly. The temperature holds it at
-``target_divergence``.
+The cost of an action is KL(π(·|s) ‖ p(·|s)) instead of log π, with the anchor p, which is also the initial
+policy. Both are Gaussians squashed by the same tanh, so the divergence of the Gaussians is exact. The
+temperature keeps it at ``target_divergence``.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from slrl.learning.networks import mlp
 from slrl.plugins import require
 from slrl.priors import Prior
 
-LARGEST = 100.0  # nats, as in the paper's code: where the anchor is narrow, a step aside costs thousands
+LARGEST = 100.0  # nats, as in the paper's code; a narrow anchor would give thousands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Settings(sac.Settings):
 
 
 class Anchored(Sac):
-    """The anchor is the policy as it was at :meth:`anchor_here`; before that the policy is held to N(0, 1)."""
+    """SAC with an anchor: N(0, 1) at first, and the policy as it was at :meth:`anchor_here` after that."""
 
     def __init__(
         self, settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device
@@ -44,12 +44,12 @@ class Anchored(Sac):
 
     @torch.no_grad()
     def anchor_here(self) -> None:
-        """Hold the policy to what it is now."""
+        """Copy the policy's weights into the anchor."""
         for held, param in zip(self.anchor, self.actor, strict=True):
             held.copy_(param)
 
     def sample(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Action (B, A), reparameterised, and its price (B,): the divergence of the policy from the anchor."""
+        """Reparameterised actions (B, A), and the policy's divergence from the anchor (B,) in nats."""
         mean, log_std = self.policy(obs)
         with torch.no_grad():
             anchor_mean, anchor_log_std = mlp(self.anchor, obs).float().chunk(2, dim=-1)
@@ -64,8 +64,8 @@ class Anchored(Sac):
 def divergence(mean: Tensor, log_std: Tensor, other_mean: Tensor, other_log_std: Tensor) -> Tensor:
     """KL(N(μ, σ) ‖ N(μ', σ')) (B,) = Σ log σ'/σ + (σ² + (μ - μ')²) / 2σ'² - 1/2."""
     ratio = (2 * (log_std - other_log_std)).exp()
-    apart = ((mean - other_mean) * (-other_log_std).exp()).square()
-    return (other_log_std - log_std + 0.5 * (ratio + apart) - 0.5).sum(-1)
+    distance = ((mean - other_mean) * (-other_log_std).exp()).square()
+    return (other_log_std - log_std + 0.5 * (ratio + distance) - 0.5).sum(-1)
 
 
 def make(settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device) -> Anchored:

@@ -1,4 +1,7 @@
-"""Soft actor-critic (Haarnoja et al., 2018) with an ensemble of critics (REDQ: Chen et al., 2021; RLPD: Ball et al., 2023)."""
+"""Soft actor-critic (Haarnoja et al., 2018) with an ensemble of critics.
+
+Random subsets of targets as in REDQ (Chen et al., 2021), layer normalisation as in RLPD (Ball et al., 2023).
+"""
 
 import math
 from contextlib import AbstractContextManager
@@ -21,8 +24,9 @@ class Settings:
 
     hidden: tuple[int, ...] = (256, 256)
     critics: int = 2  # K
-    target_subset: int | None = None  # targets take the smallest of so many critics, drawn anew; all if unset
-    actor_subset: Literal["min", "mean"] = "min"  # what the policy climbs: SAC the smallest, RLPD the mean
+    # size of the random subset whose minimum is the target (REDQ); all if unset
+    target_subset: int | None = None
+    actor_subset: Literal["min", "mean"] = "min"  # of the critics, in the policy's loss: SAC min, RLPD mean
     layer_norm: bool = False  # in the critics (RLPD)
     discount: float = 0.99  # γ per step
     polyak: float = 0.005  # τ: how far the targets move towards the critics per update
@@ -55,13 +59,10 @@ class Sac:
     def __init__(
         self, settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device
     ) -> None:
-        """``prior`` fits the normaliser and gives the shapes; ``generator`` is all of the agent's randomness."""
+        """``prior`` gives shapes and the normaliser's statistics; ``generator`` draws everything random."""
         self.settings, self.prior, self.generator, self.device = settings, prior, generator, device
-        self.critics, self.discount, self.reward_scale = (
-            settings.critics,
-            settings.discount,
-            settings.reward_scale,
-        )
+        self.critics, self.discount = settings.critics, settings.discount
+        self.reward_scale = settings.reward_scale
         obs_dim, self.action_dim = prior.obs.shape[1], prior.action.shape[1]
         self.normaliser = Normaliser(prior, device)
         self.actor = mlp_params((obs_dim, *settings.hidden, 2 * self.action_dim), generator, device)
@@ -69,7 +70,7 @@ class Sac:
         self.critic = mlp_params(sizes, generator, device, heads=self.critics, layer_norm=settings.layer_norm)
         self.target = [p.detach().clone() for p in self.critic]
         self.log_temperature = torch.tensor([math.log(settings.initial_temperature)], device=device)
-        # The same memory without a gradient: the actor's loss needs none there.
+        # Views without gradients, for the actor's loss.
         self._critic_values = [p.detach() for p in self.critic]
         goal = settings.target_entropy
         self.entropy_goal = -float(self.action_dim) if goal is None else goal
@@ -78,12 +79,12 @@ class Sac:
         self._critic_loss_fn, self._actor_loss_fn = wrap(self.critic_loss), wrap(self.actor_loss)
 
     def reset_optimisers(self) -> None:
-        """Forget the moments of all optimisers, as when a new objective begins."""
+        """New optimisers with zero moments, for a new objective."""
         self.actor_optimiser = Adam(self.actor, self.settings.actor_lr)
         self.critic_optimiser = Adam(self.critic, self.settings.critic_lr)
         self.temperature_optimiser = Adam([self.log_temperature], self.settings.temperature_lr)
 
-    # -- policy ------------------------------------------------------------------------------------------------
+    # -- policy ----------------------------------------------------------------------------------------------
 
     def policy(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation (B, A) before the tanh, from normalised observations."""
@@ -94,14 +95,14 @@ class Sac:
         """Action (B, A) and its log-probability (B,), reparameterised: u = μ + σ·noise, a = tanh u."""
         mean, log_std = self.policy(obs)
         u = torch.addcmul(mean, log_std.exp(), noise)
-        # log N(u; μ, σ) - log(1 - tanh² u), the latter as 2 (log 2 - u - softplus(-2u)), which does not cancel for large u
+        # log N(u; μ, σ) - log(1 - tanh² u); the latter is 2 (log 2 - u - softplus(-2u)), stable for large u
         terms = 2.0 * (u + F.softplus(-2.0 * u)) - log_std - 0.5 * noise.square()
         return torch.tanh(u), terms.sum(-1) - self.action_dim * (
             0.5 * math.log(2 * math.pi) + 2 * math.log(2)
         )
 
     def log_prob(self, obs: Tensor, action: Tensor) -> Tensor:
-        """log π(a|s) (B,) of given actions; those on the bounds are moved 0.001 inside, where the density is finite."""
+        """log π(a|s) (B,) of given actions; they are clamped to ±0.999, where the density is finite."""
         action = action.clamp(-0.999, 0.999)
         mean, log_std = self.policy(obs)
         z = (torch.atanh(action) - mean) * (-log_std).exp()
@@ -132,10 +133,10 @@ class Sac:
             self.device
         )
 
-    # -- learning ----------------------------------------------------------------------------------------------
+    # -- learning --------------------------------------------------------------------------------------------
 
     def update(self, batch: Batch, *, improve_policy: bool = True) -> Metrics:
-        """One step of the critics and their targets, and (if ``improve_policy``) of the actor and the temperature."""
+        """One step of critics and targets and, with ``improve_policy``, of the actor and the temperature."""
         obs, next_obs, size = self.normaliser(batch.obs), self.normaliser(batch.next_obs), len(batch.reward)
         reward = self.reward_scale * batch.reward
         with self.autocast():
@@ -150,11 +151,7 @@ class Sac:
         with self.autocast():
             actor_loss, log_prob = self._actor_loss_fn(obs, self.noise(size))
         self.actor_optimiser.step(torch.autograd.grad(actor_loss, self.actor))
-        entropy = -log_prob.detach().mean()
-        temperature = self.log_temperature.exp()
-        self.temperature_optimiser.step(
-            [temperature * (entropy - self.entropy_goal)]
-        )  # of L_α = α (H - H_goal), by log α
+        entropy, temperature = self.step_temperature(log_prob)
         return metrics | {
             "agent/actor_loss": actor_loss.detach(),
             "agent/entropy": entropy,
@@ -171,7 +168,12 @@ class Sac:
         noise: Tensor,
         heads: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        """Σ_k mean (Q_k(s, a) - y)², with y = r + γ·bootstrap·(min_{k∈heads} Q̄_k(s', a') - α log π(a'|s')); and the mean Q."""
+        """Σ_k mean (Q_k(s, a) - y)², and the mean Q.
+
+        y = r + γ · bootstrap · (min_{k ∈ heads} Q̄_k(s', a') - α log π(a'|s')), without the last term unless
+        ``backup_entropy``. obs and next_obs are normalised (B, O); action and noise are (B, A), reward and
+        bootstrap (B,); ``heads`` are indices of critics, or None for all.
+        """
         with torch.no_grad():
             next_action, next_log_prob = self.sample(next_obs, noise)
             next_q = self.q(self.target, next_obs, next_action)
@@ -189,12 +191,18 @@ class Sac:
         q = q.mean(0) if self.settings.actor_subset == "mean" else q.amin(0)
         return (self.log_temperature.exp() * log_prob - q).mean(), log_prob
 
+    def step_temperature(self, log_prob: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of L_α = α (H - H_goal), by log α; returns H = -mean log π (B,), and α before the step."""
+        entropy, temperature = -log_prob.detach().mean(), self.log_temperature.exp()
+        self.temperature_optimiser.step([temperature * (entropy - self.entropy_goal)])
+        return entropy, temperature
+
     def move_targets(self) -> None:
         """Q̄ ← Q̄ + τ (Q - Q̄)."""
         torch._foreach_lerp_(self.target, self._critic_values, self.settings.polyak)
 
     def heads(self) -> Tensor | None:
-        """Which critics the next target takes the smallest of; None for all."""
+        """Indices of the critics for the next target's minimum; None for all."""
         if self.settings.target_subset is None or self.settings.target_subset >= self.critics:
             return None
         return torch.randperm(self.critics, generator=self.generator, device=self.generator.device)[
@@ -205,10 +213,10 @@ class Sac:
         """Matrix products in bfloat16 where the settings say so; losses and distributions stay float32."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bfloat16")
 
-    # -- for the life ------------------------------------------------------------------------------------------
+    # -- for the life ----------------------------------------------------------------------------------------
 
     def frozen_value(self) -> "FrozenValue":
-        """A copy of the present critics and policy that later updates do not touch."""
+        """A copy of the present critics and policy that later updates do not change."""
         return FrozenValue(self)
 
     def reseed(self, seed: int) -> None:
@@ -227,7 +235,7 @@ class Sac:
         }
 
     def state_dict(self) -> State:
-        """Everything, down to the optimisers and the generator: a loaded agent goes on exactly as the saved one."""
+        """Networks, optimisers, normaliser and generator: a loaded agent continues exactly."""
         state = {
             f"{name}.{i}": t.detach().clone()
             for name, tensors in self._tensors().items()

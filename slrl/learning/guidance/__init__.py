@@ -1,1 +1,1 @@
-"""Guidance: rewards that are learned during the life, one file each; the file name is the name used in adapters/*.toml."""
+"""Guidance: rewards learned during the life, one file each, named in adapters/*.toml by its file name."""

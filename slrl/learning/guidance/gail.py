@@ -1,6 +1,7 @@
-"""Adversarial guidance (GAIL: Ho & Ermon, 2016), as in single-life RL (Chen et al., 2022): be where the prior was.
+"""Adversarial guidance (GAIL: Ho & Ermon, 2016), as in single-life RL (Chen et al., 2022).
 
-A discriminator D = σ(f) learns to tell prior (label 1) from life (label 0) and the agent is rewarded for -log(1 - D).
+A discriminator D = σ(f) is trained to tell prior (label 1) from life (label 0), and the agent is rewarded
+with -log(1 - D).
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, require
 from slrl.priors import Prior
 from slrl.types import Agent, Batch, Metrics, State
@@ -21,10 +22,15 @@ from slrl.types import Agent, Batch, Metrics, State
 class RowWeights(Protocol):
     """Gives each prior row of a batch its weight in the discriminator's loss."""
 
-    def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]: ...
+    def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]:
+        """Weights (B,) of the rows ``prior``, and metrics.
+
+        ``newest`` (O,) is the latest observation of the life.
+        """
+        ...
 
     def tensors(self) -> list[Tensor]:
-        """What it depends on."""
+        """The tensors that the weights depend on, for the discriminator's state."""
         ...
 
 
@@ -38,10 +44,10 @@ class Settings:
     mixup: float = 1.0  # λ ~ Beta(mixup, mixup); 0 turns it off
     reward_max: float = 23.03
     scale: float = 1.0  # weight of the discriminator's reward
-    offset: float = 0.0  # subtracted from it at every step, so that a life goes on at a price
+    offset: float = 0.0  # subtracted from it at every step: a cost of living
     task_reward: float = 0.0  # weight of the environment's reward
-    half_life_updates: int = 0  # the discriminator's reward fades to half after so many updates; 0 keeps it
-    absorbing: bool = False  # whether arriving in a terminal state earns its reward for ever, or once
+    half_life_updates: int = 0  # updates after which the discriminator's reward is halved; 0: never
+    absorbing: bool = False  # whether a terminal state's reward counts for ever, r / (1 - γ), or once
 
     def __post_init__(self) -> None:
         require(bool(self.hidden) and min(self.hidden) >= 1, "hidden must list layers of 1 or more units")
@@ -64,18 +70,23 @@ class Gail:
     ) -> None:
         self.settings, self.agent, self.rng, self.device, self.weigh = settings, agent, rng, device, weigh
         self._normaliser = Normaliser(prior, device)
-        # A latent at the end of an observation would tell the life from the prior at a glance: it is left out.
+        # Latents at the end of observations are left out: they alone would separate life and prior.
         self._own = prior.obs.shape[1] - prior.latent_size
         inputs = self._own + (prior.action.shape[1] if settings.on == "state_action" else 0)
         self.params = mlp_params((inputs, *settings.hidden, 1), generator, device)
         self._optimiser = Adam(self.params, settings.lr)
-        self.strength = torch.ones((), device=device)  # of the discriminator's reward, as it fades
+        self.strength = torch.ones((), device=device)  # of the discriminator's reward, after fading
 
     def logit(self, batch: Batch) -> Tensor:
-        """f (B,): of the state that was arrived in, or of the state and the action taken in it."""
+        """f (B,) of next_obs, or of obs and action if ``on`` is "state_action"."""
         return mlp(self.params, self._inputs(batch))[:, 0]
 
     def update(self, prior: Batch, life: Batch, newest: Tensor) -> Metrics:
+        """One step of the discriminator: mean of w · BCE(f, label) over prior and life rows, after mixup.
+
+        Prior rows have the weight that ``weigh`` gives, life rows weight 1. Then the reward fades by
+        0.5^(1/half-life).
+        """
         weight, metrics = self.weigh(prior, newest) if self.weigh else (torch.ones_like(prior.reward), {})
         x = torch.cat([self._inputs(prior), self._inputs(life)])
         label = torch.cat([torch.ones_like(prior.reward), torch.zeros_like(life.reward)])
@@ -94,7 +105,10 @@ class Gail:
 
     @torch.no_grad()
     def reward(self, batch: Batch) -> Tensor:
-        """strength · scale · (-log(1 - D) - offset) + task_reward · r, with -log(1 - D) = softplus(f) at most ``reward_max``."""
+        """(B,) strength · scale · (min(-log(1 - D), reward_max) - offset) + task_reward · r.
+
+        -log(1 - D) = softplus(f). With ``absorbing`` the reward of a terminal row is divided by 1 - γ.
+        """
         familiar = F.softplus(self.logit(batch)).clamp(max=self.settings.reward_max)
         reward = (
             self.strength * self.settings.scale * (familiar - self.settings.offset)
@@ -107,10 +121,12 @@ class Gail:
         )
 
     def state_dict(self) -> State:
+        """The discriminator, its optimiser, the strength, and what the row weights depend on."""
         return nest(discriminator=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "discriminator"))
+        """Copy the discriminator and its optimiser, in place."""
+        set_tensors(self._tensors(), substate(state, "discriminator"))
 
     def _tensors(self) -> list[Tensor]:
         return [
@@ -131,13 +147,4 @@ def mix(values: Tensor, share: Tensor, order: Tensor) -> Tensor:
     return torch.lerp(values[order], values, share.unsqueeze(-1) if values.dim() == 2 else share)
 
 
-def make(
-    settings: Settings,
-    prior: Prior,
-    agent: Agent,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-    device: torch.device,
-) -> Gail:
-    """A new discriminator."""
-    return Gail(settings, prior, agent, rng, generator, device)
+make = Gail

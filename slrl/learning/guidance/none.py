@@ -14,21 +14,25 @@ class Settings:
 
 
 class NoGuidance:
-    """Rewards what the task rewards."""
+    """The task's reward, unchanged."""
 
     def update(self, prior: Batch, life: Batch, newest: Tensor) -> Metrics:
+        """Nothing is learned; no metrics."""
         return {}
 
     def reward(self, batch: Batch) -> Tensor:
+        """(B,) the environment's reward of each row."""
         return batch.reward
 
     def state_dict(self) -> State:
+        """Empty: there is no state."""
         return {}
 
     def load_state_dict(self, state: State) -> None:
+        """Accepts the empty state."""
         pass
 
 
 def make(settings: Settings, **surroundings: Any) -> NoGuidance:
-    """The task's reward, whatever there is to learn another one from."""
+    """Ignores prior, agent and generators."""
     return NoGuidance()

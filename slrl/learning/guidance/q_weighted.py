@@ -1,13 +1,13 @@
-"""QWALE (Chen et al., You Only Live Once, 2022): adversarial guidance towards those prior states that are worth more.
+"""QWALE (Chen et al., You Only Live Once, 2022): adversarial guidance towards prior states of higher value.
 
-The prior row (s, a) weighs ``w = exp((Qn(s, a) - b) / η)`` in the discriminator's loss, where Qn is the value that the
-agent of the life's beginning gives it, scaled to [0, 1] over the whole prior, and b the same agent's value of where
-the body is now. Life rows weigh 1.
+A prior row (s, a) has the weight w = exp((Qn(s, a) - b) / η) in the discriminator's loss. Qn is the value by
+the agent as it was at the beginning of the life, scaled to [0, 1] over the prior; b is the same agent's
+scaled value of the newest state. Life rows weigh 1.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +24,7 @@ class Settings(gail.Settings):
 
     weight_temperature: float = 1.0  # η
     baseline: float | None = None  # a constant b; unset, it is the frozen agent's value of the newest state
-    baseline_ema: float = 0.0  # how much of the last baseline is kept
+    baseline_ema: float = 0.0  # weight of the last baseline in the moving average
     clip_baseline: bool = False  # to [0, 1]
     normalise_weights: bool = False  # to a mean of 1 in every batch
 
@@ -35,7 +35,7 @@ class Settings(gail.Settings):
 
 
 class QWeights:
-    """The weights of the prior rows, from critics that were frozen at the beginning of the life."""
+    """The weights of the prior's rows, from critics frozen at the beginning of the life."""
 
     def __init__(self, settings: Settings, value: Value, prior: Prior, device: torch.device) -> None:
         self._settings, self._value = settings, value
@@ -46,6 +46,7 @@ class QWeights:
         self.baseline = torch.full((), torch.nan, device=device)  # until the first update
 
     def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]:
+        """Weights (B,) of prior rows; metrics: the baseline b and the mean weight."""
         b = self._where_now(newest)
         weight = q_weight(self.prior_value[prior.row], b, self._settings.weight_temperature)
         if self._settings.normalise_weights:
@@ -66,6 +67,7 @@ class QWeights:
         return self.baseline.clone()
 
     def tensors(self) -> list[Tensor]:
+        """The frozen value, its range over the prior, Qn (N,) and the baseline."""
         return [*self._value.tensors(), self._low, self._range, self.prior_value, self.baseline]
 
 
@@ -74,24 +76,17 @@ def _copy(rows: F32, device: torch.device) -> Tensor:
 
 
 def q_weight(value: Tensor, baseline: Tensor, temperature: float) -> Tensor:
-    """exp((Qn - b) / η), with the largest exponent held within ±80.
+    """exp((Qn - b) / η) (B,), with the largest exponent limited to ±80.
 
-    A life far from its prior can have a value b of minus twenty-four, and exp(24 / 0.25) is infinite in float32; far above it
-    all weights would be zero. What is subtracted is the same for all rows: their proportions stay. Within the bounds it is 0.
+    Far from the prior b can be -24, and exp(24 / 0.25) overflows float32; far above it all weights would be
+    0. The same number is subtracted from all exponents, so that proportions stay; it is 0 within the limits.
     """
     exponent = (value - baseline) / temperature
     top = exponent.max()
     return (exponent - (top - top.clamp(-80.0, 80.0))).exp()
 
 
-def make(
-    settings: Settings,
-    prior: Prior,
-    agent: Agent,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-    device: torch.device,
-) -> Gail:
+def make(settings: Settings, prior: Prior, agent: Agent, device: torch.device, **generators: Any) -> Gail:
     """GAIL with the weights of ``agent``'s critics as they are now, at the beginning of the life."""
     weigh = QWeights(settings, agent.frozen_value(), prior, device)
-    return Gail(settings, prior, agent, rng, generator, device, weigh)
+    return Gail(settings, prior, agent, device=device, weigh=weigh, **generators)

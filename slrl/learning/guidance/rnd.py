@@ -1,4 +1,4 @@
-"""Random network distillation (Burda et al., 2019): a bonus for states unlike those seen before, added to the task's reward."""
+"""Random network distillation (Burda et al., 2019): a bonus for novel states, added to the task's reward."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
-from slrl.learning.state import nest, of_tensors, part, set_tensors
+from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, positive, require, share
 from slrl.priors import Prior
 from slrl.types import Batch, Metrics, State
@@ -47,11 +47,12 @@ class Rnd:
         self.std = torch.ones((), device=device)
 
     def error(self, obs: Tensor) -> Tensor:
-        """e (B,), raw."""
+        """e (B,): mean squared difference of the two networks, not normalised."""
         x = self._normaliser(obs)[:, : self._own]
         return (mlp(self.params, x) - mlp(self._target, x)).square().mean(-1)
 
     def update(self, prior: Batch, life: Batch, newest: Tensor) -> Metrics:
+        """One step of the predictor P on prior and life rows: mean (T(s) - P(s))²; then the running std."""
         error = self.error(torch.cat([prior.next_obs, life.next_obs]))
         loss = error.mean()
         self._optimiser.step(torch.autograd.grad(loss, self.params))
@@ -60,28 +61,31 @@ class Rnd:
 
     @torch.no_grad()
     def reward(self, batch: Batch) -> Tensor:
+        """(B,) scale · min(e(next_obs) / std, bonus_max) + task_reward · r."""
         bonus = self._settings.scale * (self.error(batch.next_obs) / self.std).clamp(
             0.0, self._settings.bonus_max
         )
         return bonus + self._settings.task_reward * batch.reward
 
     def state_dict(self) -> State:
+        """Target and predictor, the optimiser and the running standard deviation."""
         return nest(rnd=of_tensors(self._tensors()))
 
     def load_state_dict(self, state: State) -> None:
-        set_tensors(self._tensors(), part(state, "rnd"))
+        """Copy networks, optimiser and standard deviation, in place."""
+        set_tensors(self._tensors(), substate(state, "rnd"))
 
     def _tensors(self) -> list[Tensor]:
         return [*self._target, *self.params, *self._optimiser.tensors(), self.std]
 
 
 def running_std(std: Tensor, error: Tensor, decay: float) -> Tensor:
-    """Moves towards the batch's own standard deviation, at least 1e-3: of the raw errors, not of those already divided."""
+    """Moving average of the standard deviation of raw errors (B,), each at least 1e-3."""
     return torch.lerp(error.std().clamp(min=1e-3), std, decay)
 
 
 def make(
     settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device, **surroundings: Any
 ) -> Rnd:
-    """Two networks, one of which learns; the agent and its random rows are not needed."""
+    """A target and a predictor; the agent and the row generator are not needed."""
     return Rnd(settings, prior, generator, device)

@@ -15,12 +15,13 @@ class Settings:
 
 
 class BehaviourCloning:
-    """L_π = -mean log π(a|s)."""
+    """L_π = -mean log π(a|s). The critics are not trained."""
 
     def __init__(self, agent: Sac) -> None:
         self._agent = agent
 
     def update(self, batch: Batch) -> Metrics:
+        """One step of the actor on -mean log π(a|s); the metric ``pretrain/actor_loss``."""
         agent = self._agent
         with agent.autocast():
             loss = -agent.log_prob(agent.normaliser(batch.obs), batch.action).mean()

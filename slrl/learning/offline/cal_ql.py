@@ -1,4 +1,4 @@
-"""Calibrated Q-learning (Nakamoto et al., 2023): conservative critics, but never below what the prior really returned."""
+"""Calibrated Q-learning (Nakamoto et al., 2023): conservative critics, bounded by the prior's returns."""
 
 import math
 from dataclasses import dataclass
@@ -33,6 +33,11 @@ class CalQl:
         self._returns = torch.as_tensor(returns, device=agent.device)
 
     def update(self, batch: Batch) -> Metrics:
+        """One step of critics, actor, temperature and targets.
+
+        L_Q = L_TD + w · gap with the calibrated conservative term of :func:`calibrated_gap`; the actor and
+        the temperature as in SAC.
+        """
         agent, size = self._agent, len(batch.reward)
         obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
         reward = agent.reward_scale * batch.reward
@@ -47,8 +52,7 @@ class CalQl:
         with agent.autocast():
             actor_loss, log_prob = agent.actor_loss(obs, agent.noise(size))
         agent.actor_optimiser.step(torch.autograd.grad(actor_loss, agent.actor))
-        entropy = -log_prob.detach().mean()
-        agent.temperature_optimiser.step([agent.log_temperature.exp() * (entropy - agent.entropy_goal)])
+        agent.step_temperature(log_prob)
         agent.move_targets()
         return {
             "pretrain/td_loss": td_loss.detach(),
@@ -65,12 +69,12 @@ class CalQl:
             agent.device
         )
         with torch.no_grad():
-            here, here_log_prob = agent.sample(many, agent.noise(n * size))
-            there, there_log_prob = agent.sample(next_obs.repeat(n, 1), agent.noise(n * size))
-        actions, states = torch.cat([uniform, here, there]), many.repeat(3, 1)
+            now, now_log_prob = agent.sample(many, agent.noise(n * size))
+            later, later_log_prob = agent.sample(next_obs.repeat(n, 1), agent.noise(n * size))
+        actions, states = torch.cat([uniform, now, later]), many.repeat(3, 1)
         q = agent.q(agent.critic, states, actions).view(agent.critics, 3, n, size)
         log_p = torch.stack(
-            [torch.full_like(here_log_prob, -agent.action_dim * math.log(2.0)), here_log_prob, there_log_prob]
+            [torch.full_like(now_log_prob, -agent.action_dim * math.log(2.0)), now_log_prob, later_log_prob]
         )
         return calibrated_gap(q, log_p.view(3, n, size), q_data, returns)
 
@@ -78,8 +82,8 @@ class CalQl:
 def calibrated_gap(q: Tensor, log_p: Tensor, q_data: Tensor, returns: Tensor) -> Tensor:
     """The conservative term with the calibration max(Q, G) on policy actions only.
 
-    ``q`` (K, 3, n, B): sources uniform, π(·|s), π(·|s'); ``log_p`` (3, n, B) their log densities; ``q_data`` (K, B);
-    ``returns`` (B,) the Monte-Carlo return-to-go G of the data.
+    ``q`` (K, 3, n, B): sources uniform, π(·|s), π(·|s'); ``log_p`` (3, n, B) their log densities; ``q_data``
+    (K, B); ``returns`` (B,) the Monte-Carlo return-to-go G of the data.
     """
     bounded = torch.cat([q[:, :1], torch.maximum(q[:, 1:], returns)], 1)
     total = torch.logsumexp((bounded - log_p).flatten(1, 2), 1)  # (K, B)

@@ -1,8 +1,9 @@
-"""Soft actor-critic on the prior as it would have gone in other worlds and with other actions, for agents that are told a latent.
+"""Soft actor-critic on counterfactual rows of the prior: other latents and other actions, for latent agents.
 
-Rows get a latent z' of another row, and some an action a' that nobody took. They arrive where the prior's row did, moved by
-f(s, a', z') - f(s, a, z): what the model gets wrong about a state cancels. With ``widen`` the latents reach beyond the prior's.
-Without other actions nothing tells the critics about the prior's gaps, and the policy walks into them.
+Rows get a latent z' of another row, and some a new action a'. Their next state is the prior's plus f(s, a',
+z') - f(s, a, z), in which the model's error at s cancels. With ``widen`` > 1 the latents lie beyond the
+prior's. Without other actions the critics have no targets outside the prior's actions, and the policy
+exploits that.
 """
 
 from dataclasses import dataclass
@@ -26,17 +27,16 @@ from slrl.types import Batch, Metrics
 class Settings:
     """The ``[pretrain.objective]`` table."""
 
-    widen: float = 1.5  # how far other latents may lie from the prior's mean, in their own distances
-    keep: float = 0.25  # share of the rows that stay in their own world
+    widen: float = 1.5  # z' = mean + widen · (z - mean); above 1 beyond the prior's latents
+    keep: float = 0.25  # share of the rows that keep their latent
     other_actions: float = 0.5  # share of the rows that get another action
-    ends: int = 16  # rows of each batch that ended their episode
+    ends: int = 16  # terminal rows in each batch
     policy: Literal["auto", "q", "advantage"] = "auto"
-    trust: float = (
-        0.05  # share of the variance of a step that the model may leave unexplained, for auto to climb
-    )
-    expectile: float = 0.9  # of the weighing
+    # "auto" takes "q" where the model leaves at most this share of a step's variance unexplained
+    trust: float = 0.05
+    expectile: float = 0.9  # of IQL
     advantage_temperature: float = 10.0
-    look_ahead_steps: int = 10  # of the returns that are weighed
+    look_ahead_steps: int = 10  # of IQL's returns
 
     def __post_init__(self) -> None:
         fine = self.widen >= 0 and self.trust >= 0 and 0 <= self.keep <= 1
@@ -47,16 +47,16 @@ class Settings:
         self.weighing()
 
     def weighing(self) -> iql.Settings:
-        """Of the IQL that learns where the model explains too little."""
+        """The settings of IQL, where the model explains too little."""
         return iql.Settings(expectile=self.expectile, advantage_temperature=self.advantage_temperature)
 
 
 class Counterfactual:
-    """Two ways to a policy: ``q`` climbs the critics as SAC does, ``advantage`` weighs the prior's own actions as IQL does.
+    """``q``: the policy maximises the critics (SAC). ``advantage``: it weighs the prior's actions (IQL).
 
-    ``auto`` climbs where the model leaves at most ``trust`` of the variance of a step unexplained. Elsewhere it would take the
-    critics where it is wrong, and the policy would follow: there IQL learns from the prior as it went, by returns of
-    ``look_ahead_steps`` steps, and only z is new.
+    ``auto`` takes ``q`` where the model leaves at most ``trust`` of a step's variance unexplained. Elsewhere
+    its errors would mislead the critics and the policy: there IQL learns from the unchanged rows, with
+    ``look_ahead_steps``-step returns.
     """
 
     def __init__(self, settings: Settings, agent: Sac, rng: np.random.Generator, latents: Extrinsics) -> None:
@@ -77,13 +77,17 @@ class Counterfactual:
         self._dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
 
     def update(self, batch: Batch) -> Metrics:
+        """One step of IQL on the prior's rows, or of SAC on relabelled ones; metrics of either."""
         if self._iql is not None:
             return self._iql.update(self._as_it_went.sample(len(batch.reward)))
-        batch = self.elsewhere(self.with_ends(batch))
+        batch = self.relabel(self.with_ends(batch))
         return {key.replace("agent/", "pretrain/"): value for key, value in self._agent.update(batch).items()}
 
     def with_ends(self, batch: Batch) -> Batch:
-        """The batch with its first rows replaced by rows that ended: where one row in a thousand does, most batches had none."""
+        """The batch with its first ``ends`` rows replaced by rows that terminated.
+
+        Where one row in a thousand terminates, most batches would have none.
+        """
         count = min(self._settings.ends, len(batch.reward)) if len(self._ended) else 0
         if not count:
             return batch
@@ -94,32 +98,32 @@ class Counterfactual:
         return Batch(*(torch.cat([new, old[count:]]) for new, old in zip(ended, batch, strict=True)))
 
     @torch.no_grad()
-    def elsewhere(self, batch: Batch) -> Batch:
-        """The rows in other worlds and with other actions; a share of ``keep`` stays in its own world. What ended stays.
+    def relabel(self, batch: Batch) -> Batch:
+        """The rows with other latents and actions; a share of ``keep`` keeps its z, terminal rows keep s'.
 
-        A reward that most rows share, as sparse ones are, is kept too: the model's errors, added up over a life, would be larger.
+        Only dense rewards change with the model: its errors would be larger than a sparse reward.
         """
         size, dynamics = len(batch.reward), self._extrinsics.dynamics
         o = dynamics.obs_dim
-        told = batch.obs.shape[1] > o
+        has_latent = batch.obs.shape[1] > o
         obs, latent, lives = batch.obs[:, :o], self._latents[batch.row], batch.terminated == 0
         other = self._mean + self._settings.widen * (
             self._latents[self._draw(len(self._latents), size)] - self._mean
         )
         other = torch.where(self._chance(size, self._settings.keep).unsqueeze(-1), latent, other)
-        seen = torch.cat([obs, other], -1) if told else obs
+        seen = torch.cat([obs, other], -1) if has_latent else obs
         tried = self._chance(size, self._settings.other_actions) & lives
         action = torch.where(tried.unsqueeze(-1), self._actions(seen), batch.action)
-        there, there_reward = dynamics.predict(obs, action, other)
-        here, here_reward = dynamics.predict(obs, batch.action, latent)
-        moved = lives.to(obs.dtype)
-        next_obs = batch.next_obs[:, :o] + moved.unsqueeze(-1) * (there - here).mean(0)
-        reward = batch.reward + self._dense * moved * (there_reward - here_reward).mean(0)
-        next_seen = torch.cat([next_obs, other], -1) if told else next_obs
+        moved_obs, moved_reward = dynamics.predict(obs, action, other)
+        own_obs, own_reward = dynamics.predict(obs, batch.action, latent)
+        moves = lives.to(obs.dtype)
+        next_obs = batch.next_obs[:, :o] + moves.unsqueeze(-1) * (moved_obs - own_obs).mean(0)
+        reward = batch.reward + self._dense * moves * (moved_reward - own_reward).mean(0)
+        next_seen = torch.cat([next_obs, other], -1) if has_latent else next_obs
         return batch._replace(obs=seen, action=action, next_obs=next_seen, reward=reward)
 
     def _actions(self, obs: Tensor) -> Tensor:
-        """(B, A): half of them uniform, half of them the policy's with some noise."""
+        """(B, A): half uniform, half the policy's with Gaussian noise of standard deviation 0.2."""
         agent, size = self._agent, len(obs)
         uniform = torch.from_numpy(self._rng.uniform(-1, 1, (size, agent.action_dim)).astype(np.float32)).to(
             agent.device

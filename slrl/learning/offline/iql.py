@@ -1,4 +1,4 @@
-"""Implicit Q-learning (Kostrikov et al., 2021): values of the prior's own best actions, and a policy weighted by them."""
+"""Implicit Q-learning (Kostrikov et al., 2021): expectile values and an advantage-weighted policy."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ class Settings:
 
 
 class Iql:
-    """Update order V, π, Q, targets, as in the paper's code."""
+    """Updates V, π, Q and the targets in this order, as in the paper's code."""
 
     def __init__(self, settings: Settings, agent: Sac) -> None:
         self._agent, self._settings = agent, settings
@@ -36,6 +36,11 @@ class Iql:
         self._value_optimiser = Adam(self.value, agent.settings.critic_lr)
 
     def update(self, batch: Batch) -> Metrics:
+        """One step of V, π, Q and the targets.
+
+        L_V by :func:`expectile_loss` of min_k Q̄_k(s, a) - V(s); L_π = -mean w log π(a|s) with w by
+        :func:`advantage_weight`; L_Q = Σ_k mean (r + γ · bootstrap · V(s') - Q_k)².
+        """
         agent = self._agent
         obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
         with agent.autocast():

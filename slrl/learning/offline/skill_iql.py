@@ -1,4 +1,4 @@
-"""Values of the prior's skills by implicit Q-learning, and for a policy the skill prior: what the prior takes in each state."""
+"""IQL for the values of the prior's skills; its policy is the skill prior p(z|s)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ class Settings:
 
 
 class SkillIql(Iql):
-    """IQL whose policy imitates all actions alike (advantage temperature 0): log p(z|s), and no advantage."""
+    """IQL with the advantage temperature 0: the policy maximises log p(z|s) over all rows alike."""
 
     def __init__(self, settings: Settings, agent: Anchored) -> None:
         if not isinstance(agent, Anchored):
@@ -35,6 +35,7 @@ class SkillIql(Iql):
         self._anchored = agent
 
     def update(self, batch: Batch) -> Metrics:
+        """One step of IQL; then the anchor is set to the policy, which is the skill prior."""
         metrics = super().update(batch)
         with torch.no_grad():
             self._anchored.anchor_here()
