@@ -1,4 +1,4 @@
-"""What is learned before a life: keys, files that are checked when they are read, locks, the limit, and `slrl cache`."""
+"""The cache of what is learned before a life: keys, checked files, locks, the limit, and `slrl cache`."""
 
 import json
 import multiprocessing
@@ -70,7 +70,7 @@ def _nobody_learned() -> None:
     Counter.learned = 0
 
 
-# -- keys --------------------------------------------------------------------------------------------------------------
+# -- keys ----------------------------------------------------------------------------------------------------
 
 
 def test_a_key_depends_on_everything_that_the_result_depends_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_a_need_without_a_file_stands_for_the_files_behind_it() -> None:
     assert [one.name for one in counting(name="top", needs=(seen,)).stored_needs()] == ["learned"]
 
 
-# -- files -------------------------------------------------------------------------------------------------------------
+# -- files ---------------------------------------------------------------------------------------------------
 
 
 def test_it_is_learned_once_and_read_afterwards() -> None:
@@ -304,7 +304,7 @@ def test_every_kind_of_artefact_is_learned_anew_where_its_file_is_damaged(kind: 
 
 
 def test_what_was_learned_from_something_else_since_is_learned_anew() -> None:
-    """The file of a dependency has the right key, and holds something else than when its user learned from it."""
+    """A dependency's file has the right key, and other content than when its user learned from it."""
     needed = counting(name="needed")
     top = counting(name="top", needs=(needed,))
     LearnedCache().get(top)
@@ -373,7 +373,7 @@ def test_what_failed_before_is_not_tried_again() -> None:
     assert Counter.learned == 0
 
 
-# -- other processes ---------------------------------------------------------------------------------------------------
+# -- other processes -----------------------------------------------------------------------------------------
 
 
 class Slow(Counter):
@@ -472,7 +472,7 @@ def test_progress_says_which_of_how_many_and_how_long_it_will_take(
     assert capsys.readouterr().err == ""  # nothing to learn, nothing to say
 
 
-# -- limit and command -------------------------------------------------------------------------------------------------
+# -- limit and command ---------------------------------------------------------------------------------------
 
 
 def aged(count: int) -> list[Artefact[Any]]:
@@ -533,7 +533,7 @@ def test_the_command_lists_sizes_and_clears(command: Command) -> None:
     assert command("cache", "list")[1] == ""
 
 
-# -- methods -----------------------------------------------------------------------------------------------------------
+# -- methods -------------------------------------------------------------------------------------------------
 
 
 def test_a_table_is_computed_once() -> None:

@@ -301,11 +301,11 @@ def said(found: Contest) -> str:
             "  b was faster than a, by 2 steps in the restricted mean (95 % interval of the",
             "disagree",
         ),
-        (1, 3, 0.05, "The two tests disagree", "do not tell them apart"),
-        (-1, 3, 0.04, "The two tests disagree", "was faster"),
+        (1, 3, 0.05, "Interval and test disagree", "No difference is shown"),
+        (-1, 3, 0.04, "Interval and test disagree", "was faster"),
         (-1, 3, 0.05, "the restricted means differ by 1 steps (95 % interval: -1 to 3)", "disagree"),
         (0, 0, 0.9, "  No difference at all: every pair of lives took equally long.", "tell them apart"),
-        (0, 3, 0.9, "These lives do not tell them apart", "was faster"),
+        (0, 3, 0.9, "No difference is shown", "was faster"),
     ],
 )
 def test_what_is_said_of_an_interval_and_a_test(
@@ -325,14 +325,14 @@ def test_a_verdict_names_its_scenarios_pairs_and_adjustment() -> None:
     lives = of([1.0, 2, 3, 4])
     two = said(contest(-0.3, -0.1, 0.04, scenarios=("w", "v"), pairs=((lives, lives),) * 2, p_value=0.02))
     assert two.startswith("a and b in 2 scenarios, 8 pairs of lives")
-    assert "by 0.20 of the way from the optimum to the budget" in two
+    assert "by 0.20 of the range from optimum to budget" in two
     assert "they differ (log-rank test, stratified by scenario: p = 0.020, p = 0.040 after Holm's" in two
-    assert "  With 4 pairs in a scenario no interval is to be relied on." in two
+    assert "  With 4 pairs in a scenario the intervals are unreliable." in two
 
 
 @pytest.mark.parametrize(
     ("second", "says"),
-    [([40.0] * 4, "about 42 seeds tell them apart (power 80 %)"), ([10.0, 50, 10, 50], "")],
+    [([40.0] * 4, "about 42 seeds show one (power 80 %)"), ([10.0, 50, 10, 50], "")],
 )
 def test_how_many_seeds_it_takes_is_said_where_it_is_more_than_there_are(
     second: list[float], says: str
@@ -341,8 +341,8 @@ def test_how_many_seeds_it_takes_is_said_where_it_is_more_than_there_are(
     pair = (of([10, 50, 10, 50], budget=100), of(second, budget=100))
     text = said(contest(-30, 10, 0.5, pairs=(pair,)))
     assert says in text
-    assert ("seeds tell them apart" in text) == bool(says)
-    assert "seeds tell them apart" not in said(contest(-30, -10, 0.5, pairs=(pair,)))
+    assert ("seeds show one" in text) == bool(says)
+    assert "seeds show one" not in said(contest(-30, -10, 0.5, pairs=(pair,)))
 
 
 @pytest.mark.parametrize(
@@ -357,11 +357,11 @@ def test_how_many_seeds_it_takes_is_said_where_it_is_more_than_there_are(
             "1 of 3 succeeded (33 %, 95 % interval: 1 to 91 %); median not reached; restricted",
         ),
         (of([4, 4, 3], [1, 1, 0]), "2 of 2 succeeded (100 %, 95 % interval: 16 to 100 %)"),
-        (of([4, 3], [0, 0]), "all 2 lives were cut short, and nothing is known of them."),
+        (of([4, 3], [0, 0]), "all 2 lives were interrupted, so nothing is known."),
     ],
 )
 def test_what_is_said_of_one_adapter(lives: Lives, says: str) -> None:
     text = verdict.figures(lives, rng())
     assert text.startswith(says)
     cut = int((~lives.known).sum())
-    assert text.endswith("; 1 were cut short.") == (cut == 1)
+    assert text.endswith("; 1 were interrupted.") == (cut == 1)

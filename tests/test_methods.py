@@ -155,7 +155,7 @@ def test_settings_of_earlier_versions_are_read_under_their_present_names() -> No
     assert adapters.parse(table, name="robust") == adapters.load("robust")
 
 
-# -- one seed of the pretraining -------------------------------------------------------------------------------
+# -- one seed of the pretraining -----------------------------------------------------------------------------
 
 
 def parts_of(method: Method, prior: Prior) -> dict[str, str]:
@@ -254,7 +254,7 @@ def test_a_suite_varies_everything_with_one_setting(tmp_path: Path) -> None:
             assert settings.high.pretrain.seed is None
 
 
-# -- settings of a life ----------------------------------------------------------------------------------------
+# -- settings of a life --------------------------------------------------------------------------------------
 
 
 def test_a_life_of_settings_comes_back_from_its_file(tmp_path: Path) -> None:

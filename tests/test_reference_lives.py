@@ -1,7 +1,8 @@
-"""One life of every adapter, pinned to the bit: actions, observations, the hash of its settings and its cache keys.
+"""One life of every adapter, pinned to the bit: actions, observations, hash of its settings, cache keys.
 
-Where a change alters a life on purpose, `python tests/test_reference_lives.py` pins the lives anew, and the changelog
-says which and why. They hold for one processor and one version of torch; elsewhere the comparison is skipped.
+Where a change alters a life on purpose, `python tests/test_reference_lives.py` pins the lives anew, and the
+changelog says which and why. They hold for one processor and one version of torch; elsewhere the comparison
+is skipped.
 """
 
 import hashlib

@@ -5,18 +5,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
-from slrl.envs.shift import Shift
 
 from slrl import envs
 from slrl.envs import OneLife
 from slrl.envs.sensors import Sensors, entries
-from slrl.envs.shifts.action_delay import ActionDelay
-from slrl.envs.shifts.action_noise import ActionNoise
-from slrl.envs.shifts.obs_delay import ObsDelay
-from slrl.envs.shifts.obs_dropout import ObsDropout
-from slrl.envs.shifts.obs_noise import ObsNoise
-from slrl.envs.success import WithSuccess, Success, imported, look_up
+from slrl.envs.shift import Shift
+from slrl.envs.success import Success, WithSuccess, imported, look_up
 from slrl.errors import BadInput
+from slrl.plugins import ShiftPlugin
 from slrl.scenarios import World, parse
 
 
@@ -256,11 +252,16 @@ def test_after_some_are_lifted_the_outermost_that_is_left_sees_to_the_rest() -> 
 
 
 def test_a_shift_cannot_begin_before_the_life() -> None:
-    with pytest.raises(BadInput, match="'start_step' of a shift must be 0 or more, not -1"):
-        Shift(Counter(), -1)
+    with pytest.raises(BadInput, match="shift 'obs_delay': start_step must be 0 or more, not -1"):
+        shift("obs_delay", delay_steps=1, start_step=-1)
 
 
 # --- sensors and commands -----------------------------------------------------------------------------------
+
+
+def shift(name: str, **settings: Any) -> Any:
+    """A shift over :class:`Counter`, as a scenario's table makes it."""
+    return ShiftPlugin.parse({"name": name, **settings}, f"shift {name!r}").make(Counter())
 
 
 class Hundred(Sensors):
@@ -293,41 +294,41 @@ def test_an_entry_that_is_not_there_is_refused(dim: int) -> None:
 
 
 def test_a_delay_of_observations_repeats_the_first_one_until_it_is_over() -> None:
-    assert [obs[0] for obs in shown(ObsDelay(Counter(), 2, 0), [0] * 5)] == [0, 0, 0, 1, 2, 3]
-    env = ObsDelay(Counter(), 2, 3)  # from step 3 on: what came before is not remembered
+    assert [obs[0] for obs in shown(shift("obs_delay", delay_steps=2), [0] * 5)] == [0, 0, 0, 1, 2, 3]
+    env = shift("obs_delay", delay_steps=2, start_step=3)  # from step 3 on: what came before is not remembered
     assert [obs[0] for obs in shown(env, [0] * 8)] == [0, 1, 2, 3, 4, 4, 4, 5, 6]
     assert [obs[0] for obs in shown(env, [0] * 5)] == [0, 1, 2, 3, 4, 4]  # anew in another life
 
 
 def test_a_delay_of_actions_goes_on_with_the_last_command_of_before() -> None:
     actions = [0.1, 0.2, 0.3, 0.4, 0.5]
-    at_once = ActionDelay(Counter(), 2, 0)
+    at_once = shift("action_delay", delay_steps=2)
     for _ in range(2):  # anew in another life
         np.testing.assert_allclose([obs[1] for obs in shown(at_once, actions)[1:]], [0, 0, 0.1, 0.2, 0.3])
-    later = ActionDelay(Counter(), 1, 2)
+    later = shift("action_delay", delay_steps=1, start_step=2)
     np.testing.assert_allclose([obs[1] for obs in shown(later, actions)[1:]], [0.1, 0.2, 0.2, 0.3, 0.4])
 
 
 @pytest.mark.parametrize(("probability", "numbers"), [(0.0, [0, 1, 2, 3]), (1.0, [0, 0, 0, 0])])
 def test_dropout_that_is_certain_or_impossible(probability: float, numbers: list[float]) -> None:
-    seen = shown(ObsDropout(Counter(), probability, [0], 0), [0.25, 0.5, 0.75])
+    seen = shown(shift("obs_dropout", probability_per_step=probability, dims=[0]), [0.25, 0.5, 0.75])
     assert [obs[0] for obs in seen] == numbers
     assert [obs[1] for obs in seen] == [0, 0.25, 0.5, 0.75]  # the other entry is never lost
 
 
 def test_dropout_from_a_later_step_keeps_the_first_reading_from_there() -> None:
-    env = ObsDropout(Counter(), 1.0, [0], 2)
+    env = shift("obs_dropout", probability_per_step=1.0, dims=[0], start_step=2)
     for _ in range(2):  # anew in another life
         assert [obs[0] for obs in shown(env, [0] * 5)] == [0, 1, 2, 3, 3, 3]
 
 
 def test_a_bias_is_added_to_its_entries_and_the_world_keeps_its_own_numbers() -> None:
-    seen = shown(ObsNoise(Counter(), 0.0, -3.0, [0], 0), [0.5, 0.5])
+    seen = shown(shift("obs_noise", std_obs_units=0.0, bias_obs_units=-3.0, dims=[0]), [0.5, 0.5])
     assert seen == [[-3, 0], [-2, 0.5], [-1, 0.5]]
 
 
 def test_noisy_actions_stay_within_their_bounds_and_begin_at_their_step() -> None:
-    taken = [obs[1] for obs in shown(ActionNoise(Counter(), 5.0, 3), [0.5] * 40)[1:]]
+    taken = [obs[1] for obs in shown(shift("action_noise", std_action_units=5.0, start_step=3), [0.5] * 40)[1:]]
     assert taken[:3] == [0.5] * 3
     assert (min(taken), max(taken)) == (-1, 1)
     assert 0.5 not in taken[3:]

@@ -190,7 +190,7 @@ def keep(
 
 
 def mode_names(folder: Path, count: int) -> tuple[str, ...]:
-    """The names of an adapter's modes as a life's ``result.json`` has them; "mode 0", … where it has fewer than ``count``.
+    """Mode names from a life's ``result.json``; "mode 0", … where it has fewer than ``count``.
 
     Raises:
         OSError, ValueError: if the file is missing or damaged.

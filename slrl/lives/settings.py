@@ -97,7 +97,7 @@ class _File:
 
 
 def read_scenario(path: Path) -> Scenario:
-    """The scenario of a ``settings.toml``. Nothing that the file names is imported: adapters may be anybody's code.
+    """The scenario of a ``settings.toml``, without importing adapters, which may be anybody's code.
 
     Raises:
         BadInput: if the file is not one.
