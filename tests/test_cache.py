@@ -557,3 +557,13 @@ def test_adapters_that_need_the_same_share_it() -> None:
         for method in map(adapters.load, ("frozen", "finetune", "gail_s", "qwale", "model", "switch"))
     }
     assert len(keys) == 1
+
+
+def test_what_a_killed_process_left_is_listed_after_an_hour_and_leaves(command: Command) -> None:
+    left = cache.learned_folder() / ".latents-0123-4567.safetensors"
+    left.write_bytes(b"half")
+    assert cache.entries() == []  # somebody may be writing it
+    os.utime(left, (1e9, 1e9))
+    assert [entry.name for entry in cache.entries()] == ["unfinished"]
+    assert command("cache", "clear")[1].startswith("removed 1 parts")
+    assert not left.exists()

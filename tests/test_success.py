@@ -295,7 +295,9 @@ def test_an_entry_that_is_not_there_is_refused(dim: int) -> None:
 
 def test_a_delay_of_observations_repeats_the_first_one_until_it_is_over() -> None:
     assert [obs[0] for obs in shown(shift("obs_delay", delay_steps=2), [0] * 5)] == [0, 0, 0, 1, 2, 3]
-    env = shift("obs_delay", delay_steps=2, start_step=3)  # from step 3 on: what came before is not remembered
+    env = shift(
+        "obs_delay", delay_steps=2, start_step=3
+    )  # from step 3 on: what came before is not remembered
     assert [obs[0] for obs in shown(env, [0] * 8)] == [0, 1, 2, 3, 4, 4, 4, 5, 6]
     assert [obs[0] for obs in shown(env, [0] * 5)] == [0, 1, 2, 3, 4, 4]  # anew in another life
 
@@ -328,7 +330,9 @@ def test_a_bias_is_added_to_its_entries_and_the_world_keeps_its_own_numbers() ->
 
 
 def test_noisy_actions_stay_within_their_bounds_and_begin_at_their_step() -> None:
-    taken = [obs[1] for obs in shown(shift("action_noise", std_action_units=5.0, start_step=3), [0.5] * 40)[1:]]
+    taken = [
+        obs[1] for obs in shown(shift("action_noise", std_action_units=5.0, start_step=3), [0.5] * 40)[1:]
+    ]
     assert taken[:3] == [0.5] * 3
     assert (min(taken), max(taken)) == (-1, 1)
     assert 0.5 not in taken[3:]

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,7 @@ from slrl.types import Metrics, State
 
 FORMAT = 1  # of the files
 DEFAULT_LIMIT_MB = 4096.0
+WRITING_S = 3600.0  # a temporary file that is older was left by a process that was killed
 T = TypeVar("T")
 Progress = Callable[["Artefact[Any]", int, Metrics], None]  # called with the steps made so far
 
@@ -117,25 +119,17 @@ class LearnedCache:
             BadInput: if learning diverged.
         """
         if artefact.key not in self._values:
-            self._values[artefact.key] = self._stored(artefact) if artefact.stored else self._built(artefact)
-        value: T = self._values[artefact.key]
-        return value
-
-    def _built(self, artefact: Artefact[T]) -> T:
-        return artefact.build(*map(self.get, artefact.needs))
-
-    def _stored(self, artefact: Artefact[Any]) -> Any:
-        value: Learnable = self._built(artefact)
-        if read(artefact, value):
-            return value
-        if artefact.key in self.failures:
-            raise BadInput(self.failures[artefact.key])
-        with file_lock(artefact.file.stem):  # concurrent lives may need the same artefact
-            if read(artefact, value):
-                return value
-            learn(artefact, value, self.progress)
-            write(artefact, value)
-        return value
+            value: Any = artefact.build(*map(self.get, artefact.needs))
+            if artefact.stored and not read(artefact, value):
+                if artefact.key in self.failures:
+                    raise BadInput(self.failures[artefact.key])
+                with file_lock(artefact.file.stem):  # concurrent lives may need the same artefact
+                    if not read(artefact, value):
+                        learn(artefact, value, self.progress)
+                        write(artefact, value)
+            self._values[artefact.key] = value
+        found: T = self._values[artefact.key]
+        return found
 
 
 class Table:
@@ -306,7 +300,10 @@ def entries() -> list[Entry]:
             about = path.stat()
         except FileNotFoundError:  # another process has removed it
             continue
-        name = path.stem.rpartition("-")[0].replace("_", " ")
+        unfinished = path.name.startswith(".")  # left by a process that was killed, or being written now
+        if unfinished and time.time() - about.st_mtime < WRITING_S:
+            continue
+        name = "unfinished" if unfinished else path.stem.rpartition("-")[0].replace("_", " ")
         found.append(Entry(path, name, about.st_size, about.st_mtime))
     return sorted(found, key=lambda entry: (entry.used_s, entry.path))
 

@@ -154,6 +154,9 @@ class _Processes:
             elif len(self.running) < self.jobs and not needs & undone:
                 waiting.remove(artefact)
                 self._start(artefact)
+        if waiting and not self.running:
+            names = ", ".join(artefact.name for artefact in waiting)
+            raise RuntimeError(f"nothing is left that could be learned before {names}")
 
     def _behind(self, artefact: Artefact[Any]) -> float:
         after = [one for one in self.todo if artefact.key in {need.key for need in one.everything()}]
