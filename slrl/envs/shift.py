@@ -24,6 +24,17 @@ class ShiftSettings:
         plugins.at_least(self, 0, "start_step")
 
 
+@dataclass(frozen=True, kw_only=True)
+class DelaySettings(ShiftSettings):
+    """What the settings of shifts that delay something have in common."""
+
+    delay_steps: int  # 1 or more
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        plugins.at_least(self, 1, "delay_steps")
+
+
 class Shift(gym.Wrapper[Any, Any, Any, Any]):
     """A change of the world from step ``start_step`` of a life on, undone when the environment closes.
 

@@ -7,20 +7,13 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from slrl import plugins
-from slrl.envs.shift import Shift, ShiftSettings
+from slrl.envs.shift import DelaySettings, Shift
 from slrl.envs.shifts import Description, since
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ShiftSettings):
+class Settings(DelaySettings):
     """Every action is carried out ``delay_steps`` steps after it was given."""
-
-    delay_steps: int  # 1 or more
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        plugins.at_least(self, 1, "delay_steps")
 
 
 class ActionDelay(Shift):

@@ -7,21 +7,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from slrl import plugins
 from slrl.envs.sensors import Sensors
-from slrl.envs.shift import ShiftSettings
+from slrl.envs.shift import DelaySettings
 from slrl.envs.shifts import Description, since
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ShiftSettings):
+class Settings(DelaySettings):
     """Every observation is shown ``delay_steps`` steps late; rewards and the success test are not delayed."""
-
-    delay_steps: int  # 1 or more
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        plugins.at_least(self, 1, "delay_steps")
 
 
 class ObsDelay(Sensors):
