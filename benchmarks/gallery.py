@@ -111,9 +111,9 @@ A scenario tests something if the policy that was pretrained on its prior succee
 from (the source) and fails where the life takes place (the target). Below: lives of `frozen`, seeds
 {seeds[0]} to {seeds[-1]}, cut after the scenario's budget or {cut:,} steps, whichever is less; and one life
 each of `switch`, the default, and of `qwale`, seed {seeds[0]}, with its budget lowered. Their settings were
-chosen on the point mass, those of `switch` in the maze too, and none on these lives. The lives of `switch` are
-of before one seed reached every part of it; in the maze, the kitchen and on the tabletop it has succeeded less
-often [since](evaluation.md#one-pretraining-is-one-sample).
+chosen on the point mass, those of `switch` in the maze too, and none on these lives. The lives of `switch`
+are of before one seed reached every part of it; in the maze, the kitchen and on the tabletop it has succeeded
+less often [since](evaluation.md#one-pretraining-is-one-sample).
 Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
 `slrl check NAME` tests the contract of each; `slrl render NAME` draws an animation.
 

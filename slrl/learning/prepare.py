@@ -95,7 +95,9 @@ class _Bar:
             self._running[artefact.key] = artefact
             self._describe()
         self._move(artefact, step * artefact.ms_per_step)
-        figures = {key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in metrics.items()}
+        alone = len(self._running) == 1  # of several, nobody would know whose figures these are
+        shown = metrics if alone else {}
+        figures = {key.rpartition("/")[2]: f"{float(value):.3g}" for key, value in shown.items()}
         self._bar.set_postfix(figures, refresh=False)
 
     def finish(self, artefact: Artefact[Any]) -> None:
@@ -106,8 +108,9 @@ class _Bar:
 
     def _describe(self) -> None:
         if self._running:
-            numbers = " and ".join(str(self._number[key]) for key in self._running)
-            what = ", ".join(artefact.name for artefact in self._running.values())
+            running = sorted(self._running.values(), key=lambda artefact: self._number[artefact.key])
+            numbers = " and ".join(str(self._number[artefact.key]) for artefact in running)
+            what = ", ".join(artefact.name for artefact in running)
             self._bar.set_description_str(f"pretraining {numbers} of {len(self._number)}: {what}")
 
     def _move(self, artefact: Artefact[Any], done: float) -> None:
