@@ -19,6 +19,7 @@ import slrl
 from slrl import files
 from slrl.evaluation import engines, evaluate, store, suites
 from slrl.lives import run
+from slrl.lives.settings import LifeSettings
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -326,7 +327,7 @@ life_steps = 30"""
     kept = lives(worlds / "runs")
     assert len(kept) == 2
     assert kept["windy_pointmass/tiny-source/seed-3"] != kept["windy_pointmass/tiny/seed-3"]
-    run.adapt_as(run.Settings.read(source / "settings.toml"), out=worlds / "again")
+    run.adapt_as(LifeSettings.read(source / "settings.toml"), out=worlds / "again")
     assert lives(worlds / "again") == {key: life for key, life in kept.items() if "source" in key}
     for folder, wind in ((source, 0.0), (target, 0.85)):
         with np.load(folder / "life.npz") as life:
@@ -364,7 +365,7 @@ def test_settings_of_a_block_are_dotted_or_nested(tmp_path: Path) -> None:
         path.write_text(f"{head}\nseeds = [0]\nset = {text}\n")
         found.append(suites.load(str(path)).lives[0].method)
     assert found[0] == found[1]
-    assert (found[0].agent["hidden"], found[0].pretrain["seed"]) == ((8,), 3)
+    assert (found[0].agent.settings.hidden, found[0].pretrain.seed) == ((8,), 3)
 
 
 def test_a_block_may_lower_budgets_name_a_prior_and_label_its_adapters(tmp_path: Path) -> None:
@@ -391,12 +392,12 @@ seeds = [4, 2]
         (life.seed, life.scenario.name, life.life_steps, life.prior, life.adapter_folder)
         for life in found.lives
     ] == [
-        (2, "windy_pointmass", 200_000, "pointmass", "frozen"),
-        (3, "calm_pointmass", 1_000, "pointmass_breezy", "frozen-breezy-source"),
-        (3, "windy_pointmass", 5_000, "pointmass_breezy", "frozen-breezy-source"),
-        (4, "calm_pointmass", 1_000, "pointmass_breezy", "frozen-breezy-source"),
-        (4, "windy_pointmass", 5_000, "pointmass_breezy", "frozen-breezy-source"),
-        (4, "windy_pointmass", 200_000, "pointmass", "frozen"),
+        (2, "windy_pointmass", 200_000, ("pointmass",), "frozen"),
+        (3, "calm_pointmass", 1_000, ("pointmass_breezy",), "frozen-breezy-source"),
+        (3, "windy_pointmass", 5_000, ("pointmass_breezy",), "frozen-breezy-source"),
+        (4, "calm_pointmass", 1_000, ("pointmass_breezy",), "frozen-breezy-source"),
+        (4, "windy_pointmass", 5_000, ("pointmass_breezy",), "frozen-breezy-source"),
+        (4, "windy_pointmass", 200_000, ("pointmass",), "frozen"),
     ]
 
 
@@ -405,7 +406,7 @@ def test_what_a_life_prints_is_in_its_log(
 ) -> None:
     (life, *_) = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"])).lives
 
-    def loud(settings: run.Settings, **more: object) -> object:
+    def loud(settings: LifeSettings, **more: object) -> object:
         os.write(1, b"to stdout\n")
         os.write(2, b"to stderr\n")
         raise slrl.BadInput("the prior is gone.")

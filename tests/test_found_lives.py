@@ -11,7 +11,7 @@ import pytest
 
 from slrl.errors import BadInput
 from slrl.evaluation import store, verdict
-from slrl.evaluation.store import Found, Row
+from slrl.evaluation.store import Row, Scan
 
 from .conftest import write_life
 
@@ -35,11 +35,11 @@ def row(adapter: str = "a", seed: int = 0, **more: Any) -> Row:
         "git_revision": "",
         "folder": f"w/{adapter}/seed-{seed}",
     }
-    return Row(adapter=adapter, seed=seed, **{**usual, **more})
+    return Row(adapter=adapter, seed=seed, **{"world": "target", "progress": None, **usual, **more})
 
 
 def grouped(*rows: Row) -> tuple[dict[tuple[str, str], list[int]], list[str]]:
-    groups, left_out = store.comparable(Found(list(rows), []))
+    groups, left_out = store.comparable(Scan(list(rows), []))
     return {key: [one.seed for one in kept] for key, kept in groups.items()}, left_out
 
 
@@ -196,7 +196,7 @@ def test_rows_are_selected_and_sorted_as_sql_has_it() -> None:
     rows = [
         row(seed=seed, steps=10 * seed, outcome="success" if seed % 2 else "timeout") for seed in range(5)
     ]
-    base = store.index(Found(rows, ["a problem"]))
+    base = store.index(Scan(rows, ["a problem"]))
     found = store.select(
         base, where="steps >= 10 and outcome = 'success' or seed = 4", sort="steps desc", columns=("seed",)
     )
@@ -209,18 +209,19 @@ def test_rows_are_selected_and_sorted_as_sql_has_it() -> None:
 
 
 def test_a_table_has_numbers_to_the_right_and_words_to_the_left() -> None:
-    rows = [row("long name", 1, steps=1234, life_steps=5000, steps_per_s=99.6), row("b", 22)]
-    printed = store.printed(store.select(store.index(Found(rows, []))), "table").splitlines()
+    rows = [row("long name", 1, steps=1234, life_steps=5000, steps_per_s=99.6, progress=2.5), row("b", 22)]
+    printed = store.printed(store.select(store.index(Scan(rows, []))), "table").splitlines()
     assert printed == [
-        "scenario  adapter    seed  outcome  steps  life_steps  steps_per_s  prior  folder",
-        "w         long name     1  success  1,234       5,000          100  p      w/long name/seed-1",
-        "w         b            22  success     40         100           40  p      w/b/seed-22",
+        "scenario  adapter    seed  outcome  steps  life_steps  progress  steps_per_s  prior  folder",
+        "w         long name     1  success  1,234       5,000       2.5          100  p      "
+        "w/long name/seed-1",
+        "w         b            22  success     40         100                     40  p      w/b/seed-22",
         "2 lives",
     ]
 
 
 def test_csv_and_json_have_all_columns_of_all_rows() -> None:
-    rows = store.select(store.index(Found([row("a,b", 3, steps_per_s=0.5)], [])))
+    rows = store.select(store.index(Scan([row("a,b", 3, steps_per_s=0.5)], [])))
     for found in (
         json.loads(store.printed(rows, "json")),
         list(csv.DictReader(io.StringIO(store.printed(rows, "csv")))),
@@ -232,7 +233,7 @@ def test_csv_and_json_have_all_columns_of_all_rows() -> None:
 
 
 def test_an_index_is_written_where_it_can_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = store.index(Found([row()], []))
+    base = store.index(Scan([row()], []))
     monkeypatch.setattr("os.access", lambda *_: False)
     store.write_index(tmp_path, base)
     assert list(tmp_path.iterdir()) == []
@@ -256,7 +257,7 @@ def test_standings_by_hand(tmp_path: Path) -> None:
     write_life(tmp_path, "b", 0, 1000, outcome="timeout")
     (a, b), left_out = verdict.standings(tmp_path, store.scan(tmp_path), np.random.default_rng(0))
     assert left_out == []
-    assert (a.adapter, a.scenario, a.seeds, a.home, a.known) == ("a", "windy", [0, 1, 2, 3], 2, 3)
+    assert (a.adapter, a.scenario, a.seeds, a.succeeded, a.known) == ("a", "windy", [0, 1, 2, 3], 2, 3)
     assert (a.rate.estimate, a.mean.estimate, a.lives.optimum) == (
         pytest.approx(2 / 3),
         pytest.approx(575),
@@ -264,7 +265,7 @@ def test_standings_by_hand(tmp_path: Path) -> None:
     )
     assert a.median is not None
     assert a.median.estimate == 400
-    assert (b.home, b.known, b.median) == (0, 1, None)
+    assert (b.succeeded, b.known, b.median) == (0, 1, None)
     lines = verdict.summary(tmp_path).splitlines()
     assert lines[0].split("  ")[0] == "scenario"
     assert lines[1].split()[:7] == ["windy", "a", "2", "of", "3", "400", "575"]

@@ -8,6 +8,7 @@ from typing import Any
 from slrl import adapters, files, plugins, scenarios
 from slrl.errors import BadInput
 from slrl.lives.settings import LifeSettings, WorldName
+from slrl.recording import recipes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +19,7 @@ class Block:
     adapters: tuple[str, ...]
     seeds: tuple[int, ...] | str  # or a range, as "0-9"
     world: WorldName = "target"  # "source": in the prior's own world, with the same success test
-    prior: str | None = None  # instead of the scenario's own
+    prior: str | tuple[str, ...] | None = None  # instead of the scenario's own
     life_steps: int | None = None  # the budget is this, or the scenario's if that is less
     set: dict[str, Any] | None = None  # settings of the adapters, as of `slrl adapt --set`
     label: str = ""  # lives of an adapter with other settings need another name: adapter-label
@@ -82,7 +83,7 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
                 LifeSettings(
                     scenario=scenario,
                     method=method,
-                    prior=(block.prior or scenario.prior,),
+                    prior=tuple(recipes.specs(block.prior or scenario.prior)),
                     seed=seed,
                     world=block.world,
                     life_steps=min(scenario.life_steps, block.life_steps or scenario.life_steps),
