@@ -11,6 +11,13 @@ class BadInput(ValueError):
     """
 
 
+class Unsupported(BadInput):
+    """A method cannot be made of this prior, though both are fine by themselves.
+
+    A method that can do without the part says so and goes on; all others end as for any other input.
+    """
+
+
 def unknown(kind: str, name: str, valid: Iterable[str]) -> BadInput:
     """The error for a name that does not exist; it suggests the nearest valid name, or lists them all.
 

@@ -57,8 +57,13 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError:
         raise BadInput(f"{path} is not a text file; a TOML file in UTF-8 is needed.") from None
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # TOML's own, or a number with thousands of digits
         raise BadInput(f"{path} is not valid TOML: {error}.") from None
+
+
+def is_name(text: str) -> bool:
+    """Whether a text can name a folder of runs: one part of a path, and neither ``.`` nor ``..``."""
+    return text == Path(text).name and text not in ("", ".", "..") and "\0" not in text
 
 
 def checked_schema(table: dict[str, Any], where: str) -> dict[str, Any]:
@@ -119,7 +124,12 @@ def file_lock(name: str) -> Iterator[None]:
     except ModuleNotFoundError:  # Windows
         yield
         return
-    with (cache_folder("locks") / name).open("w") as file:
+    path = cache_folder("locks") / name
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise BadInput(f"cannot lock {path}: {error.strerror}.") from None
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

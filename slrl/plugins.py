@@ -97,9 +97,8 @@ def factory(kind: Kind, name: str) -> Callable[..., Any]:
     found = find(kind, name)
     made: Any = getattr(found, kind.function) if inspect.ismodule(found) else found
     if not callable(made):
-        raise BadInput(
-            f"the {kind.word} {name!r} is {made!r}, which cannot be called; name a class or a function."
-        )
+        what = f"the {kind.word} {name!r} is of the type {type(made).__name__}"
+        raise BadInput(f"{what}, which cannot be called; name a class or a function.")
     return made  # type: ignore[no-any-return]
 
 
@@ -115,7 +114,7 @@ def imported(name: str, word: str) -> Any:
     return _loaded(module, attribute, f"the {word} {name!r}")
 
 
-def import_failed(what: str, module: str, error: Exception) -> BadInput:
+def import_failed(what: str, module: str, error: BaseException) -> BadInput:
     """The sentence on a module that is there and raises while it is imported."""
     reason = " ".join(str(error).split()).rstrip(".")
     more = f": {reason}" if reason else ""
@@ -128,7 +127,7 @@ def _loaded(module: str, attribute: str, what: str) -> Any:
         found: Any = importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise BadInput(f"{what} needs the module {error.name!r}, which Python does not find here.") from error
-    except Exception as error:  # whatever a stranger's module raises while it is imported
+    except (Exception, SystemExit) as error:  # whatever a stranger's module raises while it is imported
         raise import_failed(what, module, error) from error
     for name in filter(None, attribute.split(".")):
         if not hasattr(found, name):
@@ -143,7 +142,10 @@ def settings_type(made: Callable[..., Any], what: str) -> type:
     Raises:
         BadInput: if there is none.
     """
-    kind = _hints(made).get("settings")
+    try:
+        kind = _hints(made).get("settings")
+    except (TypeError, NameError) as error:  # no Python function, or annotations that name what is not there
+        raise BadInput(f"{what} cannot be used: its annotations cannot be read ({error}).") from error
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         raise BadInput(
             f"{what} has no parameter 'settings' whose type is a dataclass, so that nothing can be set."
@@ -256,6 +258,10 @@ def bind(cls: type[T], settings: Mapping[str, Any], *, where: str) -> T:
         return cls(**values)
     except _WrongValue as error:
         raise BadInput(f"{where}: {error}.") from None
+    except BadInput:
+        raise
+    except (TypeError, ValueError) as error:  # of somebody else's __post_init__
+        raise BadInput(f"{where}: {str(error).rstrip('.')}.") from error
 
 
 class _WrongValue(BadInput):
@@ -287,6 +293,19 @@ def share(settings: Any, *keys: str) -> None:
     for key in keys:
         value = getattr(settings, key)
         require(value is None or 0 <= value <= 1, f"{key} must be between 0 and 1, not {value}")
+
+
+def seed(settings: Any) -> None:
+    """Require ``seed`` to be a seed that torch takes, or None."""
+    value = settings.seed
+    at_least(settings, 0, "seed")
+    require(value is None or value < 2**63, f"seed must be less than 2 ** 63, not {value}")
+
+
+def layers(settings: Any, key: str) -> None:
+    """Require the sizes of hidden layers to be 1 or more; there may be none."""
+    sizes = getattr(settings, key)
+    require(all(size >= 1 for size in sizes), f"{key} must list layers of 1 or more units, not {list(sizes)}")
 
 
 def convert(value: Any, kind: Any, key: str, where: str) -> Any:
@@ -323,7 +342,10 @@ def convert(value: Any, kind: Any, key: str, where: str) -> Any:
     if dataclasses.is_dataclass(kind):
         return _dataclass(value, kind, key, where, wrong)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise wrong from None
     if kind is types.NoneType or type(value) is not kind or (kind is float and not math.isfinite(value)):
         raise wrong
     return value

@@ -9,15 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import slrl
-from slrl import adapters
-from slrl.adapters.setup import Plan
-from slrl.errors import BadInput
+from slrl import adapters, files
+from slrl.adapters.setup import Plan, assemble
+from slrl.errors import BadInput, Unsupported
 from slrl.learning import cache, prepare
 from slrl.learning.cache import Artefact, LearnedCache, Table
 from slrl.priors import Prior
@@ -344,6 +345,17 @@ def test_a_link_in_the_cache_is_not_followed(tmp_path: Path) -> None:
     assert not path.is_symlink()
 
 
+def test_a_folder_in_the_place_of_a_file_is_one_sentence_and_is_not_cleared(command: Command) -> None:
+    counting().file.mkdir(parents=True)
+    with pytest.raises(BadInput, match="cannot keep what was learned in "):
+        LearnedCache().get(counting())
+    assert command("cache", "clear")[1].startswith("removed 0 parts")
+    lock = files.cache_folder("locks") / counting(name="locked").file.stem
+    lock.mkdir()
+    with pytest.raises(BadInput, match="cannot lock .*: Is a directory"):
+        LearnedCache().get(counting(name="locked"))
+
+
 def test_a_cache_that_cannot_be_written_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -369,7 +381,7 @@ def test_weights_that_became_infinite_are_not_kept() -> None:
 def test_what_failed_before_is_not_tried_again() -> None:
     one = counting()
     with pytest.raises(BadInput, match="it diverged"):
-        LearnedCache(failures={one.key: "it diverged."}).get(one)
+        LearnedCache(failures={one.key: BadInput("it diverged.")}).get(one)
     assert Counter.learned == 0
 
 
@@ -440,8 +452,78 @@ def test_a_process_that_dies_fails_its_part_and_the_others_go_on(monkeypatch: py
     failures = prepare.prepare(dying_artefacts(), jobs=2, rebuild=dying_artefacts)
     dying, fine = dying_artefacts()
     assert list(failures) == [dying.key]
-    assert "the process that learned the dying ended before it was through" in failures[dying.key]
+    assert "the process that learned the dying ended before it was through" in str(failures[dying.key])
     assert cache.is_learned(fine)
+
+
+class Diverging(Counter):
+    def learn(self) -> Iterator[Metrics]:
+        self.value /= 0
+        yield {}
+
+
+def chain_that_fails() -> list[Artefact[Any]]:
+    first = counting(name="first", build=lambda: Diverging(), steps=1)
+    second = counting(name="second", needs=(first,))
+    return [counting(name="third", needs=(second,)), first]
+
+
+def test_a_chain_whose_first_part_fails_ends_in_processes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "WORTH_A_PROCESS_S", -1.0)
+    failures = prepare.prepare(chain_that_fails(), jobs=2, rebuild=chain_that_fails)
+    _, first = chain_that_fails()
+    assert {key: str(error)[:48] for key, error in failures.items()} == {
+        first.key: "pretraining diverged: weights of the first becam"
+    }
+
+
+def test_a_part_that_raises_something_else_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(prepare, "WORTH_A_PROCESS_S", -1.0)
+    failures = prepare.prepare(broken_artefacts(), jobs=2, rebuild=broken_artefacts)
+    assert [str(error) for error in failures.values()] == [
+        "learning failed with ZeroDivisionError: division by zero; its traceback stands above."
+    ]
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def broken_artefacts() -> list[Artefact[Any]]:
+    return [counting(name="broken", build=lambda: 1 / 0), counting(name="fine")]
+
+
+def test_only_what_the_prior_does_not_allow_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A switch does without skills that its prior is too short for, not without skills that diverged."""
+    prior = prior_of(rows_of([12] * 30))
+    method = hurried("switch")
+    plan = Plan.of(method, prior)
+    parts = [one for part in plan.of_adapter(method.adapter) for one in part.everything()]
+    skills = next(one for one in parts if one.name == "skills")
+    prepare.prepare([part for part in plan.of_adapter(method.adapter)])
+    skills.file.unlink()
+    learned = LearnedCache(failures={skills.key: BadInput("pretraining diverged.")})
+    with pytest.raises(BadInput, match=r"pretraining diverged\."):
+        assemble(method, plan, learned, 50, np.random.SeedSequence(0))
+    learned = LearnedCache(failures={skills.key: Unsupported("the prior is too short.")})
+    adapter: Any = assemble(method, plan, learned, 50, np.random.SeedSequence(0))
+    assert adapter.high is None
+
+
+def test_levels_that_begin_with_the_same_agent_do_not_share_it() -> None:
+    same = [("adapter.low", "frozen"), ("adapter.high", "finetune")]
+    seeds = [
+        (f"adapter.{level}.pretrain.{key}", value)
+        for level in ("low", "high")
+        for key, value in (("seed", 0), ("steps", 5))
+    ]
+    method = adapters.load("switch", [*same, *seeds, ("pretrain.steps", 5), ("adapter.monitor.steps", 5)])
+    plan = Plan.of(method, prior_of(rows_of([12] * 30)))
+    settings = method.adapter.settings
+    keys = {plan.level(level, 1).agent().key for level in (settings.low, settings.high)}
+    assert len(keys) == 1
+    adapter: Any = assemble(method, plan, LearnedCache(), 50, np.random.SeedSequence(0))
+    assert adapter.low.agent is not adapter.high.agent
+    assert torch.equal(adapter.low.agent.actor[0], adapter.high.agent.actor[0])
 
 
 def test_what_needs_something_that_failed_is_not_tried() -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ def random_winds(count: int, seed: int) -> list[tuple[float, float]]:
 
 
 def learned(prior: Prior, **settings: object) -> Extrinsics:
-    found = Extrinsics(Settings(**{"size": 4, "steps": 600, "hidden": (32,), **settings}), prior, CPU)  # type: ignore[arg-type]
+    usual: Any = {"size": 4, "steps": 600, "hidden": (32,), **settings}
+    found = Extrinsics(Settings(**usual), prior, CPU)
     for _ in found.learn():
         pass
     return found

@@ -221,17 +221,23 @@ def test_a_polite_kill_of_the_real_process_writes_everything(tiny_adapter: str, 
     assert {path.name for path in result.parent.iterdir()} == FILES
 
 
+def global_generators() -> tuple[Any, Any]:
+    """Where NumPy's and torch's global generators stand."""
+    state: Any = np.random.get_state()  # noqa: NPY002
+    return state[1].tolist(), torch.get_rng_state().tolist()
+
+
 def test_the_library_does_in_five_lines_what_the_command_does(
     command: Command, tiny_adapter: str, tmp_path: Path
 ) -> None:
     np.random.seed(1)  # noqa: NPY002 (the global generators must not be touched)
     torch.manual_seed(1)
-    before = (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index, call-overload, union-attr]  # noqa: NPY002
+    before = global_generators()
     scenario = slrl.load_scenario("windy_pointmass")
     prior = slrl.load_prior(scenario.prior)
     adapter = slrl.load_adapter(tiny_adapter, prior, scenario, seed=2, life_steps=40)
     life = slrl.live(slrl.make(scenario, life_steps=40), adapter, seed=2)
-    after = (np.random.get_state()[1].tolist(), torch.get_rng_state().tolist())  # type: ignore[index, call-overload, union-attr]  # noqa: NPY002
+    after = global_generators()
     assert before == after
     result = slrl.adapt("windy_pointmass", adapter=tiny_adapter, seed=2, life_steps=40, out=tmp_path)
     np.testing.assert_array_equal(life.obs, lived(str(result.folder))["obs"])

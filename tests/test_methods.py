@@ -72,6 +72,24 @@ def test_a_level_is_named_or_like_a_whole_method(tmp_path: Path) -> None:
     assert high.pretrain.steps == 15_000
 
 
+def test_files_that_are_named_are_looked_for_beside_the_one_that_names_them(tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    write(tmp_path / "sub", "base", 'like = "frozen"\n[agent]\nhidden = [4]\n')
+    child = write(tmp_path / "sub", "child", 'like = "base.toml"\n')
+    assert adapters.load(child).agent.settings.hidden == (4,)
+    both = write(
+        tmp_path / "sub", "both", 'like = "switch"\n[adapter]\nlow = "base.toml"\nhigh = "child.toml"\n'
+    )
+    settings = adapters.load(both).adapter.settings
+    assert (settings.low.name, settings.high.name) == ("base", "child")
+
+
+def test_an_inner_adapter_and_no_pretraining_by_set() -> None:
+    inner = adapters.load("rma", [("adapter.inner", "qwale")]).adapter.settings.inner
+    assert inner.table() == adapters.load("qwale").table()["adapter"]
+    assert adapters.load("frozen", [("pretrain", False)]).pretrain is None
+
+
 def test_without_pretraining(tmp_path: Path) -> None:
     assert adapters.load(write(tmp_path, "mine", 'like = "frozen"\npretrain = false\n')).pretrain is None
 
@@ -91,6 +109,27 @@ def test_chains_of_files(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ('like = "qwal"\n', "unknown adapter 'qwal'; did you mean 'qwale'?"),
+        ('like = "switch"\n[adapter]\nlow = "{path}"\n', "is a level of itself"),
+        (
+            'like = "qwale"\n[adapter.batch_size]\nlike = "qwale"\n',
+            "'batch_size' in [adapter] of adapter 'mine' must be",
+        ),
+        (
+            'like = "qwale"\n[agent]\nlike = 3\n',
+            "'like' of [agent] must be the name of an adapter's file, not 3.",
+        ),
+        ('like = "qwale"\n[pretrain]\nseed = 9223372036854775808\n', "seed must be less than 2 ** 63, not"),
+        (
+            'like = "rma"\n[adapter.extrinsics]\nhidden = [0]\n',
+            "hidden must list layers of 1 or more units, not [0].",
+        ),
+        ('like = "switch"\n[adapter.monitor]\nheld_out = 1\n', "held_out must be less than 1, not 1.0."),
+        (
+            'like = "qwale"\n[agent]\ndiscount = 1' + "0" * 400 + "\n",
+            "'discount' in [agent] of adapter 'mine' must be a number",
+        ),
+        ('like = "qwale"\n[agent]\nhidden = [1' + "0" * 5000 + "]\n", "is not valid TOML"),
+        ('like = "qwale"\n[adapter]\nname = "numpy:add"\n', "cannot be used: its annotations cannot be read"),
         ("like = 3\n", "'like' of adapter 'mine' must be the name of another one, not 3."),
         ('like = "{path}"\n', "is like itself"),
         ('like = "qwale"\n[adapter]\nname = "frozen"\nbatch_size = 3\n', "unknown setting in [adapter]"),
@@ -237,6 +276,17 @@ def test_seeds_that_the_parts_name_themselves_count() -> None:
     own = adapters.load("rma", [("pretrain.seed", 5)])
     derived = next(one for one in Plan.of(own, prior).of_adapter(own.adapter) if one.name == "latents")
     assert derived.about["seed"] == of_pretraining(5).latents
+
+
+@pytest.mark.parametrize("label", ["../evil", "..", "a/b"])
+def test_a_label_does_not_leave_the_folder_of_runs(label: str, tmp_path: Path) -> None:
+    from slrl.evaluation import suites
+
+    path = tmp_path / "mine.toml"
+    head = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["calm_pointmass"]\nadapters = ["frozen"]\n'
+    path.write_text(f'{head}seeds = [0]\nlabel = "{label}"\n')
+    with pytest.raises(slrl.BadInput, match="must be a part of a folder's name"):
+        suites.load(str(path))
 
 
 def test_a_suite_varies_everything_with_one_setting(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_the_optimum_of_the_windy_scenario_is_a_controller_that_leans_into_the_m
     assert np.median(found) == pytest.approx(optimum, abs=1)  # type: ignore[arg-type]
     assert steps_to_completion("windy_pointmass", 0, 0.0) is None  # straight ahead ends at the northern wall
     calm = [steps_to_completion("calm_pointmass", seed, 0.0) for seed in range(20)]
-    assert np.median(calm) == pytest.approx(scenarios.load("calm_pointmass").optimum_steps, abs=1)  # type: ignore[arg-type]
+    assert np.median(calm) == pytest.approx(scenarios.load("calm_pointmass").optimum_steps, abs=1)
 
 
 def test_from_the_corner_it_is_more_than_a_thousand_steps_back() -> None:

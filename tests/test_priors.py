@@ -265,3 +265,18 @@ def test_minari_metadata_gives_the_spaces(tmp_path: Path) -> None:
     about.write_text(json.dumps(json.loads(about.read_text()) | {"data_format": "arrow"}))
     with pytest.raises(BadInput, match="stored as arrow"):
         priors.load(path)
+
+
+def test_somebody_elses_file_in_the_cache_of_rows_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from safetensors.torch import save_file
+
+    monkeypatch.setenv("SLRL_CACHE", str(tmp_path / "cache"))
+    path = write_minari(tmp_path / "set", rows_of([5, 4]))
+    first = priors.load(path)
+    (kept,) = (tmp_path / "cache" / "priors").iterdir()
+    for header in (None, {"format": "minari"}, {"format": "minari", "notes": "[", "sha256": ""}):
+        save_file({"weights": torch.zeros(3)}, kept, header)
+        assert priors.load(path).sha256 == first.sha256

@@ -143,7 +143,7 @@ class Recorder:
 
 def held(prior: Prior, horizon: int) -> tuple[Skills, Recorder]:
     inner = Recorder()
-    return Skills(SkillModel(Settings(horizon=horizon, size=3), prior, CPU), prior.obs.shape[1], inner), inner  # type: ignore[arg-type]
+    return Skills(SkillModel(Settings(horizon=horizon, size=3), prior, CPU), prior.obs.shape[1], inner), inner
 
 
 def test_boundary_states_are_where_skills_were_drawn(small_prior: Prior) -> None:

@@ -312,7 +312,10 @@ def test_wrong_settings_of_theirs_are_one_sentence(
         ("stranger.nothing:Tide", "needs the module 'stranger.nothing', which Python does not find here."),
         ("renamed", "the shift 'renamed': the module 'stranger.tides' has no 'Flood'."),
         ("stranger.tides:Flood", "the module 'stranger.tides' has no 'Flood'."),
-        ("stranger.tides:no_class", "is 3, which cannot be called; name a class or a function."),
+        (
+            "stranger.tides:no_class",
+            "is of the type int, which cannot be called; name a class",
+        ),
         ("stranger.tides:untyped", "has no parameter 'settings' whose type is a dataclass"),
     ],
 )

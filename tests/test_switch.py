@@ -348,6 +348,6 @@ def test_a_change_of_mode_has_a_row_of_its_own() -> None:
         def learn(self) -> dict[str, float]:
             return {}
 
-    life = slrl.live(slrl.make(slrl.load_scenario("windy_pointmass"), life_steps=20), Changing(), seed=0)  # type: ignore[arg-type]
+    life = slrl.live(slrl.make(slrl.load_scenario("windy_pointmass"), life_steps=20), Changing(), seed=0)
     assert [row["life/step"] for row in life.metrics] == [7.0, 20.0]
     assert modes_of(life.metrics, life.steps) == [(0, 0, 7), (1, 7, 20)]

@@ -77,32 +77,51 @@ def _short(name: str) -> str:
 
 
 def _table(
-    name: str, suggested: Sequence[tuple[str, Any]], overrides: Sequence[tuple[str, Any]]
+    name: str,
+    suggested: Sequence[tuple[str, Any]],
+    overrides: Sequence[tuple[str, Any]],
+    above: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """A method's complete table: named levels are loaded, then suggestions and overrides applied."""
+    if name in above:
+        raise BadInput(f"adapter {name!r} is a level of itself: {' has the level '.join([*above, name])}.")
+    above = (*above, name)
     table = _whole(name)
-    _load_levels(table, suggested)
+    _load_levels(table, suggested, above)
     for key, value in suggested:
         if _has_table(table, key):
             _override(table, key, value)
     for key, value in overrides:
         _override(table, key, value)
-        _load_levels(table, suggested)
-    return table
+        _load_levels(table, suggested, above)
+    return {key: value for key, value in table.items() if value is not False}
 
 
-def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]]) -> None:
+def _load_levels(table: dict[str, Any], suggested: Sequence[tuple[str, Any]], above: tuple[str, ...]) -> None:
     """Replace levels given by name with the whole methods of those names, in place."""
     adapter = table.get("adapter")
     if not isinstance(adapter, dict):
         return
     for level in LEVELS:
         if isinstance(name := adapter.get(level), str):
-            adapter[level] = {"name": _short(name), **_table(name, suggested, ())}
+            path = _beside(above[-1], name)
+            adapter[level] = {"name": _short(name), **_table(path, suggested, (), above)}
         elif isinstance(name, dict):
             name.setdefault("name", level)
-    if isinstance(inner := adapter.get("inner"), str):
-        adapter["inner"] = _whole(inner).get("adapter", {})
+    _load_inner(adapter, above)
+
+
+def _load_inner(adapter: dict[str, Any], above: tuple[str, ...]) -> None:
+    """Replace an inner adapter given by name with the adapter of that method, and those inside it."""
+    inner = adapter.get("inner")
+    if isinstance(inner, str):
+        path = _beside(above[0], inner)
+        if path in above[1:]:
+            raise BadInput(f"adapter {inner!r} is inside itself.")
+        above = (*above, path)
+        adapter["inner"] = inner = _whole(path).get("adapter", {})
+    if isinstance(inner, dict):
+        _load_inner(inner, above)
 
 
 # -- files that are like others ------------------------------------------------------------------------------
@@ -119,7 +138,7 @@ def _whole(name: str, above: tuple[str, ...] = ()) -> dict[str, Any]:
             raise BadInput(
                 f"'like' of adapter {_short(name)!r} must be the name of another one, not {like!r}."
             )
-        table = _merged(_whole(like, (*above, name)), table)
+        table = _merged(_whole(_beside(name, like), (*above, name)), table)
     without = [key for key, value in table.items() if value is False]
     table = {key: value for key, value in table.items() if key not in without}
     _take_over(table, (), (*above, name))
@@ -148,10 +167,14 @@ def _take_over(table: dict[str, Any], path: tuple[str, ...], above: tuple[str, .
         if not isinstance(value, dict):
             continue
         here = path if key == "inner" else () if key in LEVELS else (*path, key)
-        if isinstance(like := value.pop("like", None), str):
-            other: Any = _whole(like, above)
+        like = value.pop("like", None)
+        if like is not None and not isinstance(like, str):
+            raise BadInput(f"'like' of [{key}] must be the name of an adapter's file, not {like!r}.")
+        if like is not None:
+            other: Any = _whole(_beside(above[-1], like), above)
             for step in here:
                 other = other.get(step, {}) if isinstance(other, dict) else {}
+            other = other if isinstance(other, dict) else {}
             table[key] = value = {
                 **_merged(other, {k: v for k, v in value.items() if k != "name"}),
                 **_name(value),
@@ -184,8 +207,15 @@ def _override(table: dict[str, Any], key: str, value: Any) -> None:
     table[last] = value
 
 
+def _beside(file: str, other: str) -> str:
+    """The path of a file that ``file`` names: relative to the folder of ``file``, if it is there."""
+    path = Path(file).expanduser().parent / other
+    return str(path) if file.endswith(".toml") and other.endswith(".toml") and path.is_file() else other
+
+
 def _migrated(value: Any) -> Any:
-    """Rename settings of earlier versions to their present names, at any depth."""
+    """Rename settings of earlier versions to their present names, in the adapters' tables at any depth."""
     if not isinstance(value, dict):
         return value
-    return {RENAMED.get(key, key): _migrated(inside) for key, inside in value.items()}
+    renamed = RENAMED if value.get("name") == "latent" else {}
+    return {renamed.get(key, key): _migrated(inside) for key, inside in value.items()}

@@ -18,7 +18,7 @@ from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
-from slrl.plugins import at_least, require
+from slrl.plugins import at_least, layers, require, seed
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
 
@@ -47,7 +47,8 @@ class Settings:
         require(fine, "temperature, noise and correction_std must be more than 0")
         fine = 0 < self.forgetting <= 1 and 0 <= self.keep_noise <= 1
         require(fine, "forgetting must be more than 0 and at most 1, and keep_noise between 0 and 1")
-        at_least(self, 0, "seed")
+        seed(self)
+        layers(self, "hidden")
 
 
 class Model:

@@ -22,7 +22,7 @@ from slrl.learning.dynamics import Dynamics
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
-from slrl.plugins import at_least, share, table
+from slrl.plugins import at_least, require, seed, share, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition, Value
 
@@ -57,7 +57,8 @@ class Settings:
         share(self, "false_alarms", "held_out", "smoothing")
         at_least(self, 1, "steps")
         at_least(self, 2, "window")
-        at_least(self, 0, "seed")
+        seed(self)
+        require(self.held_out < 1, f"held_out must be less than 1, not {self.held_out}")
 
 
 class Monitor:

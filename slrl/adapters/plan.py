@@ -450,6 +450,7 @@ ASKS_PLANNER = True
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     """The method's agent, and what behaviours or codes need."""
+    _entries(settings.entries, plan.root)  # what does not fit is refused before anything is learned
     if settings.offers_behaviours(plan.root):
         return [plan.agent(), *artefacts_of(settings, settings.inner, plan)]
     return [plan.agent(), *skill_space.dependencies(settings.skills, plan)]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from slrl.adapters.setup import Plan, Setup
-from slrl.errors import BadInput
+from slrl.errors import Unsupported
 from slrl.learning import joint_critics
 from slrl.learning.cache import Artefact
 from slrl.learning.joint_critics import JointCritics
@@ -63,11 +63,11 @@ def dependencies(settings: joint_critics.Settings, plan: Plan) -> Dependencies:
     """The behaviours of the plan's prior.
 
     Raises:
-        BadInput: if it has only one.
+        Unsupported: if it has only one.
     """
     count = joint_critics.behaviour_count(plan.root)
     if count < 2:
-        raise BadInput(
+        raise Unsupported(
             f"prior {plan.root.name} has only one behaviour to choose from; give --prior several times, "
             "or a file with a behaviour column."
         )

@@ -138,7 +138,11 @@ class Setup:
     def level(self, method: Method, pretraining_seed: int, sequence: np.random.SeedSequence) -> Adapter:
         """The adapter of a whole method, with its own agent, pretraining and randomness."""
         return assemble(
-            method, self.plan.level(method, pretraining_seed), self.learned, self.life_steps, sequence
+            method,
+            self.plan.level(method, pretraining_seed),
+            self.learned.for_level(),
+            self.life_steps,
+            sequence,
         )
 
 

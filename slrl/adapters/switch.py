@@ -21,7 +21,7 @@ from slrl.adapters.monitor import NEVER, SIGNALS, Monitor
 from slrl.adapters.monitor import Settings as MonitorSettings
 from slrl.adapters.replay import Replay
 from slrl.adapters.setup import Plan, Setup
-from slrl.errors import BadInput
+from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least
@@ -251,7 +251,7 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     """The watched agent, its monitor, and what the levels need."""
     low, high = settings.low, settings.high
     found = plan.level(low, plan.seeds.low).of_adapter(low.adapter)
-    with contextlib.suppress(BadInput):  # not possible with this prior: the switch works without it
+    with contextlib.suppress(Unsupported):  # not possible with this prior: the switch works without it
         found += plan.level(high, plan.seeds.high).of_adapter(high.adapter)
     return [*found, monitored(settings, plan)]
 
@@ -266,7 +266,7 @@ def make(settings: Settings, setup: Setup) -> Switch:
     high: Adapter | None = None
     try:
         high = setup.level(settings.high, seeds.high, sequences[1])
-    except BadInput as error:
+    except Unsupported as error:
         missing.append(f"its high level ({error})")
     if missing:
         print(f"slrl: the switch does without {'; and without '.join(missing)}", file=sys.stderr)

@@ -319,7 +319,7 @@ def parse_setting(text: str, option: str = "--set") -> tuple[str, Any]:
         raise BadInput(f"{option} {text}: write key=value, for example agent.hidden=[64,64].")
     try:
         return key.strip(), tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
+    except ValueError:  # no TOML, or a number with thousands of digits
         return key.strip(), value.strip()
 
 

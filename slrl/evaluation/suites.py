@@ -68,6 +68,8 @@ def load(name: str) -> Suite:
 def _lives(block: Block, where: str) -> list[LifeSettings]:
     if isinstance(block.scenarios, str) and block.scenarios != "all":
         raise BadInput(f"'scenarios' of {where} must be a list, or \"all\", not {block.scenarios!r}.")
+    if block.label and not files.is_name(block.label):
+        raise BadInput(f"'label' of {where} must be a part of a folder's name, not {block.label!r}.")
     named = files.names("scenarios") if isinstance(block.scenarios, str) else block.scenarios
     seeds = _seeds(block.seeds, where)
     if block.life_steps is not None and block.life_steps < 1:

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ class Artefact(Generic[T]):
     # whether the result depends on the processor's instructions (oneDNN: LSTM, convolutions)
     processor: bool = False
     stored: bool = True
+    changes: bool = False  # whether a life changes the value, as it does an agent's weights
 
     @cached_property
     def key(self) -> str:
@@ -107,10 +109,11 @@ class Artefact(Generic[T]):
 class LearnedCache:
     """The learned artefacts of one life; equal artefacts are one object."""
 
-    # Artefacts that could not be learned and are not tried again: key to message.
-    failures: dict[str, str] = field(default_factory=dict)
+    # Artefacts that could not be learned and are not tried again: key to error.
+    failures: dict[str, BadInput] = field(default_factory=dict)
     progress: Progress = lambda artefact, step, metrics: None
-    _values: dict[str, Any] = field(default_factory=dict)
+    _shared: dict[str, Any] = field(default_factory=dict)
+    _own: dict[str, Any] = field(default_factory=dict)
 
     def get(self, artefact: Artefact[T]) -> T:
         """The artefact's value: computed, read, or learned and kept.
@@ -118,18 +121,24 @@ class LearnedCache:
         Raises:
             BadInput: if learning diverged.
         """
-        if artefact.key not in self._values:
+        values = self._own if artefact.changes else self._shared
+        if artefact.key not in values:
             value: Any = artefact.build(*map(self.get, artefact.needs))
             if artefact.stored and not read(artefact, value):
                 if artefact.key in self.failures:
-                    raise BadInput(self.failures[artefact.key])
+                    raise self.failures[artefact.key]
                 with file_lock(artefact.file.stem):  # concurrent lives may need the same artefact
                     if not read(artefact, value):
+                        learned_from = needs_content(artefact)
                         learn(artefact, value, self.progress)
-                        write(artefact, value)
-            self._values[artefact.key] = value
-        found: T = self._values[artefact.key]
+                        write(artefact, value, learned_from)
+            values[artefact.key] = value
+        found: T = values[artefact.key]
         return found
+
+    def for_level(self) -> "LearnedCache":
+        """For a method inside another one: what a life changes is its own, all else is shared."""
+        return LearnedCache(self.failures, self.progress, self._shared)
 
 
 class Table:
@@ -219,12 +228,13 @@ def _fits(state: State, wanted: State) -> bool:
     )
 
 
-def write(artefact: Artefact[Any], value: Learnable) -> None:
+def write(artefact: Artefact[Any], value: Learnable, learned_from: Mapping[str, str | None]) -> None:
     """Write the artefact's file atomically.
 
     Raises:
         BadInput: if it cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in value.state_dict().items()}
@@ -233,15 +243,19 @@ def write(artefact: Artefact[Any], value: Learnable) -> None:
         "name": artefact.name,
         "key": artefact.key,
         "content": content_hash(state),
-        "needs": {need.key: _content(need) for need in artefact.stored_needs()},
+        "needs": dict(learned_from),
     }
     try:
         with atomic_write(artefact.file) as temporary:
             save_file(state, temporary, {"slrl": json.dumps(header)})
-    except OSError as error:
-        raise BadInput(
-            f"cannot keep what was learned in {artefact.file}: {error.strerror or error}."
-        ) from None
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"cannot keep what was learned in {artefact.file}: {reason}.") from None
+
+
+def needs_content(artefact: Artefact[Any]) -> dict[str, str | None]:
+    """The hashes of what the files of its needs hold now; None for a file that is not there."""
+    return {need.key: _content(need) for need in artefact.stored_needs()}
 
 
 def content_hash(state: State) -> str:
@@ -259,7 +273,7 @@ def _valid_header(artefact: Artefact[Any]) -> dict[str, Any] | None:
     header = _read_header(artefact.file)
     if header is None or header.get("key") != artefact.key or header.get("format") != FORMAT:
         return None
-    wanted = {need.key: _content(need) for need in artefact.stored_needs()}
+    wanted = needs_content(artefact)
     return header if header.get("needs") == wanted and None not in wanted.values() else None
 
 
@@ -297,8 +311,10 @@ def entries() -> list[Entry]:
     found = []
     for path in learned_folder().glob("*.safetensors"):
         try:
-            about = path.stat()
+            about = path.lstat()
         except FileNotFoundError:  # another process has removed it
+            continue
+        if stat.S_ISDIR(about.st_mode):
             continue
         unfinished = path.name.startswith(".")  # left by a process that was killed, or being written now
         if unfinished and time.time() - about.st_mtime < WRITING_S:
@@ -350,6 +366,11 @@ def clear(name: str | None = None) -> list[Entry]:
     for entry in found:
         entry.path.unlink(missing_ok=True)
     return found
+
+
+def computed_on(device: torch.device) -> dict[str, str]:
+    """For a key: where it is computed, if not on a CPU, whose sums are rounded otherwise."""
+    return {} if device.type == "cpu" else {"device": device.type}
 
 
 def instructions() -> str:

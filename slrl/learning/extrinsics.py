@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from slrl.errors import BadInput
-from slrl.learning.cache import Artefact, Table
+from slrl.errors import Unsupported
+from slrl.learning.cache import Artefact, Table, computed_on
 from slrl.learning.dynamics import Dynamics
 from slrl.learning.networks import Adam, mlp, mlp_params
 from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
-from slrl.plugins import at_least, positive, require, table
+from slrl.plugins import at_least, layers, positive, require, seed, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State
 
@@ -71,7 +71,9 @@ class Settings:
     def __post_init__(self) -> None:
         require(self.history >= 10, f"history must be 10 steps or more, not {self.history}")
         at_least(self, 1, "size", "steps", "batch_size")
-        at_least(self, 0, "shrink", "seed")
+        layers(self, "hidden")
+        at_least(self, 0, "shrink")
+        seed(self)
         positive(self, "lr")
 
 
@@ -83,7 +85,7 @@ class Extrinsics:
 
     def __init__(self, settings: Settings, prior: Prior, device: torch.device) -> None:
         if settings.source == "env_params" and prior.env_params is None:
-            raise BadInput(
+            raise Unsupported(
                 f"prior {prior.name} did not record its physical parameters (env_params), "
                 "which source = 'env_params' needs; take source = 'history'."
             )
@@ -257,7 +259,7 @@ def artefact(
     return Artefact(
         name="latents",
         build=lambda prior: Extrinsics(settings, prior, device),
-        about=table(settings),
+        about=table(settings) | computed_on(device),
         needs=(prior,),
         version=2,
         steps=2 * settings.steps,

@@ -182,4 +182,5 @@ def artefact(
         needs=(*priors, *agents),
         steps=settings.regularisation_steps,
         ms_per_step=2.0,
+        changes=True,
     )

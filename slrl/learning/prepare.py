@@ -1,9 +1,11 @@
 """Learning before the life: all artefacts of a method, in order, or in parallel processes."""
 
+import contextlib
 import multiprocessing
 import os
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -33,7 +35,7 @@ def missing(artefacts: Iterable[Artefact[Any]]) -> list[Artefact[Any]]:
 
 def prepare(
     artefacts: Sequence[Artefact[Any]], *, quiet: bool = True, jobs: int = 1, rebuild: Rebuild | None = None
-) -> dict[str, str]:
+) -> dict[str, BadInput]:
     """Learn what is missing. Returns what could not be learned: key to message.
 
     Args:
@@ -56,14 +58,14 @@ def prepare(
     return failures
 
 
-def _learn_here(todo: Sequence[Artefact[Any]], bar: "_Bar") -> dict[str, str]:
+def _learn_here(todo: Sequence[Artefact[Any]], bar: "_Bar") -> dict[str, BadInput]:
     cache = LearnedCache(progress=bar.show)
     for artefact in todo:
         if not any(need.key in cache.failures for need in artefact.everything()):
             try:
                 cache.get(artefact)
             except BadInput as error:
-                cache.failures[artefact.key] = str(error)
+                cache.failures[artefact.key] = error
         bar.finish(artefact)
     return cache.failures
 
@@ -126,16 +128,17 @@ class _Processes:
     bar: _Bar
     jobs: int
     rebuild: Rebuild
-    failures: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, BadInput] = field(default_factory=dict)
     running: dict[Connection, tuple[Artefact[Any], Any]] = field(default_factory=dict)
 
-    def run(self) -> dict[str, str]:
+    def run(self) -> dict[str, BadInput]:
         """Learn everything; on Ctrl-C the processes end too."""
         waiting = list(self.todo)
         try:
             while waiting or self.running:
                 self._begin(waiting)
-                for connection in wait(list(self.running)):
+                # None is left where all that waited needed something that failed.
+                for connection in wait(list(self.running)) if self.running else ():
                     assert isinstance(connection, Connection)
                     self._receive(connection)
         finally:
@@ -167,25 +170,29 @@ class _Processes:
 
     def _start(self, artefact: Artefact[Any]) -> None:
         context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe(duplex=False)
-        arguments = (theirs, self.rebuild, artefact.key, torch.get_num_threads())
-        process = context.Process(target=_work, args=arguments, daemon=True)
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_work, args=(theirs,), daemon=True)
         process.start()
         theirs.close()
         self.running[ours] = artefact, process
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it died; _receive finds out
+            # Through the pipe and not as arguments: those are written while this process holds the reading
+            # end too, and would wait for ever for a reader that has died.
+            ours.send((self.rebuild, artefact.key, torch.get_num_threads()))
 
     def _receive(self, connection: Connection) -> None:
         artefact, process = self.running[connection]
         try:
             message = connection.recv()
-        except EOFError:
-            message = (
-                f"the process that learned the {artefact.name} ended before it was through; was it killed?"
+        except (EOFError, ConnectionResetError):
+            name = artefact.name
+            message = BadInput(
+                f"the process that learned the {name} ended before it was through; was it killed?"
             )
         if isinstance(message, tuple):
             self.bar.show(artefact, *message)
             return
-        if message:
+        if message is not None:
             self.failures[artefact.key] = message
         process.join()
         connection.close()
@@ -193,9 +200,18 @@ class _Processes:
         self.bar.finish(artefact)
 
 
-def _work(connection: Connection, rebuild: Rebuild, key: str, threads: int) -> None:
-    """Learn one artefact in this process. Sends (step, metrics) as progress, then "" or an error message."""
-    torch.set_num_threads(threads)
+def _work(connection: Connection) -> None:
+    """Learn one artefact in this process. Sends (step, metrics) as progress, then None or an error."""
+    try:
+        rebuild, key, threads = connection.recv()
+        torch.set_num_threads(threads)
+        connection.send(_learned(connection, rebuild, key))
+    except (KeyboardInterrupt, BrokenPipeError, EOFError):  # the parent terminates it, or has exited
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (hides the traceback at exit)
+
+
+def _learned(connection: Connection, rebuild: Rebuild, key: str) -> BadInput | None:
+    """Why the artefact could not be learned; None if it was."""
     said = time.monotonic()
 
     def progress(artefact: Artefact[Any], step: int, metrics: Metrics) -> None:
@@ -207,8 +223,11 @@ def _work(connection: Connection, rebuild: Rebuild, key: str, threads: int) -> N
     try:
         artefact = next(one for part in rebuild() for one in part.everything() if one.key == key)
         LearnedCache(progress=progress).get(artefact)
-        connection.send("")
     except BadInput as error:
-        connection.send(str(error))
-    except (KeyboardInterrupt, BrokenPipeError):  # the parent terminates it, or has exited
-        sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (hides the traceback at exit)
+        return type(error)(str(error))
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # the parent cannot see the traceback of another process
+        traceback.print_exc()
+        return BadInput(f"learning failed with {type(error).__name__}: {error}; its traceback stands above.")
+    return None

@@ -9,10 +9,10 @@ import torch
 
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
-from slrl.learning.cache import Artefact
+from slrl.learning.cache import Artefact, computed_on
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.offline import Objective
-from slrl.plugins import AgentPlugin, ObjectivePlugin, at_least, table
+from slrl.plugins import AgentPlugin, ObjectivePlugin, at_least, seed, table
 from slrl.priors import Prior
 from slrl.types import Metrics, State
 
@@ -32,7 +32,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "steps", "batch_size", "look_ahead_steps")
-        at_least(self, 0, "seed")
+        seed(self)
 
 
 class PretrainedAgent:
@@ -94,6 +94,7 @@ class AgentSource:
                 about={"agent": self.agent.table(), "seed": self.life_seed},
                 needs=(prior,),
                 stored=False,
+                changes=True,
             )
         settings = self.pretrain
 
@@ -105,10 +106,15 @@ class AgentSource:
         return Artefact(
             name="agent",
             build=build,
-            about={"agent": self.agent.table(), "pretrain": table(replace(settings, seed=self.seed))},
+            about={
+                "agent": self.agent.table(),
+                "pretrain": table(replace(settings, seed=self.seed)),
+                **computed_on(self.device),
+            },
             needs=(prior,) if latents is None else (prior, latents),
             steps=settings.steps,
             ms_per_step=1.2 if latents is None else 3.0,
+            changes=True,
         )
 
     def _made(self, prior: Prior, seed: int) -> Sac:

@@ -13,12 +13,12 @@ import torch
 from gymnasium.spaces import Box
 from torch import Tensor
 
-from slrl.errors import BadInput
-from slrl.learning.cache import Artefact, Table
+from slrl.errors import Unsupported
+from slrl.learning.cache import Artefact, Table, computed_on
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
 from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
-from slrl.plugins import at_least, positive, table
+from slrl.plugins import at_least, positive, seed, table
 from slrl.priors import Prior
 from slrl.types import Metrics, State
 
@@ -41,7 +41,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "size", "horizon", "steps", "batch_size", "hidden")
-        at_least(self, 0, "divergence_weight", "seed")
+        at_least(self, 0, "divergence_weight")
+        seed(self)
         positive(self, "lr")
 
 
@@ -54,7 +55,7 @@ class SkillModel:
     def __init__(self, settings: Settings, prior: Prior, device: torch.device) -> None:
         longest = int((prior.ends - prior.starts).max()) + 1
         if longest < settings.horizon:
-            raise BadInput(
+            raise Unsupported(
                 f"prior {prior.name} has no episode of {settings.horizon} steps, the length of a skill: "
                 f"its longest has {longest}; choose a shorter skills.horizon."
             )
@@ -183,7 +184,7 @@ def artefact(
     return Artefact(
         name="skills",
         build=lambda prior: SkillModel(settings, prior, device),
-        about=table(settings),
+        about=table(settings) | computed_on(device),
         needs=(prior,),
         steps=settings.steps,
         ms_per_step=9.0,

@@ -1,5 +1,6 @@
 """Adapt: everything that one life needs, in order. What `slrl adapt` does, as a function."""
 
+import contextlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -84,10 +85,32 @@ def adapt_as(
     if settings.world not in get_args(WorldName):
         raise BadInput(f'world must be "target" or "source", not {settings.world!r}.')
     scenario, method = settings.scenario, settings.method
+    for what, name in (("scenario", scenario.name), ("adapter", method.name)):
+        if not files.is_name(name):
+            raise BadInput(
+                f"the {what}'s name {name!r} cannot name a folder; use letters, digits, - _ and dots."
+            )
     device = torch_device(settings.device)
     looks = _find_planners(method, scenario)
     build = envs.make if settings.world == "target" else envs.make_source
     env = build(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
+    with contextlib.closing(env):
+        prior, adapter, life = _lived(settings, env, device, out, looks=looks, quiet=quiet, jobs=jobs)
+    more = adapter.files() if isinstance(adapter, Recorder) else {}
+    return results.keep(settings, life, prior, None if out is None else Path(out), more), life
+
+
+def _lived(
+    settings: LifeSettings,
+    env: OneLife,
+    device: torch.device,
+    out: str | Path | None,
+    *,
+    looks: bool,
+    quiet: bool,
+    jobs: int,
+) -> tuple[Prior, Adapter, Life]:
+    """The prior, the adapter that learned from it, and its life in ``env``."""
     prior = load_prior(settings.prior, quiet=quiet)
     if settings.prior_sha256 not in (None, prior.sha256):
         raise BadInput(
@@ -97,13 +120,11 @@ def adapt_as(
     if out is not None:
         results.check_folder(Path(out))
     adapter = _prepared(settings, env, prior, device, quiet, jobs)
-    view = View(env, scenario.camera) if looks else None
+    view = View(env, settings.scenario.camera) if looks else None
     life = live(env, adapter, settings.seed, quiet=quiet, view=view)
     if view is not None:
         view.close()
-    env.close()
-    more = adapter.files() if isinstance(adapter, Recorder) else {}
-    return results.keep(settings, life, prior, None if out is None else Path(out), more), life
+    return prior, adapter, life
 
 
 def _find_planners(method: Method, scenario: Scenario) -> bool:

@@ -280,7 +280,7 @@ def _locate(spec: str) -> tuple[Path, Path | None]:
 
 
 def _minari_file(data: Path, spec: str) -> tuple[Path, Path]:
-    layout = _metadata(data / "metadata.json").get("data_format", "hdf5")
+    layout = minari_metadata(data / "metadata.json").get("data_format", "hdf5")
     if layout != "hdf5":
         raise BadInput(
             f"the Minari dataset {spec!r} is stored as {layout}; slrl reads Minari's hdf5 data format."
@@ -288,7 +288,12 @@ def _minari_file(data: Path, spec: str) -> tuple[Path, Path]:
     return data / "main_data.hdf5", data / "metadata.json"
 
 
-def _metadata(path: Path) -> dict[str, Any]:
+def minari_metadata(path: Path) -> dict[str, Any]:
+    """What a dataset's ``metadata.json`` says.
+
+    Raises:
+        BadInput: if it is damaged.
+    """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
@@ -322,22 +327,24 @@ def _read_flat(path: Path) -> formats.Rows | None:
         with safe_open(path, framework="numpy") as file:
             about = file.metadata()
             arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (SafetensorError, OSError):
-        return None  # damaged: the caller reads the original file again
-    rows = formats.Rows(format=about["format"], notes=tuple(json.loads(about["notes"])), **arrays)
-    return rows if content_hash(rows) == about["sha256"] else None
+        rows = formats.Rows(format=about["format"], notes=tuple(json.loads(about["notes"])), **arrays)
+        return rows if content_hash(rows) == about["sha256"] else None
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None  # damaged, or somebody else's: the caller reads the original file again
 
 
 def _write_flat(path: Path, rows: formats.Rows) -> None:
+    from safetensors import SafetensorError
     from safetensors.numpy import save_file
 
     arrays = {key: np.ascontiguousarray(value) for key in _ROWS if (value := getattr(rows, key)) is not None}
-    with atomic_write(path) as temporary:
-        save_file(
-            arrays,
-            temporary,
-            {"format": rows.format, "notes": json.dumps(rows.notes), "sha256": content_hash(rows)},
-        )
+    about = {"format": rows.format, "notes": json.dumps(rows.notes), "sha256": content_hash(rows)}
+    try:
+        with atomic_write(path) as temporary:
+            save_file(arrays, temporary, about)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadInput(f"cannot keep the rows of a prior in {path}: {reason}.") from None
 
 
 def _spaces(rows: formats.Rows, metadata: Path | None) -> tuple[Box, Box]:
@@ -355,7 +362,7 @@ def _space(metadata: Path, key: str) -> Space[Any]:
     """A space that Minari has written into its metadata as JSON in a text."""
     from minari.serialization import deserialize_space
 
-    about = _metadata(metadata)
+    about = minari_metadata(metadata)
     if not isinstance(about.get(key), str):
         raise BadInput(f"{metadata} is damaged: it has no {key!r}, which Minari writes as a text.")
     try:

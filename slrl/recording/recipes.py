@@ -103,6 +103,8 @@ def specs(spec: Spec | Sequence[Spec]) -> list[str]:
     if not isinstance(spec, (str, os.PathLike)):
         return [str(one) for one in spec]
     text = str(spec)
+    if not text.strip():
+        return []
     if " + " in text and not Path(text).expanduser().exists():
         return text.split(" + ")  # how settings files of slrl 0.1 name several priors
     return [text]
@@ -115,9 +117,8 @@ def _load_one(text: str, quiet: bool) -> Prior:
     data = priors.minari_root() / recipe.dataset_id
     if not (data / "data" / "metadata.json").is_file():
         return build(text, quiet=quiet)
-    if _fingerprint(table) not in json.loads((data / "data" / "metadata.json").read_text()).get(
-        "description", ""
-    ):
+    about = priors.minari_metadata(data / "data" / "metadata.json")
+    if _fingerprint(table) not in str(about.get("description", "")):
         if shipped(text):  # with a newer recipe came a newer file of rows
             return _build(text, record=False, replace_old=True, quiet=quiet, out=None)
         raise BadInput(

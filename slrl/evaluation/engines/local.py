@@ -33,14 +33,14 @@ def run(
     """
     if options:
         raise BadInput(f"the engine local has no options, and not {next(iter(options))!r}.")
-    context = _context()
+    context: Any = _context()  # a start method, whose Process has its own type
     waiting, running = list(reversed(todo)), dict[Connection, tuple[LifeSettings, BaseProcess]]()
     try:
         while waiting or running:
             while waiting and len(running) < jobs:
                 life = waiting.pop()
                 ours, theirs = context.Pipe()
-                process = context.Process(target=_live, args=(theirs, life, runs))  # type: ignore[attr-defined]
+                process = context.Process(target=_live, args=(theirs, life, runs))
                 process.start()
                 theirs.close()
                 running[ours] = (life, process)

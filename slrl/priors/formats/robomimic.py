@@ -85,4 +85,5 @@ def read(file: h5py.File, path: Path) -> Rows:
     joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
     env_params, behaviour = (np.concatenate(found) if found else None for found in optional.values())
     behaviour = None if behaviour is None else behaviour[:, 0].astype(np.int32)
-    return Rows("robomimic", *joined, env_params=env_params, behaviour=behaviour, notes=tuple(notes))  # type: ignore[arg-type, misc]
+    more = {"env_params": env_params, "behaviour": behaviour, "notes": tuple(notes)}
+    return Rows("robomimic", *joined, **more)  # type: ignore[arg-type]
