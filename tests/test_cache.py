@@ -352,7 +352,7 @@ def test_a_folder_in_the_place_of_a_file_is_one_sentence_and_is_not_cleared(comm
     assert command("cache", "clear")[1].startswith("removed 0 parts")
     lock = files.cache_folder("locks") / counting(name="locked").file.stem
     lock.mkdir()
-    with pytest.raises(BadInput, match="cannot lock .*: Is a directory"):
+    with pytest.raises(BadInput, match=r"cannot lock .*: Is a directory"):
         LearnedCache().get(counting(name="locked"))
 
 
@@ -499,7 +499,7 @@ def test_only_what_the_prior_does_not_allow_is_done_without(monkeypatch: pytest.
     plan = Plan.of(method, prior)
     parts = [one for part in plan.of_adapter(method.adapter) for one in part.everything()]
     skills = next(one for one in parts if one.name == "skills")
-    prepare.prepare([part for part in plan.of_adapter(method.adapter)])
+    prepare.prepare(plan.of_adapter(method.adapter))
     skills.file.unlink()
     learned = LearnedCache(failures={skills.key: BadInput("pretraining diverged.")})
     with pytest.raises(BadInput, match=r"pretraining diverged\."):
