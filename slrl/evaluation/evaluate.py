@@ -49,7 +49,7 @@ def evaluate(
         runs: their folder.
         jobs: lives at a time.
         retry: whether to live again those that crashed before.
-        engine: where: a file in slrl/engines.
+        engine: where: a file in slrl/evaluation/engines.
         options: of the engine.
         quiet: whether to hide the progress bar.
 
