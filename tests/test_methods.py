@@ -112,7 +112,7 @@ def test_chains_of_files(tmp_path: Path) -> None:
         ('like = "switch"\n[adapter]\nlow = "{path}"\n', "is a level of itself"),
         (
             'like = "qwale"\n[adapter.batch_size]\nlike = "qwale"\n',
-            "'batch_size' in [adapter] of adapter 'mine' must be",
+            "adapter 'qwale' has no [adapter.batch_size] that [batch_size] could be like.",
         ),
         (
             'like = "qwale"\n[agent]\nlike = 3\n',

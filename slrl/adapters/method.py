@@ -173,8 +173,11 @@ def _take_over(table: dict[str, Any], path: tuple[str, ...], above: tuple[str, .
         if like is not None:
             other: Any = _whole(_beside(above[-1], like), above)
             for step in here:
-                other = other.get(step, {}) if isinstance(other, dict) else {}
-            other = other if isinstance(other, dict) else {}
+                other = other.get(step) if isinstance(other, dict) else None
+            if not isinstance(other, dict):
+                raise BadInput(
+                    f"adapter {_short(like)!r} has no [{'.'.join(here)}] that [{key}] could be like."
+                )
             table[key] = value = {
                 **_merged(other, {k: v for k, v in value.items() if k != "name"}),
                 **_name(value),
