@@ -7,7 +7,6 @@ is skipped.
 
 import hashlib
 import json
-import platform
 import sys
 import tempfile
 from pathlib import Path
@@ -94,8 +93,10 @@ def here() -> dict[str, str]:
     found = versions()
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return {"processor": models[0] if models else platform.processor(), **{key: found[key] for key in ABOUT}}
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    processor = [about.get(key, "") for key in ("model name", "cpu family", "model", "stepping")]
+    can = torch.backends.cpu.get_cpu_capability()  # libraries for sums choose by it, whatever oneDNN is told
+    return {"processor": " ".join([*processor, can]), **{key: found[key] for key in ABOUT}}
 
 
 @pytest.mark.parametrize("case", CASES)
