@@ -289,6 +289,22 @@ def test_a_label_does_not_leave_the_folder_of_runs(label: str, tmp_path: Path) -
         suites.load(str(path))
 
 
+def test_a_student_of_another_simulator_is_another_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It learns from episodes in the simulator, whose trajectories differ between versions."""
+    from slrl.recording import recipes
+
+    prior, method = slrl.load_prior("pointmass_breezy"), adapters.load("rma")
+
+    def student() -> str:
+        plan = Plan.of(method, prior, world=recipes.world_of(prior))
+        return next(one.key for one in plan.of_adapter(method.adapter) if one.name == "student")
+
+    here = student()
+    assert student() == here
+    monkeypatch.setattr(recipes, "version", lambda package: "99.0")
+    assert student() != here
+
+
 def test_a_suite_varies_everything_with_one_setting(tmp_path: Path) -> None:
     from slrl.evaluation import suites
 
