@@ -95,36 +95,33 @@ def adapt_as(
     build = envs.make if settings.world == "target" else envs.make_source
     env = build(scenario, life_steps=settings.life_steps, render_mode="rgb_array" if looks else None)
     with contextlib.closing(env):
-        prior, adapter, life = _lived(settings, env, device, out, looks=looks, quiet=quiet, jobs=jobs)
+        prior = load_prior(settings.prior, quiet=quiet)
+        if settings.prior_sha256 not in (None, prior.sha256):
+            raise BadInput(
+                f"prior {prior.name} is not the data of the settings: its SHA-256 is {prior.sha256}, not "
+                f"{settings.prior_sha256}."
+            )
+        if out is not None:
+            results.check_folder(Path(out))
+        adapter = _prepared(settings, env, prior, device, quiet, jobs)
+        view = View(env, scenario.camera) if looks else None
+        life = live(env, adapter, settings.seed, quiet=quiet, view=view)
+        if view is not None:
+            view.close()
     more = adapter.files() if isinstance(adapter, Recorder) else {}
     return results.keep(settings, life, prior, None if out is None else Path(out), more), life
 
 
-def _lived(
-    settings: LifeSettings,
-    env: OneLife,
-    device: torch.device,
-    out: str | Path | None,
-    *,
-    looks: bool,
-    quiet: bool,
-    jobs: int,
-) -> tuple[Prior, Adapter, Life]:
-    """The prior, the adapter that learned from it, and its life in ``env``."""
-    prior = load_prior(settings.prior, quiet=quiet)
-    if settings.prior_sha256 not in (None, prior.sha256):
-        raise BadInput(
-            f"prior {prior.name} is not the data of the settings: its SHA-256 is {prior.sha256}, not "
-            f"{settings.prior_sha256}."
-        )
-    if out is not None:
-        results.check_folder(Path(out))
-    adapter = _prepared(settings, env, prior, device, quiet, jobs)
-    view = View(env, settings.scenario.camera) if looks else None
-    life = live(env, adapter, settings.seed, quiet=quiet, view=view)
-    if view is not None:
-        view.close()
-    return prior, adapter, life
+def _prepared(
+    settings: LifeSettings, env: OneLife, prior: Prior, device: torch.device, quiet: bool, jobs: int
+) -> Adapter:
+    """The adapter of a life in ``env``; the scenario is tried in another world before anything is learned."""
+    method, scenario = settings.method, settings.scenario
+    plan = learning_plan(method, scenario, env, prior, seed=settings.seed, device=device)
+    if prepare.missing(plan.of_adapter(method.adapter)):
+        envs.check(scenario)
+    learned = learn(method, plan, quiet=quiet, jobs=jobs)
+    return assemble(method, plan, learned, settings.life_steps, seeds.of_life(settings.seed).adapter)
 
 
 def _find_planners(method: Method, scenario: Scenario) -> bool:
@@ -142,18 +139,6 @@ def _find_planners(method: Method, scenario: Scenario) -> bool:
     for planner in asked:
         planner.check()
     return looks
-
-
-def _prepared(
-    settings: LifeSettings, env: OneLife, prior: Prior, device: torch.device, quiet: bool, jobs: int
-) -> Adapter:
-    """The adapter for a life in ``env``; the scenario is checked before anything is learned."""
-    plan = learning_plan(settings.method, settings.scenario, env, prior, seed=settings.seed, device=device)
-    if prepare.missing(plan.of_adapter(settings.method.adapter)):
-        envs.check(settings.scenario)
-    learned = learn(settings.method, plan, quiet=quiet, jobs=jobs)
-    sequence = seeds.of_life(settings.seed).adapter
-    return assemble(settings.method, plan, learned, settings.life_steps, sequence)
 
 
 def learning_plan(
