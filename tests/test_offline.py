@@ -50,6 +50,22 @@ def test_the_target_of_iql_by_hand() -> None:
     assert float(metrics["pretrain/value_loss"]) == pytest.approx(0.7 * 1.0)  # u = 3 - 2
 
 
+def test_iql_weights_the_policy_with_the_value_after_its_step() -> None:
+    """Q̄ = 3, V = 2 everywhere; Adam's first step moves V's bias by the rate 0.5 to 2.5: w = exp(3 · 0.5)."""
+    prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
+    agent = make_sac(prior, critic_lr=0.5, actor_lr=1e-12)
+    objective = iql.make(iql.Settings(), agent)
+    with torch.no_grad():
+        for params, bias in ((objective.value, 2.0), (agent.target, 3.0)):
+            for p in params:
+                p.zero_()
+            params[-1].fill_(bias)
+        batch = batch_of(prior)
+        log_prob = agent.log_prob(agent.normaliser(batch.obs), batch.action).mean()
+    loss = float(objective.update(batch)["pretrain/actor_loss"])
+    assert loss == pytest.approx(float(-math.exp(3 * 0.5) * log_prob), rel=1e-4)
+
+
 def test_the_calibrated_gap_by_hand() -> None:
     """One critic, state and action per source: uniform 0, policy at s 1, policy at s' 4, return-to-go 2."""
     q = torch.tensor([0.0, 1.0, 4.0]).reshape(1, 3, 1, 1)

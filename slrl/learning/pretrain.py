@@ -112,6 +112,7 @@ class AgentSource:
                 **computed_on(self.device),
             },
             needs=(prior,) if latents is None else (prior, latents),
+            version=2,  # 1: the policy of IQL was weighted with the value of before its step
             steps=settings.steps,
             ms_per_step=1.2 if latents is None else 3.0,
             changes=True,

@@ -39,7 +39,7 @@ class Iql:
         """One step of V, π, Q and the targets.
 
         L_V by :func:`expectile_loss` of min_k Q̄_k(s, a) - V(s); L_π = -mean w log π(a|s) with w by
-        :func:`advantage_weight`; L_Q = Σ_k mean (r + γ · bootstrap · V(s') - Q_k)².
+        :func:`advantage_weight` of the V that was just updated; L_Q = Σ_k mean (r + γ · bootstrap · V(s') - Q_k)².
         """
         agent = self._agent
         obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
@@ -50,8 +50,10 @@ class Iql:
             value_loss = expectile_loss(q - value, self._settings.expectile)
             self._value_optimiser.step(torch.autograd.grad(value_loss, self.value))
 
+            with torch.no_grad():  # V after its step, as in the paper's code
+                advantage = q - mlp(self.value, obs)[:, 0].float()
             weight = advantage_weight(
-                q - value.detach(), self._settings.advantage_temperature, self._settings.max_weight
+                advantage, self._settings.advantage_temperature, self._settings.max_weight
             )
             actor_loss = -(weight * agent.log_prob(obs, batch.action)).mean()
             agent.actor_optimiser.step(torch.autograd.grad(actor_loss, agent.actor))
