@@ -192,6 +192,45 @@ def test_ctrl_c_ends_a_life_as_interrupted(
     assert {path.name for path in Path(str(result.folder)).iterdir()} == FILES
 
 
+class Diverged:
+    """Acts so many times, then is no number any more."""
+
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+
+    def act(self, obs: Any) -> Any:
+        self.steps -= 1
+        return np.full(2, np.nan if self.steps < 0 else 0.0, np.float32)
+
+    def observe(self, transition: Transition) -> dict[str, float]:
+        return {}
+
+    def learn(self) -> dict[str, float]:
+        return {}
+
+
+@pytest.mark.parametrize("steps", [0, 7])
+def test_a_life_that_diverges_is_kept_whole_and_the_command_says_what_to_do(
+    steps: int, command: Command, monkeypatch: pytest.MonkeyPatch, tiny_adapter: str, tmp_path: Path
+) -> None:
+    """It is a life without success, as a timeout is: exit code 0, and nothing on stderr."""
+    monkeypatch.setattr("slrl.lives.run.assemble", lambda *_, **__: Diverged(steps))
+    words = ("adapt", "--scenario", "windy_pointmass", "--adapter", tiny_adapter, "--quiet")
+    code, printed, err = command(*words, "--life-steps", 200, "--out", tmp_path)
+    assert (code, err) == (0, "")
+    reason = (
+        f"the action became [nan nan] after {steps} steps: learning diverged; choose smaller learning rates."
+    )
+    assert printed.splitlines()[0].startswith(f"diverged after {steps} of 200 steps")
+    assert printed.splitlines()[1] == reason
+    (path,) = tmp_path.rglob("result.json")
+    result = json.loads(path.read_text())
+    assert {file.name for file in path.parent.iterdir()} == FILES
+    assert (result["outcome"], result["reason"], result["steps"]) == ("diverged", reason, steps)
+    assert result["censored"]
+    assert lived(path.parent)["obs"].shape == (steps + 1, 6)
+
+
 def test_a_polite_kill_of_the_real_process_writes_everything(tiny_adapter: str, tmp_path: Path) -> None:
     recipes.load_prior("pointmass")
     command = [

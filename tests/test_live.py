@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from slrl.envs import OneLife
-from slrl.errors import BadInput
 from slrl.learning import seeds
 from slrl.lives import life as lives
 from slrl.lives import render, trace
@@ -146,13 +145,20 @@ def test_a_life_that_was_interrupted_before_its_first_step_is_empty_and_has_its_
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_an_action_that_is_no_number_ends_with_a_sentence(wrong: float) -> None:
+def test_an_action_that_is_no_number_ends_the_life_as_diverged(wrong: float) -> None:
+    """Nothing is lost of the three steps before it, and the sentence says what became of the action."""
+
     class Diverged(Actor):
         def act(self, obs: Any) -> Any:
             return np.array([wrong if obs[0] == 3 else 0.0], np.float32)
 
-    with pytest.raises(BadInput, match=r"the action became \[(nan|inf)\] after 3 steps: learning diverged"):
-        lived(10, Diverged())
+    found = lived(10, Diverged(), progress="far")
+    assert (found.outcome, found.steps, found.obs[:, 0].tolist()) == ("diverged", 3, [0, 1, 2, 3])
+    assert found.progress.tolist() == [999, 998, 997]
+    assert [row["life/step"] for row in found.metrics] == [3]
+    advice = "learning diverged; choose smaller learning rates."
+    assert found.reason == f"the action became [{wrong}] after 3 steps: {advice}"
+    assert lived(10).reason == ""
 
 
 def test_the_seed_of_the_world_is_the_lifes_own_and_fits_gymnasium() -> None:

@@ -31,6 +31,8 @@ def adapt(arguments: argparse.Namespace) -> None:
         more = {"failure": ": no way back", "timeout": ": not finished"}.get(result.outcome, "")
         steps = f"{result.steps:,} of {result.life_steps:,} steps ({result.steps_per_s:.0f} steps/s)"
         print(f"{result.outcome}{more} after {steps}")
+        if result.reason:
+            print(result.reason)
         life = f"scenario {result.scenario}, adapter {result.adapter}, seed {result.seed}"
         print(f"{life}: {result.folder}/trace.png")
 

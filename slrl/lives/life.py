@@ -1,4 +1,4 @@
-"""One life: act, step, observe, until success, failure or the end of the budget."""
+"""One life: act, step, observe, until success, failure, divergence or the end of the budget."""
 
 import time
 from collections.abc import Callable
@@ -11,11 +11,10 @@ from tqdm import tqdm
 from slrl.envs import OneLife
 from slrl.envs.camera import View
 from slrl.envs.rollout import Step, rollout
-from slrl.errors import BadInput
 from slrl.learning import seeds
 from slrl.types import F32, Adapter, Image, Metrics, Modal, Transition, Watcher
 
-Outcome = Literal["success", "failure", "timeout", "interrupted"]
+Outcome = Literal["success", "failure", "timeout", "interrupted", "diverged"]
 LOG_EVERY_STEPS = 100
 
 
@@ -33,6 +32,7 @@ class Life:
     wall_clock_s: float
     # names of the modes that the metric adapter/mode counts, of an adapter with several
     modes: tuple[str, ...] = ()
+    reason: str = ""  # why it diverged, in a sentence; empty unless it did
 
     @property
     def steps(self) -> int:
@@ -46,21 +46,24 @@ class Life:
         return float(str(last[0])) if np.isfinite(last).all() and len(last) else None
 
 
+class _DivergedError(Exception):
+    """An action is not finite, and no world can be stepped with it; the message says which and why."""
+
+
 def live(
     env: OneLife, adapter: Adapter, seed: int, *, quiet: bool = True, view: Callable[[], Image] | None = None
 ) -> Life:
     """Let ``adapter`` live in ``env`` once.
 
     ``seed`` is the life's; the world's seed is derived from it. Ctrl-C ends the life as ``interrupted``, and
-    the steps so far are returned; the outcome of a life that had already ended stays. ``view`` draws pictures
-    for an adapter that looks at them; by default the world's own rendering.
-
-    Raises:
-        BadInput: if an action is not finite.
+    the steps so far are returned; the outcome of a life that had already ended stays. An action that is not
+    finite ends it as ``diverged``, with the steps before that action. ``view`` draws pictures for an adapter
+    that looks at them; by default the world's own rendering.
     """
     if isinstance(adapter, Watcher):
         adapter.watch(view or (View(env) if env.render_mode == "rgb_array" else None))
     outcome: Outcome = "interrupted"
+    reason = ""
     steps: list[Transition] = []
     progress: list[float] = []
     rows: list[dict[str, float]] = []
@@ -69,7 +72,7 @@ def live(
     def act(obs: F32) -> F32:
         action = adapter.act(obs)
         if not np.isfinite(action).all():
-            raise BadInput(
+            raise _DivergedError(
                 f"the action became {action} after {len(steps)} steps: learning diverged; "
                 "choose smaller learning rates."
             )
@@ -101,6 +104,8 @@ def live(
                     _show(bar, rows[-1], len(steps))
         except KeyboardInterrupt:
             pass  # the outcome says so
+        except _DivergedError as error:
+            outcome, reason = "diverged", str(error)
     if steps and (not rows or rows[-1]["life/step"] != len(steps)):
         log()
     obs, action, reward = _arrays(life.first_obs, steps, env.action_space.shape or ())
@@ -113,6 +118,7 @@ def live(
         metrics=rows,
         wall_clock_s=time.perf_counter() - began,
         modes=adapter.modes if isinstance(adapter, Modal) else (),
+        reason=reason,
     )
 
 

@@ -38,6 +38,7 @@ class Result:
     adapter: str
     seed: int
     outcome: Outcome
+    reason: str = ""  # why it diverged, in a sentence
     progress: float | None = None  # the scenario's progress_info at the end; None without one
     steps: int  # steps-to-completion if the outcome is success; else the steps until the life ended
     life_steps: int  # the budget
@@ -60,6 +61,7 @@ class Result:
             seed=settings.seed,
             world=settings.world,
             outcome=life.outcome,
+            reason=life.reason,
             progress=life.final_progress,
             steps=life.steps,
             life_steps=settings.life_steps,

@@ -48,6 +48,7 @@ def draw(path: Path, life: Life, who: str, scenario: Scenario, prior: Prior) -> 
         "timeout": "had not succeeded after",
         "failure": "failed after",
         "interrupted": "was interrupted after",
+        "diverged": "diverged after",
     }
     figure.suptitle(
         f"{scenario.name} · {who}: {words[life.outcome]} {life.steps:,} steps",
