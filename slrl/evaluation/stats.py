@@ -4,31 +4,50 @@ A life is a time and whether it succeeded then. Without success it is *censored*
 only known to be larger. S(t) is the probability not to have succeeded after t steps. Resampling draws from a
 generator that is passed in, so that the same seed gives the same intervals.
 
-Shapes: N lives, R resamples.
+Lives that began with the same pretraining are not independent. Where the lives of a sample stand on several
+pretrainings, these are what is sampled, and not the lives; where they stand on a single one, intervals and
+tests are about lives of that one.
+
+Shapes: N lives, C pretrainings, R resamples.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as sp
+from scipy.sparse import csgraph
 
 from slrl.types import Bools
 
 F64 = NDArray[np.float64]
+Ints = NDArray[np.intp]
 RESAMPLES = 4_000
+EXACT = 200_000  # up to so many relabellings, a permutation test counts every one (10 against 10: 184,756),
+DRAWN = 19_999  # and beyond it this many random ones
 POWER = 0.8  # probability that a test shows a difference that exists
 
 
 class Interval(NamedTuple):
-    """An estimate and the bounds of its confidence interval, infinite where they are not reached."""
+    """An estimate and the bounds of its confidence interval, infinite where they are not reached.
+
+    Both bounds are NaN where there is no interval: one life alone does not show how much lives differ.
+    """
 
     estimate: float
     low: float
     high: float
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an interval, and not the estimate alone."""
+        return not math.isnan(self.low)
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,7 @@ class Lives:
     success: Bools  # (N,)
     budget: float  # restricted means end here
     optimum: float = 0.0  # of a controller that knows the scenario; 0 if unknown
+    pretraining: Ints | None = None  # (N,) which one each life began with; None: each life stands on its own
 
     def __len__(self) -> int:
         """N, the number of lives."""
@@ -58,9 +78,22 @@ class Lives:
         """
         return self.optimum if self.optimum < self.budget else 0.0
 
-    def take(self, rows: NDArray[np.intp]) -> "Lives":
+    @property
+    def clusters(self) -> Ints:
+        """(N,): the lives' pretrainings, numbered from 0 without a gap."""
+        if self.pretraining is None:
+            return np.arange(len(self))
+        return np.unique(self.pretraining, return_inverse=True)[1].astype(np.intp)
+
+    @property
+    def pretrainings(self) -> int:
+        """C, the number of pretrainings that the lives stand on; N if each stands on its own."""
+        return len(np.unique(self.clusters))
+
+    def take(self, rows: Ints) -> "Lives":
         """The lives with these indices, in this order."""
-        return Lives(self.time[rows], self.success[rows], self.budget, self.optimum)
+        own = None if self.pretraining is None else self.pretraining[rows]
+        return Lives(self.time[rows], self.success[rows], self.budget, self.optimum, own)
 
     def scores(self) -> F64:
         """(known lives,): 1 for at most :attr:`best` steps, 0 for the budget or no success, else linear."""
@@ -72,12 +105,42 @@ class Lives:
 
 
 def success_rate(lives: Lives, confidence: float = 0.95) -> Interval:
-    """Share of the known lives that succeeded, with the exact interval of Clopper and Pearson (1934)."""
-    if not lives.known.any():
-        return Interval(np.nan, 0.0, 1.0)  # all were interrupted: nothing is known
-    found = sp.binomtest(int(lives.success.sum()), int(lives.known.sum()))
-    exact = found.proportion_ci(confidence, method="exact")
-    return Interval(float(found.statistic), float(exact.low), float(exact.high))
+    """Share of the known lives that succeeded, with the exact interval of Clopper and Pearson (1934).
+
+    The interval is that of as many lives as there are independent ones (Korn and Graubard, 1998): see
+    :func:`independent_lives`.
+    """
+    known = lives.take(np.flatnonzero(lives.known))
+    if not len(known):
+        return Interval(np.nan, np.nan, np.nan)  # all were interrupted: nothing is known
+    rate = float(known.success.mean())
+    if len(known) == 1:
+        return Interval(rate, np.nan, np.nan)
+    size, tail = independent_lives(known, confidence), (1 - confidence) / 2
+    home, lost = size * rate, size * (1 - rate)
+    low = float(sp.beta.ppf(tail, home, lost + 1)) if home else 0.0
+    return Interval(rate, low, float(sp.beta.ppf(1 - tail, home + 1, lost)) if lost else 1.0)
+
+
+def independent_lives(known: Lives, confidence: float = 0.95) -> float:
+    """How many independent lives would tell as much about the success rate as these N of C pretrainings.
+
+    N ÷ design effect · (t_{N-1} ÷ t_{C-1})², after Korn and Graubard (1998), but at least C and at most N.
+    The design effect is the variance of the rate between pretrainings, C/(C-1) · Σ_c (Σ_{i in c} (x_i -
+    rate))² ÷ N², over that between independent lives, rate (1 - rate) ÷ (N - 1). Lives that all ended alike
+    do not show it, and count as C. N if there is a single pretraining, or one for every life.
+    """
+    clusters, n, groups = known.clusters, len(known), known.pretrainings
+    if groups in (1, n):
+        return float(n)
+    rate = known.success.mean()
+    if rate in (0, 1):
+        return float(groups)
+    sums = np.bincount(clusters, known.success - rate)
+    between = groups / (groups - 1) * (sums**2).sum() / n**2
+    effect = between / (rate * (1 - rate) / (n - 1))
+    narrower = sp.t.ppf((1 + confidence) / 2, n - 1) / sp.t.ppf((1 + confidence) / 2, groups - 1)
+    return float(np.clip(n / max(effect, 1e-9) * narrower**2, groups, n))
 
 
 class Survival(NamedTuple):
@@ -110,6 +173,8 @@ def median_steps(lives: Lives, confidence: float = 0.95) -> Interval | None:
 
     Its bounds are where the band crosses one half (Brookmeyer and Crowley, 1982), infinite where it does not.
     """
+    if len(lives) == 1:
+        return Interval(float(lives.time[0]), np.nan, np.nan) if lives.success[0] else None
     curve = kaplan_meier(lives, confidence)
 
     def first(values: F64) -> float:
@@ -125,14 +190,38 @@ def restricted_mean(lives: Lives, rng: np.random.Generator, confidence: float = 
 
     After the end of an interrupted life, S is estimated from the others (Kaplan and Meier).
     """
-    rows = rng.integers(len(lives), size=(RESAMPLES, len(lives)))
+    rows = _resampled_rows(lives.clusters, rng)
     means = _area(lives.time[rows], lives.success[rows], lives.budget)
-    low, high = _expanded(means, len(lives), confidence)
-    return Interval(
-        float(_area(lives.time[None], lives.success[None], lives.budget)[0]),
-        max(low, 0.0),
-        min(high, lives.budget),
-    )
+    found = float(_area(lives.time[None], lives.success[None], lives.budget)[0])
+    return _within(Interval(found, *_expanded(means, _units(lives.clusters), confidence)), lives.budget)
+
+
+def _within(found: Interval, most: float) -> Interval:
+    """The interval cut to 0 to ``most``; none stays none."""
+    return Interval(found.estimate, *np.clip((found.low, found.high), 0.0, most).tolist())
+
+
+def _resampled_rows(clusters: Ints, rng: np.random.Generator) -> Ints:
+    """Rows of R bootstrap resamples (R, N): pretrainings are drawn, and from each of them lives.
+
+    A pretraining with n lives is replaced by n lives, with replacement, of one that is drawn with a chance in
+    proportion to its lives. A single pretraining, or one for every life, leaves lives to be drawn.
+    """
+    sizes = np.bincount(clusters)
+    if len(sizes) in (1, len(clusters)):
+        return rng.integers(len(clusters), size=(RESAMPLES, len(clusters)))
+    drawn = rng.choice(len(sizes), size=(RESAMPLES, len(sizes)), p=sizes / len(clusters))
+    of = np.repeat(drawn, sizes, axis=1)  # (R, N): the pretraining of each life that is drawn
+    first = np.cumsum(sizes) - sizes
+    within = (rng.random(of.shape) * sizes[of]).astype(np.intp)
+    rows: Ints = np.argsort(clusters, kind="stable")[first[of] + within]
+    return rows
+
+
+def _units(clusters: Ints) -> int:
+    """How many independent parts are resampled: pretrainings, or lives where there is only one of those."""
+    groups = len(np.unique(clusters))
+    return groups if groups > 1 else len(clusters)
 
 
 def _area(time: F64, success: Bools, until: float) -> F64:
@@ -156,12 +245,16 @@ def _expanded(resampled: F64, count: int, confidence: float) -> tuple[float, flo
 
     Args:
         resampled: the statistic of each resample, (R,).
-        count: lives in the sample.
+        count: independent parts of the sample, lives or pretrainings.
         confidence: of the interval, between 0 and 1.
+
+    Returns:
+        The bounds; NaN if there is one part, which does not show how much parts differ.
     """
+    if count < 2:
+        return np.nan, np.nan
     tail = (1 - confidence) / 2
-    if count > 1:
-        tail = float(sp.norm.cdf(np.sqrt(count / (count - 1)) * sp.t.ppf(tail, count - 1)))
+    tail = float(sp.norm.cdf(np.sqrt(count / (count - 1)) * sp.t.ppf(tail, count - 1)))
     low, high = np.quantile(resampled, [tail, 1 - tail])
     return float(low), float(high)
 
@@ -195,7 +288,7 @@ def performance_profile(
     at = np.linspace(0, 1, points)
     found = np.mean([_shares(lives.scores()[None], at)[0] for lives in scenarios], axis=0)
     resampled = np.mean([_shares(drawn, at) for drawn in _resampled(scenarios, rng)], axis=0)
-    fewest = min(len(lives.scores()) for lives in scenarios)
+    fewest = min(_units(_scored(lives)) for lives in scenarios)
     bounds = np.array([_expanded(resampled[:, i], fewest, confidence) for i in range(points)])
     return Profile(at, found, bounds[:, 0], bounds[:, 1])
 
@@ -206,22 +299,25 @@ def _shares(scores: F64, at: F64) -> F64:
     return shares
 
 
+def _scored(lives: Lives) -> Ints:
+    """Pretrainings of the lives that have a score, in the order of the scores."""
+    return lives.take(np.flatnonzero(lives.known)).clusters
+
+
 def _resampled(scenarios: Sequence[Lives], rng: np.random.Generator) -> list[F64]:
     """R bootstrap resamples of the scores of each scenario: arrays (R, known lives)."""
-    drawn = []
-    for lives in scenarios:
-        scores = lives.scores()
-        drawn.append(scores[rng.integers(len(scores), size=(RESAMPLES, len(scores)))])
-    return drawn
+    return [lives.scores()[_resampled_rows(_scored(lives), rng)] for lives in scenarios]
 
 
 def _stratified(
     scenarios: Sequence[Lives], statistic: Callable[[F64], F64], rng: np.random.Generator, confidence: float
 ) -> Interval:
     scores = np.concatenate([lives.scores() for lives in scenarios])
-    low, high = _expanded(
-        statistic(np.concatenate(_resampled(scenarios, rng), axis=1)), len(scores), confidence
-    )
+    parts = [_units(_scored(lives)) for lives in scenarios]
+    count = (
+        1 if min(parts) == 1 else sum(parts)
+    )  # one life of a scenario leaves open how much its lives differ
+    low, high = _expanded(statistic(np.concatenate(_resampled(scenarios, rng), axis=1)), count, confidence)
     return Interval(float(statistic(scores[None])[0]), low, high)
 
 
@@ -230,11 +326,80 @@ def _stratified(
 Pair = tuple[Lives, Lives]  # of two adapters in one scenario; row i of both has the same seed
 
 
-def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
-    """χ² (one degree of freedom) and p of the log-rank test, stratified by scenario (Mantel, 1966).
+def paired_clusters(pair: Pair) -> Ints:
+    """(N,): which pairs of lives belong together, because they share a pretraining of either adapter.
 
-    The null hypothesis: in each scenario, both adapters have the same S(t).
+    Numbered from 0 without a gap; pairs that are linked by others belong together too.
     """
+    alike = np.any([lives.clusters[:, None] == lives.clusters for lives in pair], axis=0)
+    found: Ints = csgraph.connected_components(alike, directed=False)[1].astype(np.intp)
+    return found
+
+
+def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """χ² of the log-rank test, stratified by scenario (Mantel, 1966), and p of it as a permutation test.
+
+    The null hypothesis: in each scenario, both adapters have the same S(t), and which of them a pretraining
+    with its lives belongs to might as well be the other way round. p is the share of such relabellings with
+    at least as large a difference, observed minus expected successes: of all if there are at most ``EXACT``,
+    else (1 + k) / (1 + ``DRAWN``) of random ones, the same at every call. Lives are relabelled one by one
+    where each has its own pretraining, and where either adapter has a single one.
+    """
+    observed, relabelled = 0.0, []
+    parts = [_summed(pair) for pair in pairs]
+    sizes = [(len(one), len(two)) for one, two in parts]
+    exact = math.prod(math.comb(one + two, one) for one, two in sizes) <= EXACT
+    for stratum, (one, two) in enumerate(parts):
+        labels = _all_labels(*sizes[stratum]) if exact else _drawn_labels(*sizes[stratum], stratum)
+        observed += one.sum()
+        relabelled.append(labels @ np.concatenate([one, two]))
+    if exact:
+        sums = relabelled[0]
+        for more in relabelled[1:]:
+            sums = np.add.outer(sums, more).ravel()
+    else:
+        sums = np.sum(relabelled, axis=0)
+    extreme = np.count_nonzero(np.abs(sums) >= abs(observed) - 1e-9)
+    return _mantel(pairs), extreme / len(sums) if exact else (1 + extreme) / (1 + len(sums))
+
+
+def _summed(pair: Pair) -> tuple[F64, F64]:
+    """Log-rank scores of each adapter's lives, summed over those that are relabelled together.
+
+    The score of a life is its event, 0 or 1, minus the pooled cumulative hazard until its time (Nelson and
+    Aalen): the scores of one adapter sum up to its observed minus its expected successes.
+    """
+    time = np.concatenate([lives.time for lives in pair])
+    event = np.concatenate([lives.success for lives in pair])
+    scores = event.astype(np.float64)
+    for t in np.unique(time[event]):
+        scores[time >= t] -= (event & (time == t)).sum() / (time >= t).sum()
+    several = min(lives.pretrainings for lives in pair) > 1
+    units = [lives.clusters if several else np.arange(len(lives)) for lives in pair]
+    parts = np.split(scores, [len(pair[0])])
+    one, two = (np.bincount(own, part).astype(np.float64) for own, part in zip(units, parts, strict=True))
+    return one, two
+
+
+@lru_cache(maxsize=16)
+def _all_labels(one: int, two: int) -> Bools:
+    """(R, one + two): every way to call ``one`` of them the first adapter's."""
+    chosen = np.array(list(combinations(range(one + two), one)), np.intp)
+    labels = np.zeros((len(chosen), one + two), bool)
+    np.put_along_axis(labels, chosen, values=True, axis=1)
+    return labels
+
+
+@lru_cache(maxsize=16)
+def _drawn_labels(one: int, two: int, stratum: int) -> Bools:
+    """(``DRAWN``, one + two): random ones, the same for the same arguments."""
+    rng = np.random.default_rng([one, two, stratum])
+    labels: Bools = rng.permuted(np.tile(np.arange(one + two) < one, (DRAWN, 1)), axis=1)
+    return labels
+
+
+def _mantel(pairs: Sequence[Pair]) -> float:
+    """χ² of the log-rank test, with one degree of freedom where lives are many and independent."""
     difference = variance = 0.0
     for pair in pairs:
         time = np.concatenate([lives.time for lives in pair])
@@ -246,8 +411,7 @@ def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
             difference += (now & first).sum() - d * n1 / n
             if n > 1:
                 variance += d * (n1 / n) * (1 - n1 / n) * (n - d) / (n - 1)
-    chi2 = difference**2 / variance if variance > 0 else 0.0
-    return float(chi2), float(sp.chi2.sf(chi2, 1))
+    return float(difference**2 / variance) if variance > 0 else 0.0
 
 
 def mean_difference(pairs: Sequence[Pair], rng: np.random.Generator, confidence: float = 0.95) -> Interval:
@@ -255,18 +419,23 @@ def mean_difference(pairs: Sequence[Pair], rng: np.random.Generator, confidence:
 
     In steps for one scenario; for several, the mean of their differences, each divided by (budget - optimum),
     or by the budget alone where it does not reach beyond the optimum (:attr:`Lives.best`). Seeds are
-    resampled in pairs.
+    resampled in pairs, with the pretrainings that pairs share.
     """
     found, resampled = [], []
     for one, two in pairs:
         unit = 1.0 if len(pairs) == 1 else one.budget - one.best
-        rows = rng.integers(len(one), size=(RESAMPLES, len(one)))
+        rows = _resampled_rows(paired_clusters((one, two)), rng)
         areas = [_area(lives.time[rows], lives.success[rows], lives.budget) for lives in (one, two)]
         resampled.append((areas[0] - areas[1]) / unit)
         whole = [_area(lives.time[None], lives.success[None], lives.budget)[0] for lives in (one, two)]
         found.append((whole[0] - whole[1]) / unit)
-    low, high = _expanded(np.mean(resampled, axis=0), min(len(one) for one, _ in pairs), confidence)
+    low, high = _expanded(np.mean(resampled, axis=0), _fewest(pairs), confidence)
     return Interval(float(np.mean(found)), low, high)
+
+
+def _fewest(pairs: Sequence[Pair]) -> int:
+    """Independent parts of the scenario that has the fewest."""
+    return min(_units(paired_clusters(pair)) for pair in pairs)
 
 
 def probability_of_improvement(
@@ -274,22 +443,44 @@ def probability_of_improvement(
 ) -> Interval:
     """Probability that a life of the first is faster than one of the second, ties counting half.
 
-    All lives of one against all of the other, as in Agarwal et al. (2021), averaged over scenarios; seeds are
-    resampled in pairs.
+    All lives of one against all of the other, as in Agarwal et al. (2021), averaged over scenarios. Those
+    that were interrupted are censored at their last step: what they would have done is what Kaplan and Meier
+    estimate from the lives that went on (Efron, 1967). Seeds are resampled in pairs, with the pretrainings
+    that pairs share.
     """
     found, resampled = [], []
     for one, two in pairs:
-        steps = [np.where(lives.success, lives.time, np.inf) for lives in (one, two)]
-        wins = (steps[0][:, None] < steps[1]) + 0.5 * (steps[0][:, None] == steps[1])  # (N, N)
-        rows = rng.integers(len(one), size=(RESAMPLES, len(one)))
-        counts = _counts(rows, len(one)) / len(one)  # (R, N): weight of each seed
-        resampled.append(((counts @ wins) * counts).sum(1))
-        found.append(wins.mean())
-    low, high = _expanded(np.mean(resampled, axis=0), min(len(one) for one, _ in pairs), confidence)
-    return Interval(float(np.mean(found)), max(low, 0.0), min(high, 1.0))
+        steps = [np.append(np.where(lives.success, lives.time, np.inf), np.inf) for lives in (one, two)]
+        wins = (steps[0][:, None] < steps[1]) + 0.5 * (steps[0][:, None] == steps[1])  # (N + 1, N + 1)
+        rows = _resampled_rows(paired_clusters((one, two)), rng)
+        counts = np.concatenate([np.ones((1, len(one)), np.intp), _counts(rows, len(one))])  # first as it is
+        chances = ((_shares_of_steps(one, counts) @ wins) * _shares_of_steps(two, counts)).sum(1)
+        found.append(chances[0])
+        resampled.append(chances[1:])
+    bounds = _expanded(np.mean(resampled, axis=0), _fewest(pairs), confidence)
+    return _within(Interval(float(np.mean(found)), *bounds), 1.0)
 
 
-def _counts(rows: NDArray[np.intp], size: int) -> NDArray[np.intp]:
+def _shares_of_steps(lives: Lives, counts: Ints) -> F64:
+    """The drop of S at each life's success, and in the last column what is left of S: (R, N) -> (R, N + 1).
+
+    Args:
+        lives: N of them. Those known not to succeed stay at risk; interrupted ones leave where they stopped.
+        counts: how often each life is in each resample.
+    """
+    time = np.where(lives.known & ~lives.success, np.inf, lives.time)
+    order = np.lexsort((~lives.success, time))  # at equal times successes come first
+    weight = counts[:, order].astype(np.float64)
+    at_risk = weight[:, ::-1].cumsum(1)[:, ::-1]
+    hazard = np.divide(weight * lives.success[order], at_risk, out=np.zeros_like(weight), where=at_risk > 0)
+    still = np.cumprod(np.column_stack([np.ones(len(counts)), 1 - hazard]), axis=1)  # S before each, and left
+    shares = np.empty_like(still)
+    shares[:, order] = still[:, :-1] * hazard
+    shares[:, -1] = still[:, -1]
+    return shares
+
+
+def _counts(rows: Ints, size: int) -> Ints:
     """How often each of the numbers 0 to ``size - 1`` is in each row: (R, N) -> (R, size)."""
     flat = rows + size * np.arange(len(rows))[:, None]
     return np.bincount(flat.ravel(), minlength=size * len(rows)).reshape(len(rows), size)
