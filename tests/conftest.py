@@ -152,18 +152,32 @@ def layouts(folder: Path, rows: formats.Rows) -> dict[str, Path]:
 def write_life(
     runs: Path, adapter: str, seed: int, steps: int, *, outcome: str = "success", **more: Any
 ) -> Path:
-    """A folder as `slrl adapt` leaves it, but for the files that nobody reads here."""
+    """A folder as `slrl adapt` leaves it, but for the files that nobody reads here.
+
+    A life that ``crashed`` has an ``error.txt`` and no result, as `slrl eval` leaves it. Without
+    ``pretraining``, a seed, its method has none.
+    """
     scenario, budget = more.pop("scenario", "windy"), more.pop("life_steps", 1000)
     folder: Path = runs / scenario / adapter / more.pop("folder", f"seed-{seed}")
     folder.mkdir(parents=True)
-    settings = {
+    settings: dict[str, Any] = {
         "schema": 1,
         "seed": seed,
         "life_steps": budget,
-        "scenario": {"optimum_steps": 100},
-        "adapter": {"lr": more.pop("lr", 1e-3)},
+        "prior": {"spec": "calm", "sha256": "ab"},
+        "scenario": {"name": scenario, "optimum_steps": 100},
+        "adapter": {"name": adapter, "lr": more.pop("lr", 1e-3)},
     }
+    if "pretraining" in more:
+        settings["adapter"]["pretrain"] = {
+            "steps": 5,
+            "seed": more.pop("pretraining"),
+            "objective": {"seed": 3},
+        }
     (folder / "settings.toml").write_text(tomli_w.dumps(settings))
+    if outcome == "crashed":
+        (folder / "error.txt").write_text("Traceback\n  in step\nRuntimeError: the motor burned out\n")
+        return folder
     result = {
         "schema": 1,
         "scenario": scenario,

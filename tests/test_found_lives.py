@@ -180,6 +180,8 @@ def test_the_budget_of_a_scenario_is_that_of_most_lives_in_it_and_of_no_other_sc
         ("failure", 100, False, True),
         ("timeout", 100, False, True),
         ("interrupted", 40, False, False),
+        ("diverged", 100, False, True),
+        ("crashed", 100, False, True),
     ],
 )
 def test_what_a_life_says_to_the_statistics(outcome: str, time: float, success: bool, known: bool) -> None:
@@ -209,14 +211,17 @@ def test_rows_are_selected_and_sorted_as_sql_has_it() -> None:
 
 
 def test_a_table_has_numbers_to_the_right_and_words_to_the_left() -> None:
-    rows = [row("long name", 1, steps=1234, life_steps=5000, steps_per_s=99.6, progress=2.5), row("b", 22)]
+    long = {"steps": 1234, "life_steps": 5000, "steps_per_s": 99.6, "progress": 2.5}
+    rows = [row("long name", 1, pretraining=7, **long), row("b", 22, pretraining=None)]
     printed = store.printed(store.select(store.index(Scan(rows, []))), "table").splitlines()
     assert printed == [
-        "scenario  adapter    seed  outcome  steps  life_steps  progress  steps_per_s  prior  folder",
-        "w         long name     1  success  1,234       5,000       2.5          100  p      "
+        "scenario  adapter    seed  pretraining  outcome  steps  life_steps  progress  steps_per_s  prior  "
+        "folder",
+        "w         long name     1            7  success  1,234       5,000       2.5          100  p      "
         "w/long name/seed-1",
-        "w         b            22  success     40         100                     40  p      w/b/seed-22",
-        "2 lives",
+        "w         b            22               success     40         100                     40  p      "
+        "w/b/seed-22",
+        "2 lives: 2 success; 2 of 2 succeeded",
     ]
 
 
@@ -269,19 +274,7 @@ def test_standings_by_hand(tmp_path: Path) -> None:
     lines = verdict.summary(tmp_path).splitlines()
     assert lines[0].split("  ")[0] == "scenario"
     assert lines[1].split()[:7] == ["windy", "a", "2", "of", "3", "400", "575"]
-    assert lines[2].split() == [
-        "windy",
-        "b",
-        "0",
-        "of",
-        "1",
-        "not",
-        "reached",
-        "1,000",
-        "1,000",
-        "to",
-        "1,000",
-    ]
+    assert lines[2].split() == ["windy", "b", "0", "of", "1", "not", "reached", "1,000", "–"]
 
 
 def test_lives_with_an_optimum_that_nobody_knows(tmp_path: Path) -> None:

@@ -161,8 +161,8 @@ def test_it_fits_at_every_width_and_can_be_read(
 
 def test_columns_sort_both_ways(gallery: Path, browser: Any) -> None:
     opened = Opened(browser, gallery)
-    head = opened.page.locator(".lives thead th").nth(4)
-    steps = "table.lives tbody tr td:nth-child(5)"
+    head = opened.page.locator(".lives thead th").nth(5)
+    steps = "table.lives tbody tr td:nth-child(6)"
     for order in ("ascending", "descending"):
         head.locator("button").click()
         assert head.get_attribute("aria-sort") == order

@@ -1,5 +1,7 @@
 """Folders of lives: what is read, what is said of the rest, the index, and the verdict on adapters."""
 
+import csv
+import io
 import json
 import shutil
 import sqlite3
@@ -13,6 +15,7 @@ import pytest
 import slrl
 from slrl.evaluation import store, verdict
 from slrl.evaluation.report import report
+from slrl.evaluation.report.evidence import collect
 from slrl.evaluation.stats import Interval, Lives
 
 from .conftest import write_life
@@ -45,11 +48,11 @@ def test_lives_are_found_and_listed(runs: Path, command: Command) -> None:
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].split() == list(store.SHOWN)
-    steps = [int(line.split()[4]) for line in lines[1:-1]]
+    steps = [int(line.split()[4]) for line in lines[1:-1]]  # an empty cell before it: there is no pretraining
     assert steps == sorted(
         (row.steps for row in found.rows if row.adapter == "quick" and row.steps < 200), reverse=True
     )
-    assert lines[-1] == f"{len(steps)} lives"
+    assert lines[-1] == f"{len(steps)} lives: {len(steps)} success; {len(steps)} of {len(steps)} succeeded"
 
 
 def test_formats_hold_everything(runs: Path, command: Command) -> None:
@@ -74,20 +77,19 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_there(runs: Path, command: 
         (runs / "windy" / adapter / "seed-3" / "result.json").write_text(text)
     (runs / "windy" / "quick" / "seed-4" / "result.json").unlink()
     (runs / "windy" / "quick" / "seed-5" / "settings.toml").unlink()
-    (runs / "windy" / "quick" / "seed-6" / "result.json").rename(
-        runs / "windy" / "quick" / "seed-6" / "error.txt"
-    )
+    (runs / "windy" / "quick" / "seed-6" / "result.json").unlink()
+    (runs / "windy" / "quick" / "seed-6" / "error.txt").write_text("Traceback\n}\n")
     write_life(runs, "odd", 0, 5000)
     write_life(runs, "odd", 1, 5, outcome="glory")
     write_life(runs, "odd", 2, 5, steps_per_s="fast")
     write_life(runs, "new", 0, 5, versions={"mujoco": "3.9.0"})
     code, out, err = command("results", runs)
     assert code == 0
-    assert out.splitlines()[-1] == "25 lives"
+    assert out.splitlines()[-1] == "26 lives: 18 success, 7 timeout, 1 crashed; 18 of 26 succeeded"
     assert err.count("\n") == 10
     others = (
         "seed-4 has no result.json: the life is under way",
-        "seed-6 has no result.json: the life crashed",
+        "quick/seed-6 crashed and counts as a failure: }",  # the last line of its error.txt
         "its settings.toml is missing",
         "5000 steps of 1000",
         "'outcome' is 'glory'",
@@ -213,7 +215,7 @@ def test_metrics_go_to_tensorboard(
         tmp_path / "events",
     )
     code, out, err = command(*arguments)
-    assert (code, out.splitlines()[-1]) == (0, "3 lives")
+    assert (code, out.splitlines()[-1]) == (0, "3 lives: 3 success; 3 of 3 succeeded")
     assert err.count("has no metrics.csv that can be read") == 2
     (file,) = (tmp_path / "events" / "windy" / "quick" / "seed-0").iterdir()
     data, events = file.read_bytes(), []
@@ -249,7 +251,7 @@ def test_lives_in_the_source_are_listed_and_never_compared(tmp_path: Path, comma
     assert {key: len(rows) for key, rows in groups.items()} == {("windy", "one"): 6, ("windy", "two"): 6}
     assert left_out == ["3 lives took place in the source world and are left out."]
     _, out, _ = command("results", tmp_path / "runs", "--where", "world = 'source'")
-    assert out.splitlines()[-1] == "3 lives"
+    assert out.splitlines()[-1] == "3 lives: 3 success; 3 of 3 succeeded"
     assert "windy/one-source/seed-0" in out
     both = [list(verdict.compare(tmp_path / name)) for name in ("runs", "plain")]
     assert both[0] == [*both[1], f"Note: {left_out[0]}"]
@@ -273,7 +275,11 @@ def test_results_of_before_there_was_a_world_or_a_progress_are_read(tmp_path: Pa
         ("target", None),
     ]
     _, out, _ = command("results", tmp_path, "--sort", "progress desc")
-    assert [line.split()[6] for line in out.splitlines()[:3]] == ["progress", "12.35", "3"]
+    assert [line.split()[at] for line, at in zip(out.splitlines(), (7, 6, 6), strict=False)] == [
+        "progress",
+        "12.35",
+        "3",
+    ]  # the column before it, of pretrainings, is empty
     with sqlite3.connect(tmp_path / store.INDEX) as base:
         assert base.execute("SELECT count(*) FROM lives WHERE progress IS NULL").fetchone() == (1,)
     write_life(tmp_path, "odd", 0, 5, world="moon")
@@ -282,6 +288,232 @@ def test_results_of_before_there_was_a_world_or_a_progress_are_read(tmp_path: Pa
         "'world' is 'moon'.",
         "'progress' is 'far'.",
     ]
+
+
+# --- lives that diverged or crashed -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("diverged", "crashed", "named"), [(4, 0, "4 diverged"), (2, 2, "2 diverged, 2 crashed")]
+)
+def test_one_success_and_four_that_diverged_or_crashed_are_one_of_five_everywhere(
+    diverged: int, crashed: int, named: str, tmp_path: Path, command: Command
+) -> None:
+    """They count as their whole budget: (300 + 4 · 1000) / 5 = 860 steps. Each is named with its sentence."""
+    runs, reason = tmp_path / "runs", "the action became [nan] after 3 steps: learning diverged."
+    write_life(runs, "bad", 0, 300)
+    folders = [
+        str(write_life(runs, "bad", seed, 3, outcome="diverged", reason=reason).relative_to(runs))
+        for seed in range(1, 1 + diverged)
+    ]
+    folders += [
+        str(write_life(runs, "bad", seed, 0, outcome="crashed").relative_to(runs))
+        for seed in range(1 + diverged, 5)
+    ]
+    for seed in range(5):
+        write_life(runs, "good", seed, 200 + seed)
+    sentences = [
+        f"{folder} diverged and counts as a failure: {reason}"
+        if i < diverged
+        else f"{folder} crashed and counts as a failure: RuntimeError: the motor burned out"
+        for i, folder in enumerate(folders)
+    ]
+    found = store.scan(runs)
+    assert found.problems == sentences
+    lives = store.lives_of([row for row in found.rows if row.adapter == "bad"], None)
+    assert lives.time.tolist() == [300, 1000, 1000, 1000, 1000]
+    assert lives.success.tolist() == [True, False, False, False, False]
+    assert lives.known.all()
+
+    _, out, err = command("results", runs, "--where", "adapter = 'bad'")
+    assert out.splitlines()[-1] == f"5 lives: 1 success, {named}; 1 of 5 succeeded"
+    assert [line.removeprefix("slrl: ") for line in err.splitlines()] == sentences
+    _, out, _ = command("compare", runs)
+    assert "bad in windy: 1 of 5 succeeded (20 %, 95 % interval: 1 to 72 %); median not reached" in out
+    assert "restricted mean of 1,000 steps: 860 steps (95 % interval: " in out
+    assert f" to 1,000); {named}.\n" in out
+    assert "a chance of 0 %" in out
+    assert all(f"Note: {sentence}\n" in out for sentence in sentences)
+    assert f"1 of 5 ({named})" in verdict.summary(runs)
+    page, problems = report(runs, form="html", animations=False)
+    assert "<b>1 of 5</b>" in page
+    assert f"<small>{named}</small>" in page
+    assert f"1 of 5 <small>({named})</small>" in page
+    assert problems[: len(sentences)] == sentences
+    assert not [problem for problem in problems if "crash" in problem and "cannot be drawn" in problem]
+    assert all(f"<li>{sentence}</li>" in page for sentence in sentences)
+    assert page.count('data-outcome="diverged"') == 2 * diverged
+    assert ("seed 4: diverged after 3 steps</summary>" in page) == (crashed == 0)
+    assert ("seed 4: crashed</summary>" in page) == (crashed > 0)
+    markdown, _ = report(runs, form="md")
+    assert f"1 of 5 ({named}), 860 (" in markdown
+    (row,) = [
+        row for row in csv.DictReader(io.StringIO(report(runs, form="csv")[0])) if row["adapter"] == "bad"
+    ]
+    kept = [row[key] for key in ("lives", "came_home", "success_rate", "restricted_mean_steps")]
+    assert kept == ["5", "1", "0.2", "860"]
+    assert [row["diverged"], row["crashed"]] == [str(diverged), str(crashed)]
+
+
+def test_what_crashed_and_cannot_be_told_from_its_settings_is_said(tmp_path: Path) -> None:
+    for seed, text in enumerate(("nothing", 'schema = 1\nseed = 1\n[scenario]\nname = "windy"\n')):
+        folder = write_life(tmp_path, "a", seed, 0, outcome="crashed")
+        (folder / "settings.toml").write_text(text)
+    (write_life(tmp_path, "a", 2, 0, outcome="crashed") / "settings.toml").unlink()
+    write_life(tmp_path, "a", 3, 0, outcome="crashed", folder="seed-3.1")  # replaced: it does not count
+    found = store.scan(tmp_path)
+    assert [row.outcome for row in found.rows] == ["crashed"]
+    assert [problem.split("(")[0] for problem in found.problems] == [
+        "windy/a/seed-0: the life crashed, and its settings.toml or error.txt is damaged ",
+        "windy/a/seed-1: the life crashed, and its settings.toml or error.txt is damaged ",
+        "windy/a/seed-2: its settings.toml is missing.",
+    ]
+    write_life(tmp_path, "b", 0, 5, outcome="crashed but fine", steps_per_s=1.0)
+    assert store.scan(tmp_path).problems[-1].endswith("'outcome' is 'crashed but fine'.")
+
+
+# --- pretrainings -------------------------------------------------------------------------------------------
+
+
+def test_the_pretraining_of_a_life_is_read_from_its_settings(tmp_path: Path, command: Command) -> None:
+    """Lives that differ in nothing but the seeds of life and pretraining may be compared."""
+    for seed, of in ((0, 3), (1, 3), (2, 5)):
+        write_life(tmp_path, "a", seed, 5, pretraining=of)
+    write_life(tmp_path, "none", 0, 5)
+    write_life(tmp_path, "none", 1, 5)
+    groups, left_out = store.comparable(store.scan(tmp_path))
+    assert left_out == []
+    assert [row.pretraining for row in groups["windy", "a"]] == [3, 3, 5]
+    assert [row.pretraining for row in groups["windy", "none"]] == [None, None]
+    assert store.lives_of(groups["windy", "a"], None).clusters.tolist() == [0, 0, 1]
+    assert store.lives_of(groups["windy", "none"], None).pretrainings == 2
+    _, out, _ = command("results", tmp_path, "--format", "csv", "--where", "pretraining = 5")
+    assert [row["seed"] for row in csv.DictReader(io.StringIO(out))] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("adapter", "seed"),
+    [
+        ('[adapter]\nname = "x"\n', None),
+        ('[adapter]\nname = "x"\n[adapter.pretrain]\nsteps = 3\nseed = 12\n', 12),
+        (
+            '[adapter]\nname = "x"\n[adapter.pretrain]\nsteps = 3\n[adapter.pretrain.objective]\nseed = 12\n',
+            0,
+        ),
+        ('[adapter]\nname = "x"\n[adapter.adapter.low.pretrain]\nseed = 4\n', 0),
+        ("", 0),
+    ],
+)
+def test_which_pretraining_a_settings_file_names(adapter: str, seed: int | None) -> None:
+    assert store.pretraining_of(f"schema = 1\nseed = 7\n\n{adapter}".encode()) == seed
+
+
+def many_pretrainings(runs: Path, scenario: str, one: list[int], two: list[int]) -> Path:
+    """Ten lives of "quick" and of "slow", which takes twice as long, of these pretrainings in turn."""
+    rng = np.random.default_rng(0)
+    for seed in range(10):
+        steps = int(rng.integers(120, 300))
+        write_life(runs, "quick", seed, steps, scenario=scenario, pretraining=one[seed % len(one)])
+        write_life(runs, "slow", seed, 500 + steps, scenario=scenario, pretraining=two[seed % len(two)])
+    return runs
+
+
+def test_a_mark_takes_three_pretrainings_of_each_and_says_so_where_it_would_stand(
+    tmp_path: Path, command: Command
+) -> None:
+    own = list(range(10))
+    for name, one, two, marked in (
+        ("own", own, own, True),
+        ("single", [0], own, False),
+        ("both", [0], [0], False),
+        ("other", own, [0], False),
+    ):
+        runs = many_pretrainings(tmp_path / name, "windy", one, two)
+        _, out, _ = command("compare", runs)
+        warned = "  But one pretraining stands behind this, and it may be the luck of what was learned then."
+        assert "  quick was faster than slow, by" in out
+        assert (warned in out) == (not marked), name
+        text = report(runs, form="md")[0]
+        assert ("**10 of 10" in text) == marked
+        held = "quick was faster than the other, but one pretraining stands behind this: no mark."
+        assert (held in text) == (not marked)
+        page = report(runs, form="html", animations=False)[0]
+        assert (page.count('class="cell best"') == 1) == marked
+        assert ("faster, but one pretraining stands behind this: no ★</small>" in page) == (not marked)
+        rows = list(csv.DictReader(io.StringIO(report(runs, form="csv")[0])))
+        assert [row["fastest"] for row in rows] == [str(int(marked)), "0"]
+        assert [row["pretrainings"] for row in rows] == [str(len(one)), str(len(two))]
+    assert "do not cover the spread over pretrainings" in command("compare", tmp_path / "both")[1]
+    assert "do not cover the spread" not in command("compare", tmp_path / "own")[1]
+
+
+def test_two_pretrainings_are_too_few_for_a_mark_and_a_method_without_is_exempt() -> None:
+    def met(one: list[int] | None, two: list[int] | None) -> verdict.Contest:
+        pair = tuple(
+            Lives(
+                np.arange(1.0, 11) + shift, np.ones(10, bool), 100.0, 0.0, of if of is None else np.array(of)
+            )
+            for shift, of in ((0, one), (20, two))
+        )
+        about = ("a", "b", ("s",), (pair,), 0.001, 0.001)
+        return verdict.Contest(*about, Interval(-20, -22, -18), Interval(1, 1, 1))  # type: ignore[arg-type]
+
+    two, three, own = [0] * 5 + [1] * 5, [0] * 4 + [1] * 3 + [2] * 3, list(range(10))
+    for one, other, count in (
+        (two, two, 2),
+        (three, three, 3),
+        (None, None, 10),
+        (None, three, 3),
+        (None, [0] * 10, 1),
+        (own, two, 2),
+    ):
+        contest = met(one, other)
+        assert contest.pretrainings == count
+        assert verdict.ahead_of(contest) == "a"
+        assert verdict.faster_of(contest) == ("a" if count >= 3 else None)
+    said = "\n".join(verdict.verdict(met(two, two)))
+    assert "  But 2 pretrainings stand behind this, and" in said
+    assert "  With 2 pretrainings in a scenario the intervals are unreliable." in said
+    assert "stand" not in "\n".join(verdict.verdict(met(three, own)))
+
+
+def test_marks_are_adjusted_for_all_scenarios_of_a_report(tmp_path: Path) -> None:
+    """Of five against five, complete separation is 2 of 252 relabellings, p = 0.0079.
+
+    In six scenarios with two adapters each that is 0.048 after Holm: a mark. In seven it is 0.056: none.
+    """
+    for scenarios in (6, 7):
+        for number in range(scenarios):
+            for seed in range(5):
+                for adapter, steps in (("quick", 200 + seed), ("slow", 500 + seed)):
+                    write_life(tmp_path / str(scenarios), adapter, seed, steps, scenario=f"s{number}")
+        found = collect(tmp_path / str(scenarios))
+        p = scenarios * 2 / 252
+        assert [chapter.contests[0].adjusted for chapter in found.chapters] == pytest.approx([p] * scenarios)
+        assert {chapter.fastest for chapter in found.chapters} == {"quick" if scenarios == 6 else None}
+        assert {chapter.withheld for chapter in found.chapters} == {None}
+
+
+def test_one_life_of_each_has_no_interval_anywhere(tmp_path: Path, command: Command) -> None:
+    write_life(tmp_path, "one", 0, 300)
+    write_life(tmp_path, "two", 0, 400)
+    _, out, _ = command("compare", tmp_path)
+    assert (
+        "one in windy: 1 of 1 succeeded (100 %); median 300 steps; restricted mean of 1,000 steps: 300" in out
+    )
+    assert (
+        "  No difference is shown: the restricted means differ by 100 steps; one pair has no interval." in out
+    )
+    assert "with a chance of 100 %, ties counting half." in out
+    assert "interval:" not in out
+    assert verdict.summary(tmp_path).splitlines()[1].split()[-3:] == ["300", "300", "–"]
+    assert "| 1 of 1, 300 | 1 of 1, 400 |" in report(tmp_path, form="md")[0]
+    row = next(csv.DictReader(io.StringIO(report(tmp_path, form="csv")[0])))
+    bounds = [row[f"{key}_{end}"] for key in ("success_rate", "median_steps") for end in ("low", "high")]
+    assert [*bounds, row["restricted_mean_steps_low"]] == [""] * 5
+    page, _ = report(tmp_path, form="html", animations=False)
+    assert '<td class="n">–</td>' in page
+    assert "nan" not in page.partition("<main")[2].partition("<script>")[0].lower()
 
 
 # --- verdicts -----------------------------------------------------------------------------------------------

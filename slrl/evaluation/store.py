@@ -1,7 +1,8 @@
 """All lives under a folder, and an SQLite index of them, which is made anew from the folders each time.
 
-A life is a folder with a ``result.json``. Unreadable folders are reported; they neither raise nor disappear
-silently.
+A life is a folder with a ``result.json``, or one that `slrl eval` left with ``error.txt`` and no result: that
+life crashed, and counts as one without success. Unreadable folders are reported; they neither raise nor
+disappear silently.
 """
 
 import csv
@@ -11,6 +12,8 @@ import json
 import os
 import re
 import sqlite3
+import tomllib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -27,18 +30,26 @@ from slrl.lives.results import ERROR, SCHEMA
 from slrl.lives.settings import WorldName
 
 INDEX = "index.sqlite"
+CRASHED = "crashed"  # outcome of a life that has an error and no result
+# In settings.toml: the seed of the method's pretraining, and what stands before it in its table.
+PRETRAINING = re.compile(rb"(^\[adapter\.pretrain\]\n(?:[^\[\n][^\n]*\n)*?)seed = (\d+)\n", re.MULTILINE)
+OUTCOMES = (*get_args(Outcome), CRASHED)
+LOST = ("diverged", CRASHED)  # not the world's doing; named wherever lives are counted
+PRETRAINED = re.compile(rb"^\[adapter\.(?:[\w.-]+\.)?pretrain\b", re.MULTILINE)  # of the method or a level
 LIFE = re.compile(r"seed-\d+(\.\d+)?")  # seed-0.1: a life that was moved aside for another one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One life, as its ``result.json`` describes it: a row of the index."""
+    """One life, as its ``result.json`` and ``settings.toml`` describe it: a row of the index."""
 
     scenario: str
     world: str  # "target", or "source": the prior's own world
     adapter: str
     seed: int
-    outcome: str
+    pretraining: int | None = 0  # its seed; None of a method without one, each of whose lives is on its own
+    outcome: str  # of the result, or "crashed"
+    reason: str = ""  # why it diverged or crashed
     progress: float | None  # the scenario's progress_info at the end of the life, if it has one
     steps: int
     life_steps: int
@@ -46,7 +57,7 @@ class Row:
     steps_per_s: float
     prior: str
     prior_sha256: str
-    settings_sha256: str  # of settings.toml without its seed: equal for lives that may be compared
+    settings_sha256: str  # of settings.toml without its seeds: equal for lives that may be compared
     replaced: bool  # moved to seed-N.1, because another life was lived in its place
     mujoco: str
     torch: str
@@ -60,6 +71,7 @@ SHOWN = (
     "scenario",
     "adapter",
     "seed",
+    "pretraining",
     "outcome",
     "steps",
     "life_steps",
@@ -69,8 +81,16 @@ SHOWN = (
     "folder",
 )
 COLUMNS = tuple(field.name for field in fields(Row))
-_KINDS = {int: "INTEGER", bool: "INTEGER", float: "REAL", float | None: "REAL", str: "TEXT"}
+_KINDS = {
+    int: "INTEGER",
+    int | None: "INTEGER",
+    bool: "INTEGER",
+    float: "REAL",
+    float | None: "REAL",
+    str: "TEXT",
+}
 _UNSAID: dict[str, Any] = {
+    "reason": "",
     "world": "target",  # results of before there were lives in the source
     "mujoco": "not installed",
     "torch": "not installed",
@@ -100,15 +120,20 @@ def scan(runs: Path) -> Scan:
     rows, problems = [], []
     for folder, names in _life_folders(runs):
         name = str(folder.relative_to(runs))
-        if "result.json" not in names:
-            crashed = f"{name} has no result.json: the life crashed, as its {ERROR} says."
-            cut = f"{name} has no result.json: the life is under way, or was killed; live it again."
-            problems.append(crashed if ERROR in names else cut)
+        if "result.json" not in names and ERROR not in names:
+            problems.append(
+                f"{name} has no result.json: the life is under way, or was killed; live it again."
+            )
             continue
         try:
-            rows.append(_read(folder, name))
+            rows.append(_read(folder, name) if "result.json" in names else _read_crashed(folder, name))
         except BadInput as error:
             problems.append(f"{name}: {error}")
+    problems += [
+        f"{row.folder} {row.outcome} and counts as a failure: {row.reason}"
+        for row in rows
+        if row.outcome in LOST and not row.replaced
+    ]
     versions = sorted({row.mujoco for row in rows} - {"not installed"})
     if len(versions) > 1:
         used = " and ".join(versions)
@@ -129,11 +154,9 @@ def _life_folders(runs: Path) -> Iterator[tuple[Path, set[str]]]:
 
 
 def _read(folder: Path, name: str) -> Row:
+    settings = _settings(folder)
     try:
         table = json.loads((folder / "result.json").read_bytes())
-        settings = (folder / "settings.toml").read_bytes()
-    except FileNotFoundError:
-        raise BadInput("its settings.toml is missing.") from None
     except OSError as error:
         raise BadInput(f"it cannot be read: {error.strerror}.") from None
     except ValueError:
@@ -145,7 +168,7 @@ def _read(folder: Path, name: str) -> Row:
     versions = table.get("versions")
     table = _UNSAID | table | (versions if isinstance(versions, dict) else {})
     table |= {"settings_sha256": _of_settings(settings), "replaced": "." in folder.name, "folder": name}
-    table["git_revision"] = table.get("git_revision") or ""
+    table |= {"pretraining": pretraining_of(settings), "git_revision": table.get("git_revision") or ""}
     for field in fields(Row):
         value = table.setdefault(field.name, None)
         kinds = get_args(field.type) or (field.type,)
@@ -162,11 +185,65 @@ def _read(folder: Path, name: str) -> Row:
     return row
 
 
+def _settings(folder: Path) -> bytes:
+    try:
+        return (folder / "settings.toml").read_bytes()
+    except FileNotFoundError:
+        raise BadInput("its settings.toml is missing.") from None
+    except OSError as error:
+        raise BadInput(f"it cannot be read: {error.strerror}.") from None
+
+
+def _read_crashed(folder: Path, name: str) -> Row:
+    """The row of a life without a result, from its settings and the last line of its error."""
+    settings = _settings(folder)
+    try:
+        table = tomllib.loads(settings.decode())
+        error = (folder / ERROR).read_text(encoding="utf-8").rstrip().rpartition("\n")[2]
+        return Row(
+            scenario=str(table["scenario"]["name"]),
+            world=str(table.get("world", "target")),
+            adapter=str(table["adapter"]["name"]),
+            seed=int(table["seed"]),
+            pretraining=pretraining_of(settings),
+            outcome=CRASHED,
+            reason=error or f"its {ERROR} is empty.",
+            progress=None,
+            steps=0,
+            life_steps=int(table["life_steps"]),
+            wall_clock_s=0.0,
+            steps_per_s=0.0,
+            prior="",
+            prior_sha256=str(table["prior"]["sha256"]),
+            settings_sha256=_of_settings(settings),
+            replaced="." in folder.name,
+            mujoco=_UNSAID["mujoco"],
+            torch=_UNSAID["torch"],
+            instructions=_UNSAID["instructions"],
+            slrl=_UNSAID["slrl"],
+            git_revision="",
+            folder=name,
+        )
+    except (OSError, ValueError, KeyError, TypeError) as wrong:
+        raise BadInput(f"the life crashed, and its settings.toml or {ERROR} is damaged ({wrong}).") from None
+
+
 def _of_settings(text: bytes) -> str:
-    """SHA-256 of a settings.toml without its seed."""
+    """SHA-256 of a settings.toml without the seeds of the life and of its pretraining."""
     head, opening, rest = text.partition(b"\n[")
     kept = b"\n".join(line for line in head.splitlines() if not line.startswith(b"seed ="))
-    return hashlib.sha256(kept + opening + rest).hexdigest()
+    return hashlib.sha256(kept + opening + PRETRAINING.sub(rb"\1", rest)).hexdigest()
+
+
+def pretraining_of(settings: bytes) -> int | None:
+    """The seed of the method's pretraining in a settings.toml; None where the method has no pretraining.
+
+    It is 0 where nothing is said of it, as in lives of before it was kept, which all shared one.
+    """
+    found = PRETRAINING.search(settings)
+    if found is not None:
+        return int(found[2])
+    return 0 if PRETRAINED.search(settings) or b"[adapter]" not in settings else None
 
 
 # --- the index ----------------------------------------------------------------------------------------------
@@ -235,7 +312,23 @@ def printed(rows: list[tuple[Any, ...]], form: str) -> str:
         )
         for line in (SHOWN, *cells)
     ]
-    return "\n".join(line.rstrip() for line in (*lines, f"{len(rows):,} lives"))
+    total = f"{len(rows):,} lives"
+    if tables:
+        known = sum(table["outcome"] != "interrupted" for table in tables)
+        home = sum(table["outcome"] == "success" for table in tables)
+        total += f": {counted(table['outcome'] for table in tables)}; {home:,} of {known:,} succeeded"
+    return "\n".join(line.rstrip() for line in (*lines, total))
+
+
+def lost(rows: Iterable[Row]) -> str:
+    """How many lives diverged or crashed, by name: ``2 diverged, 1 crashed``; empty if none did."""
+    return counted(row.outcome for row in rows if row.outcome in LOST)
+
+
+def counted(outcomes: Iterable[str]) -> str:
+    """How many lives ended in which way: ``1 success, 2 diverged``; in the order of :data:`OUTCOMES`."""
+    found = Counter(outcomes)
+    return ", ".join(f"{found[name]:,} {name}" for name in OUTCOMES if found[name])
 
 
 def _cell(key: str, value: Any) -> str:
@@ -306,10 +399,21 @@ def _most_frequent(values: list[Any]) -> Any:
 
 
 def lives_of(rows: list[Row], optimum: float | None) -> Lives:
-    """The lives for :mod:`slrl.evaluation.stats`: censored at the budget, or where they were interrupted."""
+    """The lives for :mod:`slrl.evaluation.stats`: censored at the budget, or where they were interrupted.
+
+    A life that failed, diverged or crashed cannot succeed any more, and is censored at the budget.
+    """
     time = [row.steps if row.outcome in ("success", "interrupted") else row.life_steps for row in rows]
     success = [row.outcome == "success" for row in rows]
-    return Lives(np.array(time, np.float64), np.array(success), float(rows[0].life_steps), optimum or 0.0)
+    # Methods without pretraining share none: each life gets a number of its own, below those of seeds.
+    of = [-1 - i if row.pretraining is None else row.pretraining for i, row in enumerate(rows)]
+    return Lives(
+        np.array(time, np.float64),
+        np.array(success),
+        float(rows[0].life_steps),
+        optimum or 0.0,
+        np.array(of, np.intp),
+    )
 
 
 def optimum_of(runs: Path, row: Row) -> float | None:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from slrl import adapters, files, plugins, scenarios
+from slrl.adapters import Method
 from slrl.errors import BadInput
 from slrl.lives.settings import LifeSettings, WorldName
 from slrl.recording import recipes
@@ -22,6 +23,9 @@ class Block:
     prior: str | tuple[str, ...] | None = None  # instead of the scenario's own
     life_steps: int | None = None  # the budget is this, or the scenario's if that is less
     set: dict[str, Any] | None = None  # settings of the adapters, as of `slrl adapt --set`
+    # "life": each life begins with a pretraining of its own, whose seed is the life's; "same": all begin with
+    # that of `set`, or 0. Methods without pretraining are left alone.
+    pretrain_seed: Literal["same", "life"] = "same"
     label: str = ""  # lives of an adapter with other settings need another name: adapter-label
 
 
@@ -75,6 +79,8 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
     if block.life_steps is not None and block.life_steps < 1:
         raise BadInput(f"'life_steps' of {where} must be 1 or more, not {block.life_steps}.")
     found = []
+    if block.pretrain_seed == "life" and "pretrain.seed" in dict(scenarios.dotted(block.set or {})):
+        raise BadInput(f"{where} sets pretrain.seed, and 'pretrain_seed' too; leave one of them out.")
     for scenario in map(scenarios.load, named):
         for name in block.adapters:
             method = adapters.load(
@@ -84,7 +90,7 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
             found += [
                 LifeSettings(
                     scenario=scenario,
-                    method=method,
+                    method=_pretrained(method, seed) if block.pretrain_seed == "life" else method,
                     prior=tuple(recipes.specs(block.prior or scenario.prior)),
                     seed=seed,
                     world=block.world,
@@ -92,7 +98,16 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
                 )
                 for seed in seeds
             ]
+    for life in found:
+        life.check_budget()
     return found
+
+
+def _pretrained(method: Method, seed: int) -> Method:
+    """The method with this seed of its pretraining; levels get theirs from it."""
+    return (
+        method if method.pretrain is None else replace(method, pretrain=replace(method.pretrain, seed=seed))
+    )
 
 
 def _seeds(given: Sequence[int] | str, where: str) -> list[int]:

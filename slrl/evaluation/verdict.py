@@ -1,9 +1,10 @@
 """Comparisons of adapters in sentences: what `slrl compare` prints, and no more than the statistics allow."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from slrl.evaluation.stats import Interval, Lives, Pair
 
 ALPHA = 0.05
 FEW = 5  # with fewer pairs of lives, intervals are unreliable, and no adapter is called faster
+PRETRAININGS = 3  # nor with fewer pretrainings than these: what one agent shows may be its own luck
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,18 @@ class Contest:
     scenarios: tuple[str, ...]
     pairs: tuple[Pair, ...]
     p_value: float  # of the stratified log-rank test
-    adjusted: float  # the same after Holm's adjustment for all contests of the comparison
+    adjusted: float  # the same after Holm's adjustment for all contests of the comparison or the report
     # Restricted mean of `one` minus that of `two`: in steps, or shares of (budget - best) over scenarios.
     difference: Interval
     improvement: Interval  # chance that a life of `one` is faster than a life of `two`
+
+    @property
+    def pretrainings(self) -> int:
+        """Pretrainings behind it that no pairs of lives share, in the scenario that has the fewest.
+
+        Where neither adapter has a pretraining, each pair of lives counts.
+        """
+        return min(len(np.unique(stats.paired_clusters(pair))) for pair in self.pairs)
 
 
 def compare(
@@ -70,15 +80,13 @@ def compare(
             f"{' and '.join(names)} have no scenario and seed in common; let them live with the same seeds."
         )
     for key, one in lives.items():
-        yield f"{key[1]} in {key[0]}: {figures(one, rng)}"
+        yield f"{key[1]} in {key[0]}: {figures(one, rng, store.lost(groups[key]))}"
     for contest in met:
         yield ""
         yield from verdict(contest)
     yield ""
-    yield (
-        "Lives with the same settings share one pretraining; "
-        "these intervals do not cover the spread over pretrainings."
-    )
+    if any(one.pretrainings == 1 < len(one) for one in lives.values()):
+        yield "Of lives with one pretraining, the intervals do not cover the spread over pretrainings."
     yield from (f"Note: {text}" for text in (*left_out, *found.problems))
 
 
@@ -109,6 +117,11 @@ class Standing:
         """Number of lives whose outcome is known: all but those that were interrupted."""
         return int(self.lives.known.sum())
 
+    @property
+    def lost(self) -> str:
+        """How many of its lives diverged or crashed, by name; empty if none did."""
+        return store.lost(self.rows)
+
 
 def standings(runs: Path, found: store.Scan, rng: np.random.Generator) -> tuple[list[Standing], list[str]]:
     """Every adapter in every scenario, sorted by name; and a sentence on each group that was left out."""
@@ -131,8 +144,8 @@ def summary(runs: Path, seed: int = 0) -> str:
     lines = [("scenario", "adapter", "succeeded", "median steps", "restricted mean steps", "95 % interval")]
     for one in found:
         median = "not reached" if one.median is None else f"{one.median.estimate:,.0f}"
-        bounds = f"{one.mean.low:,.0f} to {one.mean.high:,.0f}"
-        succeeded = f"{one.succeeded} of {one.known}"
+        bounds = f"{one.mean.low:,.0f} to {one.mean.high:,.0f}" if one.mean.exists else "–"
+        succeeded = f"{one.succeeded} of {one.known}" + (f" ({one.lost})" if one.lost else "")
         lines.append((one.scenario, one.adapter, succeeded, median, f"{one.mean.estimate:,.0f}", bounds))
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     table = [
@@ -142,8 +155,11 @@ def summary(runs: Path, seed: int = 0) -> str:
     return "\n".join([*table, *(f"Note: {text}" for text in left_out)])
 
 
-def figures(lives: Lives, rng: np.random.Generator) -> str:
-    """One adapter in one scenario, in a sentence: successes, median and restricted mean."""
+def figures(lives: Lives, rng: np.random.Generator, lost: str = "") -> str:
+    """One adapter in one scenario, in a sentence: successes, median and restricted mean.
+
+    ``lost`` says how many lives diverged or crashed, by name.
+    """
     rate, mean = stats.success_rate(lives), stats.restricted_mean(lives, rng)
     middle = stats.median_steps(lives)
     known = int(lives.known.sum())
@@ -153,7 +169,16 @@ def figures(lives: Lives, rng: np.random.Generator) -> str:
     text += "median not reached" if middle is None else f"median {_steps(middle)}"
     text += f"; restricted mean of {lives.budget:,.0f} steps: {_steps(mean)}"
     cut = len(lives) - known
-    return text + (f"; {cut} were interrupted" if cut else "") + "."
+    text += (f"; {lost}" if lost else "") + (f"; {cut} were interrupted" if cut else "")
+    return text + (f"; {_pretrainings(lives.pretrainings)}" if lives.pretrainings < len(lives) else "") + "."
+
+
+class Meeting(NamedTuple):
+    """Adapters that meet, every two of them."""
+
+    lives: dict[tuple[str, str], Lives]  # by scenario and adapter
+    seeds: dict[tuple[str, str], list[int]]  # of these lives, in their order; the same seeds are paired
+    names: Sequence[str]  # of the adapters
 
 
 def contests(
@@ -162,15 +187,37 @@ def contests(
     names: Sequence[str],
     rng: np.random.Generator,
 ) -> list[Contest]:
-    """All pairs of ``names`` with a scenario and a seed in common, p-values adjusted for the number of pairs.
+    """All contests of one meeting: see :func:`contests_of_all`."""
+    return contests_of_all([Meeting(lives, seeds, names)], rng)[0]
 
-    Args:
-        lives: by scenario and adapter.
-        seeds: of these lives, in their order; lives with the same seed are paired.
-        names: adapters.
-        rng: of the resampling.
+
+def contests_of_all(meetings: Sequence[Meeting], rng: np.random.Generator) -> list[list[Contest]]:
+    """All pairs of adapters with a scenario and a seed in common, of each meeting.
+
+    The p-values are adjusted (Holm) for the number of pairs in all meetings together, for each may be marked.
     """
-    drafts = []
+    drafts = [list(_drafts(*meeting)) for meeting in meetings]
+    adjusted = iter(stats.holm([draft[-1] for own in drafts for draft in own]))
+    return [
+        [
+            Contest(
+                *draft,
+                next(adjusted),
+                stats.mean_difference(draft[3], rng),
+                stats.probability_of_improvement(draft[3], rng),
+            )
+            for draft in own
+        ]
+        for own in drafts
+    ]
+
+
+_Draft = tuple[str, str, tuple[str, ...], tuple[Pair, ...], float]  # a contest as far as its p-value
+
+
+def _drafts(
+    lives: dict[tuple[str, str], Lives], seeds: dict[tuple[str, str], list[int]], names: Sequence[str]
+) -> Iterator[_Draft]:
     for one, two in combinations(names, 2):
         both = [scenario for scenario, adapter in lives if adapter == one and (scenario, two) in lives]
         pairs, kept = [], []
@@ -183,29 +230,32 @@ def contests(
                 ]
                 pairs.append((lives[scenario, one].take(rows[0]), lives[scenario, two].take(rows[1])))
         if pairs:
-            drafts.append((one, two, tuple(kept), tuple(pairs), stats.log_rank(pairs)[1]))
-    adjusted = stats.holm([draft[-1] for draft in drafts])
-    return [
-        Contest(
-            *draft, p, stats.mean_difference(draft[3], rng), stats.probability_of_improvement(draft[3], rng)
-        )
-        for draft, p in zip(drafts, adjusted, strict=True)
-    ]
+            yield one, two, tuple(kept), tuple(pairs), stats.log_rank(pairs)[1]
 
 
 def faster_of(contest: Contest) -> str | None:
-    """The adapter that may be called faster: test and interval agree, of ``FEW`` pairs or more; else None."""
+    """The adapter that may be called faster, of ``PRETRAININGS`` pretrainings or more; else None."""
+    return ahead_of(contest) if contest.pretrainings >= PRETRAININGS else None
+
+
+def ahead_of(contest: Contest) -> str | None:
+    """The adapter for which test and interval speak, of ``FEW`` pairs or more; else None.
+
+    Of fewer than ``PRETRAININGS`` pretrainings this is about lives of these alone.
+    """
     if contest.adjusted >= ALPHA or min(len(one) for one, _ in contest.pairs) < FEW:
         return None
     gap = contest.difference
     return contest.one if gap.high < 0 else contest.two if gap.low > 0 else None
 
 
-def fastest(names: Sequence[str], met: Sequence[Contest]) -> str | None:
-    """The adapter that is faster than each of the others, if there is one."""
+def fastest(
+    names: Sequence[str], met: Sequence[Contest], who: Callable[[Contest], str | None] = faster_of
+) -> str | None:
+    """The adapter that is faster than each of the others, if any; ``who`` says which of two is."""
     for name in names:
         own = [contest for contest in met if name in (contest.one, contest.two)]
-        if own and len(own) == len(names) - 1 and all(faster_of(contest) == name for contest in own):
+        if own and len(own) == len(names) - 1 and all(who(contest) == name for contest in own):
             return name
     return None
 
@@ -234,16 +284,18 @@ def verdict(contest: Contest) -> Iterator[str]:
     )
     faster, slower = (contest.one, contest.two) if gap.estimate < 0 else (contest.two, contest.one)
     separated = gap.low > 0 or gap.high < 0
-    if gap.low == gap.high == 0:
+    if not gap.exists:
+        yield f"  No difference is shown: the restricted means differ by {size}; one pair has no interval."
+    elif gap.low == gap.high == 0:
         yield "  No difference at all: every pair of lives took equally long."
     elif separated:
         interval = f"95 % interval of the difference: {bounds}"
         yield f"  {faster} was faster than {slower}, by {size} in the restricted mean ({interval})."
     else:
         yield f"  No difference is shown: the restricted means differ by {size} (95 % interval: {bounds})."
-    chance = (
-        f"{100 * better.estimate:.0f} % (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
-    )
+    chance = f"{100 * better.estimate:.0f} %"
+    if better.exists:
+        chance += f" (95 % interval: {100 * better.low:.0f} to {100 * better.high:.0f} %)"
     which = f"A life of {contest.one} is faster than one of {contest.two}"
     yield f"  {which} with a chance of {chance}, ties counting half."
     adjusted = (
@@ -261,8 +313,13 @@ def verdict(contest: Contest) -> Iterator[str]:
         yield f"  The budget does not reach beyond the optimum in {where}: there the range is the budget."
     if separated != (contest.adjusted < ALPHA):
         yield "  Interval and test disagree: they measure different things; quote both or neither."
+    shared = contest.pretrainings < min(counts)
+    if shared and contest.pretrainings < PRETRAININGS and (separated or contest.adjusted < ALPHA):
+        yield f"  But {behind(contest)}, and it may be the luck of what was learned then."
     if min(counts) < FEW:
         yield f"  With {min(counts)} pairs in a scenario the intervals are unreliable."
+    elif shared and 1 < contest.pretrainings < FEW:
+        yield f"  With {contest.pretrainings} pretrainings in a scenario the intervals are unreliable."
     if (
         not separated
         and single
@@ -273,17 +330,30 @@ def verdict(contest: Contest) -> Iterator[str]:
         yield f"  If the differences stay like this, about {needed:,} seeds show one ({power})."
 
 
+def behind(contest: Contest) -> str:
+    """Why a contest gives no mark: ``one pretraining stands behind this``."""
+    return f"{_pretrainings(contest.pretrainings)} stand{'s' * (contest.pretrainings == 1)} behind this"
+
+
+def _pretrainings(count: int) -> str:
+    return "one pretraining" if count == 1 else f"{count} pretrainings"
+
+
 def _is_short(lives: Lives) -> bool:
     """Whether the budget ends at or before the optimum, which then says nothing."""
     return lives.best != lives.optimum
 
 
 def _steps(found: Interval) -> str:
+    if not found.exists:
+        return f"{found.estimate:,.0f} steps"
     bounds = f"from {found.low:,.0f}" if np.isinf(found.high) else f"{found.low:,.0f} to {found.high:,.0f}"
     return f"{found.estimate:,.0f} steps (95 % interval: {bounds})"
 
 
 def _percent(found: Interval) -> str:
+    if not found.exists:
+        return f"{100 * found.estimate:.0f} %"
     return f"{100 * found.estimate:.0f} %, 95 % interval: {100 * found.low:.0f} to {100 * found.high:.0f} %"
 
 

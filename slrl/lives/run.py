@@ -82,6 +82,7 @@ def adapt_as(
     if settings.life_steps < 1 or settings.seed < 0:
         given = f"{settings.life_steps} and {settings.seed}"
         raise BadInput(f"life_steps must be 1 or more and seed 0 or more, not {given}.")
+    settings.check_budget()
     if settings.world not in get_args(WorldName):
         raise BadInput(f'world must be "target" or "source", not {settings.world!r}.')
     scenario, method = settings.scenario, settings.method

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from slrl import adapters, files, plugins, scenarios
 from slrl.adapters import Method
 from slrl.adapters.method import LEVELS
+from slrl.errors import BadInput
 from slrl.recording import recipes
 from slrl.scenarios import Scenario
 
@@ -32,6 +33,19 @@ class LifeSettings:
     def adapter_folder(self) -> str:
         """Name of the folder for this adapter's lives, with ``-source`` for lives in the source."""
         return self.method.name if self.world == "target" else f"{self.method.name}-source"
+
+    def check_budget(self) -> None:
+        """Refuse a budget that ends at or before the scenario's optimum, for no life could show anything.
+
+        Raises:
+            BadInput: with the budget and the optimum.
+        """
+        optimum = self.scenario.optimum_steps
+        if optimum is not None and self.life_steps <= optimum:
+            raise BadInput(
+                f"a budget of {self.life_steps:,} steps is too small for {self.scenario.name}, where a "
+                f"controller that knows the world takes {optimum:,}; life_steps must be larger than that."
+            )
 
     def table(self, sha256: str) -> dict[str, Any]:
         """As ``settings.toml`` keeps it. TOML has no null, so what is unset is left out."""

@@ -23,8 +23,10 @@ class Chapter:
     name: str
     scenario: Scenario | None  # None if its settings cannot be read
     standings: tuple[Standing, ...]  # in the order of all adapters
-    contests: tuple[Contest, ...]  # every two of them, adjusted for their number
+    contests: tuple[Contest, ...]  # every two of them, adjusted for the number of those in all chapters
     fastest: str | None  # the adapter that is shown to be faster than each of the others
+    # the one that would be, and is not marked because too few pretrainings stand behind it
+    withheld: str | None = None
 
     @property
     def budget(self) -> float:
@@ -45,10 +47,11 @@ class Chapter:
         names = [one.adapter for one in self.standings]
         if len(names) == 1:
             return f"Only {names[0]} has lives here."
+        others = "the other" if len(names) == 2 else "each of the others"
         if self.fastest is not None:
-            return (
-                f"{self.fastest} is faster than {'the other' if len(names) == 2 else 'each of the others'}."
-            )
+            return f"{self.fastest} is faster than {others}."
+        if self.withheld is not None:
+            return f"{self.withheld} was faster than {others}, but {self.why_withheld()}: no mark."
         fewest = min((len(one) for contest in self.contests for one, _ in contest.pairs), default=0)
         if fewest < verdict.FEW:
             needed = f"{verdict.FEW} seeds that all adapters have lived are needed, and there are {fewest}"
@@ -57,6 +60,11 @@ class Chapter:
         return (
             f"No adapter is shown to be the fastest; not shown to be slower than another: {', '.join(left)}."
         )
+
+    def why_withheld(self) -> str:
+        """How few pretrainings stand behind the adapter that would be marked, in words."""
+        own = [contest for contest in self.contests if self.withheld in (contest.one, contest.two)]
+        return verdict.behind(min(own, key=lambda contest: contest.pretrainings))
 
 
 @dataclass(frozen=True)
@@ -93,17 +101,7 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
     if not store.in_target(found):
         left_out = [f"{runs} holds no lives.", *left_out]
     adapters = _in_order(standings)
-    names = sorted({one.scenario for one in standings})
-    chapters = []
-    for name in names:
-        own = sorted(
-            (one for one in standings if one.scenario == name), key=lambda one: adapters.index(one.adapter)
-        )
-        lives = {(name, one.adapter): one.lives for one in own}
-        seeds = {(name, one.adapter): one.seeds for one in own}
-        met = verdict.contests(lives, seeds, [one.adapter for one in own], rng)
-        best = verdict.fastest([one.adapter for one in own], met)
-        chapters.append(Chapter(name, _scenario(runs, own[0].rows[0]), tuple(own), tuple(met), best))
+    chapters = list(_chapters(runs, standings, adapters, rng))
     shared = tuple(chapter.name for chapter in chapters if len(chapter.standings) == len(adapters))
     return Evidence(
         runs=runs,
@@ -114,6 +112,27 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
         totals=tuple(_totals(standings, adapters, shared, rng)),
         problems=(*found.problems, *left_out),
     )
+
+
+def _chapters(
+    runs: Path, standings: list[Standing], adapters: list[str], rng: np.random.Generator
+) -> Iterator[Chapter]:
+    """A chapter for each scenario. Holm's adjustment is for all of them: every one may have a mark."""
+    of = {one.scenario: list[Standing]() for one in sorted(standings, key=lambda one: one.scenario)}
+    for one in sorted(standings, key=lambda one: adapters.index(one.adapter)):
+        of[one.scenario].append(one)
+    met = verdict.contests_of_all([_meeting(own) for own in of.values()], rng)
+    for (name, own), contests in zip(of.items(), met, strict=True):
+        names = [one.adapter for one in own]
+        best = verdict.fastest(names, contests)
+        ahead = verdict.fastest(names, contests, verdict.ahead_of) if best is None else None
+        yield Chapter(name, _scenario(runs, own[0].rows[0]), tuple(own), tuple(contests), best, ahead)
+
+
+def _meeting(standings: list[Standing]) -> verdict.Meeting:
+    lives = {(one.scenario, one.adapter): one.lives for one in standings}
+    seeds = {(one.scenario, one.adapter): one.seeds for one in standings}
+    return verdict.Meeting(lives, seeds, [one.adapter for one in standings])
 
 
 def _in_order(standings: list[Standing]) -> list[str]:

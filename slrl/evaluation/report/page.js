@@ -127,7 +127,9 @@
     button.addEventListener("click", () => {
       const text = document.getElementById(button.dataset.settings).querySelector("pre").textContent;
       const link = document.createElement("a");
-      link.href = URL.createObjectURL(new Blob([text.replace(/^seed = .*$/m, `seed = ${button.dataset.seed}`)]));
+      const own = text.replace(/^seed = .*$/m, `seed = ${button.dataset.seed}`).replace(
+        /(^\[adapter\.pretrain\]\n(?:[^[\n].*\n)*?)seed = .*$/m, `$1seed = ${button.dataset.pretraining}`);
+      link.href = URL.createObjectURL(new Blob([own]));
       link.download = "settings.toml";
       link.click();
       setTimeout(() => URL.revokeObjectURL(link.href), 1000);

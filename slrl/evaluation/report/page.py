@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from slrl import __version__
 from slrl.errors import BadInput
-from slrl.evaluation import verdict
+from slrl.evaluation import store, verdict
 from slrl.evaluation.report import svg
 from slrl.evaluation.report.animations import animation
 from slrl.evaluation.report.evidence import Chapter, Evidence
@@ -46,7 +46,8 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
         "breakable": lambda name: Markup("_<wbr>").join(escape(part) for part in name.split("_")),
         "steps": _steps,
         "bounds": _bounds,
-        "percent": _percent,
+        "percents": _percents,
+        "scores": _scores,
         "ending_in_words": svg.ending_in_words,
     }
     script, style = ((HERE / name).read_text(encoding="utf-8") for name in ("page.js", "page.css"))
@@ -64,6 +65,7 @@ def render(evidence: Evidence, *, animations: bool = True, quiet: bool = True) -
         settings=settings,
         versions=versions,
         few=verdict.FEW,
+        few_pretrainings=verdict.PRETRAININGS,
         totals=_totals(evidence),
         script=script,
         style=f"{_palette()}\n{style}",
@@ -93,11 +95,17 @@ def _steps(number: float) -> str:
 
 
 def _bounds(found: Interval) -> str:
+    if not found.exists:
+        return "–"
     return f"from {found.low:,.0f}" if np.isinf(found.high) else f"{found.low:,.0f}–{found.high:,.0f}"
 
 
-def _percent(share: float) -> str:
-    return "–" if np.isnan(share) else f"{100 * share:.0f} %"
+def _percents(found: Interval) -> str:
+    return f"{100 * found.low:.0f} %–{100 * found.high:.0f} %" if found.exists else "–"
+
+
+def _scores(found: Interval) -> str:
+    return f"{found.low:.2f}–{found.high:.2f}" if found.exists else "–"
 
 
 # --- a card per scenario ------------------------------------------------------------------------------------
@@ -198,6 +206,8 @@ def _typical(
         wanted.setdefault(order[place], []).append(which)
     for i, names in wanted.items():
         row = one.rows[i]
+        if row.outcome == store.CRASHED:
+            continue  # it left nothing to draw, and a note says that it crashed
         try:
             life = _read_life(runs / row.folder, row, anchors[row.folder], chapter)
         except (OSError, ValueError, KeyError, IndexError, EOFError, BadZipFile, zlib.error) as error:
@@ -285,7 +295,8 @@ def _lives(
         folder = evidence.runs / row.folder
         try:
             text = (folder / "settings.toml").read_text(encoding="utf-8")
-            found = json.loads((folder / "result.json").read_bytes()).get("versions")
+            crashed = row.outcome == store.CRASHED
+            found = {} if crashed else json.loads((folder / "result.json").read_bytes()).get("versions")
         except (OSError, ValueError, AttributeError) as error:
             problems.append(f"{row.folder} changed while it was read: {error}.")
             text, found = "", {}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from slrl.evaluation import stats
 from slrl.evaluation.report.evidence import Chapter
 from slrl.evaluation.stats import F64, Profile
+from slrl.evaluation.store import CRASHED
 from slrl.evaluation.verdict import Standing
 from slrl.lives.trace import MODE_COLOURS
 from slrl.scenarios import Plane
@@ -203,7 +204,10 @@ def ending_in_words(outcome: str, steps: int) -> str:
         "timeout": "did not succeed in",
         "failure": "failed after",
         "interrupted": "interrupted after",
+        "diverged": "diverged after",
     }
+    if outcome == CRASHED:
+        return "crashed"
     return f"{words.get(outcome, outcome)} {steps:,} steps"
 
 
@@ -327,7 +331,8 @@ def profile(totals: Sequence[tuple[int, str, Profile]]) -> Markup:
             [(a, _height(float(share), bottom)) for a, share in zip(at, shares, strict=True)]
             for shares in (found.share, found.low, found.high)
         )
-        parts.append(f'<g data-adapter="{escape(name)}"><path class="band {look(colour)}" ')
-        parts.append(f'd="M{_points([*low, *reversed(high)])}Z"/>')
+        parts.append(f'<g data-adapter="{escape(name)}">')
+        if np.isfinite(found.low).all():
+            parts.append(f'<path class="band {look(colour)}" d="M{_points([*low, *reversed(high)])}Z"/>')
         parts.append(f'<path class="line {look(colour)}" d="M{_points(line)}"/></g>')
     return Markup("".join([*parts, "</svg>"]))

@@ -2,7 +2,9 @@
 
 import csv
 import io
+import math
 
+from slrl.evaluation import store, verdict
 from slrl.evaluation.report.evidence import Evidence
 from slrl.evaluation.stats import Interval
 from slrl.evaluation.verdict import Standing
@@ -24,6 +26,9 @@ COLUMNS = (
     "life_steps",
     "optimum_steps",
     "fastest",
+    "diverged",
+    "crashed",
+    "pretrainings",
 )
 
 
@@ -48,7 +53,8 @@ def markdown(evidence: Evidence) -> tuple[str, list[str]]:
         "Each cell: lives that succeeded, and the restricted mean of the steps with its 95 % interval.",
     ]
     marked = (
-        "**Bold**: shown to be faster than each other adapter (log-rank tests after Holm, and intervals)."
+        "**Bold**: shown to be faster than each other adapter (log-rank tests after Holm for all scenarios, "
+        f"and intervals), of {verdict.PRETRAININGS} pretrainings or more."
     )
     none = "No adapter is marked as the fastest of a scenario: these lives do not show it."
     lines.append(marked if any(chapter.fastest for chapter in evidence.chapters) else none)
@@ -64,12 +70,14 @@ def _cell(one: Standing | None, fastest: bool) -> str:
         return ""
     if not one.known:
         return f"all {len(one.rows)} interrupted"
-    text = f"{one.succeeded} of {one.known}, {_steps(one.mean)}"
+    lost = f" ({one.lost})" if one.lost else ""
+    text = f"{one.succeeded} of {one.known}{lost}, {_steps(one.mean)}"
     return f"**{text}**" if fastest else text
 
 
 def _steps(found: Interval) -> str:
-    return f"{found.estimate:,.0f} ({found.low:,.0f}–{found.high:,.0f})"
+    bounds = f" ({found.low:,.0f}–{found.high:,.0f})" if found.exists else ""
+    return f"{found.estimate:,.0f}{bounds}"
 
 
 def _escaped(text: str) -> str:
@@ -77,7 +85,10 @@ def _escaped(text: str) -> str:
 
 
 def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
-    """A row per scenario and adapter with every figure; medians and bounds not reached are ``inf``."""
+    """A row per scenario and adapter with every figure.
+
+    Medians and bounds that are not reached are ``inf``; a bound is empty where there is no interval.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -85,9 +96,9 @@ def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
         for one in chapter.standings:
             median = one.median or Interval(float("inf"), float("inf"), float("inf"))
             optimum = f"{chapter.optimum:.0f}" if chapter.optimum else ""
-            figures = [f"{value:.6g}" for value in one.rate] + [
-                f"{value:.8g}" for value in (*median, *one.mean)
-            ]
+            figures = [_number(value, 6) for value in one.rate]
+            figures += [_number(value, 8) for value in (*median, *one.mean)]
+            lost = [sum(row.outcome == outcome for row in one.rows) for outcome in store.LOST]
             fastest = int(one.adapter == chapter.fastest)
             writer.writerow(
                 [
@@ -99,6 +110,12 @@ def comma_separated(evidence: Evidence) -> tuple[str, list[str]]:
                     f"{chapter.budget:.0f}",
                     optimum,
                     fastest,
+                    *lost,
+                    one.lives.pretrainings,
                 ]
             )
     return text.getvalue(), []
+
+
+def _number(value: float, digits: int) -> str:
+    return "" if math.isnan(value) else f"{value:.{digits}g}"
