@@ -14,6 +14,7 @@ from tables import RECORDS, Row, read_csv
 from slrl import envs, files, scenarios
 from slrl.envs import camera
 from slrl.errors import BadInput
+from slrl.evaluation import store
 from slrl.files import made_folder, write_text
 from slrl.lives import render
 from slrl.recording import recipes
@@ -94,6 +95,8 @@ def one_life(rows: list[Row], name: str, adapter: str) -> str:
     """How far the one life of an adapter got, and how fast."""
     for row in rows:
         if (row["scenario"], row["world"], row["adapter"]) == (name, "target", adapter):
+            if row["outcome"] in store.LOST:
+                return str(row["outcome"])
             more = "" if row["outcome"] == "success" else "> "
             return f"{more}{row['steps']:,} steps ({float(row['steps_per_s']):.0f}/s)"
     return "not lived"

@@ -1,9 +1,9 @@
 """Are the results of the quick suite those of eval/reference? `make reproduce` lives it anew and calls this.
 
-A result leaves its reference interval if the share of lives that succeeded is outside the reference's
-(Clopper and Pearson), or the restricted mean is outside the reference's bootstrap interval, widened by a
-tenth: lives that were all alike have an interval without width. `--write` makes these lives the reference,
-and puts their table into the README.
+A result leaves its reference interval if the share of lives that succeeded is outside the reference's, or the
+restricted mean is outside the reference's bootstrap interval, widened by a tenth: lives that were all alike
+have an interval without width. `--write` makes these lives the reference, and puts their table into the
+README: bold as `slrl report --format md` has it, so only over several pretrainings.
 """
 
 import argparse
@@ -91,7 +91,9 @@ def compared(known: Rows, now: Rows) -> Iterator[str]:
             yield f"{who} was not lived."
             continue
         for what, slack, digits in (("success_rate", 0.0, 2), ("restricted_mean_steps", SLACK, 0)):
-            low, high = float(row[f"{what}_low"]) * (1 - slack), float(row[f"{what}_high"]) * (1 + slack)
+            # one life has no interval: it is held to what it was
+            low, high = (float(row[f"{what}_{end}"] or row[what]) for end in ("low", "high"))
+            low, high = low * (1 - slack), high * (1 + slack)
             if not low <= float(new[what]) <= high:
                 name, value = what.replace("_", " "), f"{float(new[what]):,.{digits}f}"
                 yield f"{who}: the {name} is {value}, not {low:,.{digits}f} to {high:,.{digits}f}."

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from slrl.errors import BadInput, unknown
-from slrl.evaluation import suites
+from slrl.evaluation import store, suites
 from slrl.evaluation.engines import folder_of
 from slrl.files import made_folder, read_toml, write_text
+from slrl.lives.results import ERROR
 from slrl.lives.settings import LifeSettings
 
 COLUMNS = (
@@ -29,6 +30,7 @@ COLUMNS = (
     "world",
     "adapter",
     "seed",
+    "pretraining",
     "outcome",
     "steps",
     "life_steps",
@@ -150,7 +152,9 @@ def identity(row: Row) -> tuple[str, ...]:
 
 
 def _lived(folder: Path, life: LifeSettings) -> Row | None:
-    """The row of a life that was lived with these settings and is whole in its folder."""
+    """The row of a life that was lived with these settings and is whole in its folder, or crashed."""
+    if (folder / ERROR).is_file() and not (folder / "result.json").is_file():
+        return _crashed(folder, life)
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         sha256, progress, versions = result["prior_sha256"], result["progress"], result["versions"]
@@ -160,11 +164,31 @@ def _lived(folder: Path, life: LifeSettings) -> Row | None:
         return None  # `slrl eval` says what is wrong with it, and lives it again
     about = {
         "progress": "" if progress is None else f"{progress:.3f}",
-        "settings_sha256": settings_hash(life, sha256),
         "torch": versions["torch"],
         "mujoco": versions["mujoco"],
     }
-    return {**{key: result.get(key) for key in COLUMNS}, **about}
+    return {**{key: result.get(key) for key in COLUMNS}, **about, **_seeds_and_settings(life, sha256)}
+
+
+def _crashed(folder: Path, life: LifeSettings) -> Row | None:
+    """The row of a life that has an error and no result: a failure."""
+    try:
+        settings = read_toml(folder / "settings.toml")
+        sha256 = settings["prior"]["sha256"]
+        if settings != life.table(sha256):
+            return None
+    except (BadInput, KeyError, TypeError):
+        return None
+    about = {"scenario": life.scenario.name, "world": life.world, "adapter": life.method.name}
+    ended = {"outcome": store.CRASHED, "steps": 0, "life_steps": life.life_steps, "censored": True}
+    seeds = {"seed": life.seed, "prior_sha256": sha256, **_seeds_and_settings(life, sha256)}
+    return {**dict.fromkeys(COLUMNS, ""), **about, **ended, **seeds}
+
+
+def _seeds_and_settings(life: LifeSettings, sha256: str) -> Row:
+    """The seed of the pretraining, None without one, and the SHA-256 of all settings."""
+    of = None if life.method.pretrain is None else life.method.pretrain.seed
+    return {"pretraining": of, "settings_sha256": settings_hash(life, sha256)}
 
 
 def settings_hash(life: LifeSettings, prior_sha256: str) -> str:
@@ -178,17 +202,21 @@ def read_csv(path: Path) -> list[Row]:
         return []
     numbers: dict[str, Callable[[str], Any]] = {"seed": int, "steps": int, "life_steps": int}
     kinds = {**numbers, "censored": lambda text: text == "True"}
+    kinds["pretraining"] = lambda text: int(text) if text else None
     with path.open(newline="", encoding="utf-8") as file:
-        return [
-            {key: kinds.get(key, str)(value) for key, value in row.items()} for row in csv.DictReader(file)
+        return [  # lives of before their pretraining was written down shared the one with seed 0
+            {"pretraining": 0, **{key: kinds.get(key, str)(value) for key, value in row.items()}}
+            for row in csv.DictReader(file)
         ]
 
 
 def write_csv(path: Path, rows: list[Row]) -> None:
-    """Every life a line, in the columns that the file has already."""
+    """Every life a line, in the columns that the file has already, and its pretraining if that is not 0."""
     columns: Sequence[str] = COLUMNS
     if path.is_file():
         columns = path.read_text(encoding="utf-8").partition("\n")[0].split(",")
+        if "pretraining" not in columns and any(row["pretraining"] for row in rows):
+            columns = [*columns, "pretraining"]
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
@@ -206,7 +234,7 @@ def table(rows: list[Row]) -> str:
         mean, successes = statistics.mean(steps), sum(not row["censored"] for row in lives)
         median = f"{statistics.median(steps):,.0f}" if 2 * successes > len(lives) else "not reached"
         each = ", ".join(
-            f"{'> ' if row['censored'] else ''}{n:,}" for row, n in zip(lives, steps, strict=True)
+            f"{'> ' if row['censored'] else ''}{n:,}{_lost(row)}" for row, n in zip(lives, steps, strict=True)
         )
         cells = (f"`{name}`", f"{successes} of {len(lives)}", median, f"{mean:,.0f}", each)
         lines.append((mean, f"| {' | '.join(cells)} |"))
@@ -214,18 +242,29 @@ def table(rows: list[Row]) -> str:
     return "\n".join([head, "|---|---|---|---|---|", *(line for _, line in sorted(lines))])
 
 
+def _lost(row: Row) -> str:
+    """`` (diverged)`` or `` (crashed)``, where that is how a life ended."""
+    return f" ({row['outcome']})" if row.get("outcome") in store.LOST else ""
+
+
 def distances(rows: list[Row]) -> str:
     """Mean, standard error and median of the lives' progress at their end, the largest first, as Markdown."""
     lines = []
     for name in dict.fromkeys(row["adapter"] for row in rows):
-        far = [float(row["progress"]) for row in rows if row["adapter"] == name]
+        lives = [row for row in rows if row["adapter"] == name]
+        far = [float(row["progress"]) for row in lives if row["progress"] != ""]
         error = statistics.stdev(far) / len(far) ** 0.5 if len(far) > 1 else float("nan")
-        mean, each = statistics.mean(far), ", ".join(f"{distance:.1f}" for distance in far)
+        mean, each = statistics.mean(far), ", ".join(_distance(row) for row in lives)
         lines.append(
             (-mean, f"| `{name}` | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |")
         )
     head = "| adapter | mean ± standard error | median | each life |"
     return "\n".join([head, "|---|---|---|---|", *(line for _, line in sorted(lines))])
+
+
+def _distance(row: Row) -> str:
+    """How far a life got, and how it ended if it diverged; one that crashed left no distance."""
+    return f"{float(row['progress']):.1f}{_lost(row)}" if row["progress"] != "" else str(row["outcome"])
 
 
 def fill(path: Path, name: str, text: str) -> None:

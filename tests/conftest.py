@@ -1,6 +1,7 @@
 """A home of their own for the tests, small priors, and the same data in every file layout."""
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import tomli_w
 import torch
 from gymnasium.spaces import Box
 
+from slrl import files
 from slrl.priors import Prior, formats
 
 TINY_ADAPTER = """
@@ -46,6 +48,20 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     patch.undo()
+
+
+@pytest.fixture
+def brief(tmp_path: Path) -> Callable[[str], str]:
+    """File of a shipped scenario without its optimum, so that lives may be briefer than that."""
+
+    def without_optimum(name: str) -> str:
+        text = (files.folder("scenarios") / f"{name}.toml").read_text(encoding="utf-8")
+        path = tmp_path / "brief" / f"{name}.toml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(re.sub("^optimum_steps = .*\n", "", text, flags=re.MULTILINE), encoding="utf-8")
+        return str(path)
+
+    return without_optimum
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import csv
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,9 +56,11 @@ def method(folder: Path, name: str) -> str:
 
 
 @pytest.mark.parametrize("name", ["my_robot.lean:Lean", "lean"])
-def test_the_example_lives_and_measures_the_wind(name: str, tmp_path: Path) -> None:
+def test_the_example_lives_and_measures_the_wind(
+    name: str, tmp_path: Path, brief: Callable[[str], str]
+) -> None:
     result = slrl.adapt(
-        "windy_pointmass",
+        brief("windy_pointmass"),
         adapter=method(tmp_path, name),
         life_steps=50,
         overrides=SMALL,

@@ -187,6 +187,7 @@ def test_a_bad_file(refused: Callable[..., str], tmp_path: Path, case: str) -> N
         ((*WINDY, "--set", "summary.x=1"), "'summary' is a value, not a table"),
         ((*WINDY, "--life-steps", "-5"), "life_steps must be 1 or more"),
         ((*WINDY, "--life-steps", "0"), "life_steps must be 1 or more"),
+        ((*WINDY, "--life-steps", "123"), "a budget of 123 steps is too small for windy_pointmass"),
         ((*WINDY, "--life-steps", "many"), "invalid int value: 'many'"),
         ((*WINDY, "--seed", "-1"), "seed 0 or more"),
         ((*WINDY, "--threads", "0"), "--threads must be 1 or more"),
@@ -239,7 +240,7 @@ def test_a_bad_scenario(
     path.write_text(text.replace(*change))
     tiny = tmp_path / "tiny.toml"
     tiny.write_text(TINY_ADAPTER)
-    assert says in refused("adapt", "--scenario", path, "--adapter", tiny, "--quiet", "--life-steps", 20)
+    assert says in refused("adapt", "--scenario", path, "--adapter", tiny, "--quiet", "--life-steps", 200)
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
@@ -265,7 +266,7 @@ def test_settings_of_other_data_are_refused(
     out = tmp_path / "r"
     assert (
         command(
-            *WINDY, "--adapter", tiny_adapter, "--prior", data, "--life-steps", 5, "--out", out, "--quiet"
+            *WINDY, "--adapter", tiny_adapter, "--prior", data, "--life-steps", 130, "--out", out, "--quiet"
         )[0]
         == 0
     )

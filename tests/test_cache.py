@@ -584,10 +584,14 @@ def test_reading_makes_young_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [one.file.exists() for one in parts] == [True, False, True]
 
 
-def test_a_life_with_a_cache_without_room_still_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_life_with_a_cache_without_room_still_lives(
+    monkeypatch: pytest.MonkeyPatch, brief: Callable[[str], str]
+) -> None:
     monkeypatch.setenv("SLRL_CACHE_LIMIT_MB", "0")
     overrides = [("pretrain.steps", 3), ("agent.hidden", [4])]
-    result = slrl.adapt("windy_pointmass", adapter="frozen", overrides=overrides, life_steps=5, out=None)
+    result = slrl.adapt(
+        brief("windy_pointmass"), adapter="frozen", overrides=overrides, life_steps=5, out=None
+    )
     assert result.steps == 5
 
 

@@ -17,9 +17,12 @@ import pytest
 
 import slrl
 from slrl import files
+from slrl.adapters.setup import Plan
 from slrl.evaluation import engines, evaluate, store, suites
+from slrl.learning import seeds
 from slrl.lives import run
 from slrl.lives.settings import LifeSettings
+from slrl.recording.recipes import load_prior
 
 Command = Callable[..., tuple[int, str, str]]
 
@@ -85,7 +88,7 @@ env = "{env}"
     return str(path)
 
 
-def suite(folder: Path, adapter: str, scenarios: list[str], seeds: int = 2, steps: int = 40) -> str:
+def suite(folder: Path, adapter: str, scenarios: list[str], seeds: int = 2, steps: int = 130) -> str:
     path = folder / "some.toml"
     path.write_text(f"""
 schema = 1
@@ -146,7 +149,7 @@ def test_what_is_damaged_or_has_other_settings_is_lived_again(tiny_adapter: str,
     (folders[1] / "result.json").unlink()
     assert evaluate.evaluate(suites.load(path), worlds / "runs", quiet=True).lived == 2
     assert lives(worlds / "runs") == before
-    longer = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"], seeds=3, steps=50))
+    longer = suites.load(suite(worlds, tiny_adapter, ["windy_pointmass"], seeds=3, steps=140))
     assert evaluate.evaluate(longer, worlds / "runs", quiet=True).lived == 3
     assert sum(row.replaced for row in store.scan(worlds / "runs").rows) == 3
 
@@ -310,7 +313,7 @@ def test_lives_in_the_source_stand_beside_those_in_the_target_and_can_be_lived_a
 scenarios = ["windy_pointmass"]
 adapters = [{json.dumps(tiny_adapter)}]
 seeds = [3]
-life_steps = 30"""
+life_steps = 130"""
     path.write_text(f'schema = 1\nsummary = "Both."\n{block}\n{block}\nworld = "source"\n')
     found = suites.load(str(path))
     assert [life.world for life in found.lives] == ["target", "source"]
@@ -401,6 +404,50 @@ seeds = [4, 2]
     ]
 
 
+def test_each_life_of_a_block_may_have_a_pretraining_of_its_own(tmp_path: Path, tiny_adapter: str) -> None:
+    """Also each level of a switch, which gets its seed from the method's; `rlpd` has no pretraining."""
+    path = tmp_path / "some.toml"
+    text = 'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nseeds = [4, 7]\n'
+    path.write_text(f'{text}adapters = ["switch", "rlpd"]\npretrain_seed = "life"\n')
+    found = {(life.method.name, life.seed): life.method for life in suites.load(str(path)).lives}
+    assert {key: method.pretrain and method.pretrain.seed for key, method in found.items()} == {
+        ("switch", 4): 4,
+        ("switch", 7): 7,
+        ("rlpd", 4): None,
+        ("rlpd", 7): None,
+    }
+    plans = [
+        Plan.of(found["switch", seed], load_prior("pointmass"), life_seed=0, world=None) for seed in (4, 7)
+    ]
+    low = found["switch", 4].adapter.settings.low
+    assert low.pretrain.seed is None
+    levels = [plan.level(low, plan.seeds.low).agents.seed for plan in plans]
+    assert [plan.agents.seed for plan in plans] == [4, 7]
+    assert levels == [seeds.of_pretraining(seed).low for seed in (4, 7)]
+    path.write_text(f'{text}adapters = ["switch"]\n')
+    assert {life.method.pretrain.seed for life in suites.load(str(path)).lives} == {0}  # type: ignore[union-attr]
+
+
+def test_a_suites_pretrainings_are_seen_in_its_results(tiny_adapter: str, worlds: Path) -> None:
+    path = Path(suite(worlds, tiny_adapter, [scenario(worlds, "calm")], seeds=3))
+    path.write_text(path.read_text() + 'pretrain_seed = "life"\n')
+    evaluate.evaluate(suites.load(str(path)), worlds / "runs", quiet=True)
+    found = store.scan(worlds / "runs")
+    assert [(row.seed, row.pretraining) for row in found.rows] == [(0, 0), (1, 1), (2, 2)]
+    groups, left_out = store.comparable(found)
+    assert ([len(rows) for rows in groups.values()], left_out) == ([3], [])
+    assert store.lives_of(groups["calm", "tiny"], None).pretrainings == 3
+    assert len(set(lives(worlds / "runs").values())) == 3
+    assert evaluate.evaluate(suites.load(str(path)), worlds / "runs", quiet=True).lived == 0
+
+
+def test_headline_suites_have_a_pretraining_for_every_life() -> None:
+    """Only of such lives may a table have bold figures."""
+    for name in ("quick", "reference", "adapters"):
+        for life in suites.load(name).lives:
+            assert life.method.pretrain is None or life.method.pretrain.seed == life.seed
+
+
 def test_what_a_life_prints_is_in_its_log(
     tiny_adapter: str, worlds: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -435,6 +482,12 @@ def test_what_a_life_prints_is_in_its_log(
         (("set", '{ "agent.hiden" = [8] }'), "did you mean 'hidden'?"),
         (("world", '"sauce"'), "'world' in [[lives]] of suite"),
         (("lifesteps", "5"), "did you mean 'life_steps'?"),
+        (("life_steps", "123"), "a budget of 123 steps is too small for windy_pointmass"),
+        (("pretrain_seed", '"live"'), "'pretrain_seed' in [[lives]] of suite"),
+        (
+            ("pretrain_seed", '"life"\nset = { "pretrain.seed" = 3 }'),
+            "sets pretrain.seed, and 'pretrain_seed'",
+        ),
     ],
 )
 def test_wrong_suites_are_one_sentence(

@@ -54,7 +54,7 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
         "--scenario",
         "windy_pointmass",
         "--life-steps",
-        "60",
+        "130",
         "--quiet",
         "--json",
         "--adapter",
@@ -69,7 +69,7 @@ def test_same_seed_same_life_in_every_layout_and_again_from_its_settings(
         assert code == 0, way
         assert len(printed.splitlines()) == 1
         result = json.loads(printed)
-        assert (result["outcome"], result["steps"], result["censored"]) == ("timeout", 60, True)
+        assert (result["outcome"], result["steps"], result["censored"]) == ("timeout", 130, True)
         assert result["prior_sha256"] == prior.sha256
         folders[way] = result["folder"]
     for way, folder in folders.items():
@@ -148,14 +148,14 @@ def test_another_life_with_the_same_name_is_kept_and_the_same_life_is_replaced(
             == 0
         )
 
-    run("--life-steps", 10)
-    run("--life-steps", 10)
+    run("--life-steps", 100)
+    run("--life-steps", 100)
     folder = tmp_path / "r" / "calm_pointmass" / "tiny"
     assert [path.name for path in folder.iterdir()] == ["seed-0"]
-    run("--life-steps", 12)
+    run("--life-steps", 102)
     assert sorted(path.name for path in folder.iterdir()) == ["seed-0", "seed-0.1"]
-    assert json.loads((folder / "seed-0.1" / "result.json").read_text())["life_steps"] == 10
-    assert json.loads((folder / "seed-0" / "result.json").read_text())["life_steps"] == 12
+    assert json.loads((folder / "seed-0.1" / "result.json").read_text())["life_steps"] == 100
+    assert json.loads((folder / "seed-0" / "result.json").read_text())["life_steps"] == 102
 
 
 class Interrupted:
@@ -185,7 +185,7 @@ def test_ctrl_c_ends_a_life_as_interrupted(
     scenario = slrl.load_scenario("windy_pointmass")
     monkeypatch.setattr("slrl.lives.run.assemble", lambda *_, **__: Interrupted())
     settings = LifeSettings(
-        scenario=scenario, method=adapters.load(tiny_adapter), prior=("pointmass",), seed=0, life_steps=100
+        scenario=scenario, method=adapters.load(tiny_adapter), prior=("pointmass",), seed=0, life_steps=200
     )
     result, _ = adapt_as(settings, out=tmp_path)
     assert (result.outcome, result.steps, result.censored) == ("interrupted", 7, True)
@@ -274,14 +274,14 @@ def test_the_library_does_in_five_lines_what_the_command_does(
     before = global_generators()
     scenario = slrl.load_scenario("windy_pointmass")
     prior = slrl.load_prior(scenario.prior)
-    adapter = slrl.load_adapter(tiny_adapter, prior, scenario, seed=2, life_steps=40)
-    life = slrl.live(slrl.make(scenario, life_steps=40), adapter, seed=2)
+    adapter = slrl.load_adapter(tiny_adapter, prior, scenario, seed=2, life_steps=130)
+    life = slrl.live(slrl.make(scenario, life_steps=130), adapter, seed=2)
     after = global_generators()
     assert before == after
-    result = slrl.adapt("windy_pointmass", adapter=tiny_adapter, seed=2, life_steps=40, out=tmp_path)
+    result = slrl.adapt("windy_pointmass", adapter=tiny_adapter, seed=2, life_steps=130, out=tmp_path)
     np.testing.assert_array_equal(life.obs, lived(str(result.folder))["obs"])
     assert (life.outcome, life.steps) == (result.outcome, result.steps)
-    assert slrl.adapt("windy_pointmass", adapter=tiny_adapter, life_steps=5, out=None).folder is None
+    assert slrl.adapt("windy_pointmass", adapter=tiny_adapter, life_steps=130, out=None).folder is None
 
 
 def test_a_step_near_the_end_of_a_long_life_costs_what_a_step_at_its_beginning_costs(

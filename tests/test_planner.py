@@ -509,11 +509,13 @@ def test_no_mood_ends_or_stalls_a_life_and_the_key_is_in_no_file(
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
-def test_a_plan_goes_on_when_the_planner_falls_silent(server: Server, tmp_path: Path) -> None:
+def test_a_plan_goes_on_when_the_planner_falls_silent(
+    server: Server, tmp_path: Path, brief: Callable[[str], str]
+) -> None:
     """The second step of its last plan comes next, then values or the bandit."""
     server.moods = ["good", "error"]
     result = slrl.adapt(
-        "windy_pointmass",
+        brief("windy_pointmass"),
         adapter="vlm_pc",
         overrides=planning(server.url, tries=1),
         life_steps=80,
@@ -555,10 +557,12 @@ def test_a_life_with_a_planner_is_repeated_from_its_record(
 
 
 def test_a_life_that_strays_from_its_record_says_so_and_loses_nothing(
-    server: Server, tmp_path: Path, command: Command
+    server: Server, tmp_path: Path, command: Command, brief: Callable[[str], str]
 ) -> None:
     overrides = planning(server.url, pictures=0)
-    first = slrl.adapt("windy_pointmass", adapter="vlm_pc", overrides=overrides, life_steps=60, out=tmp_path)
+    first = slrl.adapt(
+        brief("windy_pointmass"), adapter="vlm_pc", overrides=overrides, life_steps=60, out=tmp_path
+    )
     folder = Path(first.folder or "")
     record = (folder / "planner.jsonl").read_text()
     rows = [json.loads(line) for line in record.splitlines()]
@@ -576,12 +580,12 @@ def test_a_life_that_strays_from_its_record_says_so_and_loses_nothing(
 
 
 def test_pictures_of_before_and_now_are_sent_and_none_where_none_are_wanted(
-    server: Server, tmp_path: Path
+    server: Server, tmp_path: Path, brief: Callable[[str], str]
 ) -> None:
     def sent(pictures: int) -> list[int]:
         server.seen.clear()
         slrl.adapt(
-            "windy_pointmass",
+            brief("windy_pointmass"),
             adapter="vlm_pc",
             overrides=planning(server.url, pictures=pictures),
             life_steps=60,
@@ -664,7 +668,9 @@ def tensor(rows: np.ndarray) -> Any:
     return torch.tensor(np.atleast_2d(rows))
 
 
-def test_a_switch_lets_its_levels_look_and_keeps_what_they_keep(server: Server, tmp_path: Path) -> None:
+def test_a_switch_lets_its_levels_look_and_keeps_what_they_keep(
+    server: Server, tmp_path: Path, brief: Callable[[str], str]
+) -> None:
     toml = tmp_path / "thinking_switch.toml"
     text = (Path(slrl.__file__).parent.parent / "adapters" / "switch.toml").read_text()
     toml.write_text(
@@ -673,7 +679,7 @@ def test_a_switch_lets_its_levels_look_and_keeps_what_they_keep(server: Server, 
     quick = [("pretrain.steps", 20), ("adapter.monitor.steps", 20), ("adapter.low.pretrain.steps", 20)]
     high = [(f"adapter.high.{key}", value) for key, value in planning(server.url)]
     result = slrl.adapt(
-        "windy_pointmass", adapter=str(toml), overrides=[*quick, *high], life_steps=60, out=tmp_path
+        brief("windy_pointmass"), adapter=str(toml), overrides=[*quick, *high], life_steps=60, out=tmp_path
     )
     assert (Path(result.folder or "") / "high-planner.jsonl").is_file()
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ ABOUT = (
 def settings_of(case: str) -> LifeSettings:
     """A short life after a short pretraining; everything else is as it is shipped."""
     name, adapter = case.split("/")
-    scenario = slrl.load_scenario(name)
+    scenario = replace(slrl.load_scenario(name), optimum_steps=None)  # a life may be briefer than that
     whole = adapters.load(adapter).table()
     paths = ("", "adapter.low.", "adapter.high.")
     quick = [(path + key, value) for path in paths for key, value in HURRY.items() if has(whole, path + key)]

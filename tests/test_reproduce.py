@@ -45,6 +45,9 @@ def test_what_leaves_its_interval_fails(tmp_path: Path) -> None:
     code, out, _ = reproduce(near, "--reference", tmp_path)
     assert code == 0
     assert "4 of 6 lives" in out
+    alone = lived(tmp_path / "alone", {"one": [200]})
+    assert reproduce(alone, "--reference", tmp_path / "alone", "--write")[0] == 0
+    assert reproduce(alone, "--reference", tmp_path / "alone")[0] == 0  # of one life there is no interval
     far = lived(tmp_path / "far", {"alike": [100, 140, 140], "never": [1000, 1000, 1000]})
     code, out, err = reproduce(far, "--reference", tmp_path)
     assert code == 1

@@ -477,7 +477,7 @@ guidance_batch_size = 4
 name = "{name}"
 price = 2.0"""
     result = slrl.adapt(
-        "calm_pointmass", adapter=method_with(tmp_path, "replay", settings), life_steps=20, out=tmp_path
+        "calm_pointmass", adapter=method_with(tmp_path, "replay", settings), life_steps=100, out=tmp_path
     )
     (row,) = read_metrics(Path(str(result.folder)))
     assert {"guidance/north", "guidance/reward", "agent/critic_loss"} <= row.keys()

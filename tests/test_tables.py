@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -79,7 +80,7 @@ def test_a_table_has_the_rows_that_it_asks_for_by_seed(tables: Any) -> None:
 def settings(adapter: str, seed: int, **more: Any) -> LifeSettings:
     about = {"life_steps": 20, **more}
     return LifeSettings(
-        scenario=scenarios.load("windy_pointmass"),
+        scenario=replace(scenarios.load("windy_pointmass"), optimum_steps=None),
         method=adapters.load(adapter),
         prior="pointmass",
         seed=seed,
@@ -103,6 +104,55 @@ def test_a_life_counts_from_its_folder_or_from_the_csv_but_not_with_other_settin
     for other in (settings(tiny_adapter, 2), settings(tiny_adapter, 1, life_steps=21)):
         assert tables.rows_of([other], tmp_path / "elsewhere", known) == []
         assert tables.rows_of([other], tmp_path / "runs", known) == []
+
+
+def test_a_life_that_crashed_or_diverged_counts_as_its_whole_budget_and_is_named(
+    tables: Any, tiny_adapter: str, tmp_path: Path
+) -> None:
+    """40 and three times 1,000 steps: 760 in the mean."""
+    life = settings(tiny_adapter, 1)
+    adapt_as(life, out=tmp_path)
+    folder = tmp_path / "windy_pointmass" / "tiny" / "seed-1"
+    (folder / "result.json").unlink()
+    (folder / "error.txt").write_text("RuntimeError: the motor burned out\n")
+    (found,) = tables.rows_of([life], tmp_path, [])
+    assert (found["outcome"], found["steps"], found["life_steps"], found["censored"]) == (
+        "crashed",
+        0,
+        20,
+        True,
+    )
+    assert tables.rows_of([settings(tiny_adapter, 1, life_steps=21)], tmp_path, []) == []
+    tables.write_csv(tmp_path / "lives.csv", [found])
+    assert tables.read_csv(tmp_path / "lives.csv")[0]["outcome"] == "crashed"
+    rows = [row("a", 40)] + [
+        {**row("a", 7, censored=True), "outcome": outcome} for outcome in ("timeout", "diverged", "crashed")
+    ]
+    each = "40, > 1,000, > 1,000 (diverged), > 1,000 (crashed)"
+    assert tables.table(rows).splitlines()[2:] == [f"| `a` | 1 of 4 | not reached | 760 | {each} |"]
+    far = [{"adapter": "a", "progress": p, "outcome": o} for p, o in (("2.0", "diverged"), ("", "crashed"))]
+    line = "| `a` | 3.00 ± 1.00 | 3.00 | 4.0, 2.0 (diverged), crashed |"
+    assert tables.distances([{"adapter": "a", "progress": "4.0"}, *far]).splitlines()[2:] == [line]
+
+
+def test_the_pretraining_of_a_life_is_in_the_csv_and_that_of_old_ones_is_0(
+    tables: Any, tiny_adapter: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "lives.csv"
+    path.write_text("scenario,adapter,seed\nwindy_pointmass,tiny,1\n")
+    (old,) = tables.read_csv(path)
+    assert old["pretraining"] == 0
+    life = settings(tiny_adapter, 2)
+    other = replace(life, method=adapters.load(tiny_adapter, [("pretrain.seed", 4)]))
+    adapt_as(other, out=tmp_path)
+    (found,) = tables.rows_of([other], tmp_path, [])
+    assert found["pretraining"] == 4
+    assert tables.rows_of([life], tmp_path, []) == []
+    tables.write_csv(path, [old, found])
+    assert path.read_text().splitlines()[0] == "scenario,adapter,seed,pretraining"
+    assert [known["pretraining"] for known in tables.read_csv(path)] == [0, 4]
+    tables.write_csv(path, [{**found, "pretraining": None}])
+    assert tables.read_csv(path)[0]["pretraining"] is None
 
 
 def test_damaged_and_interrupted_lives_do_not_count(tables: Any, tiny_adapter: str, tmp_path: Path) -> None:
@@ -165,7 +215,7 @@ def test_nothing_is_written_of_a_suite_that_is_not_all_there(
     suite = tmp_path / "some.toml"
     suite.write_text(
         'schema = 1\nsummary = "S."\n[[lives]]\nscenarios = ["windy_pointmass"]\nseeds = [1, 2]\n'
-        f'adapters = ["{tiny_adapter}"]\nlife_steps = 20\n'
+        f'adapters = ["{tiny_adapter}"]\nlife_steps = 130\n'
     )
     page = tmp_path / "page.md"
     page.write_text("<!-- table:windy_pointmass -->\nold\n<!-- end -->\n")
@@ -182,7 +232,7 @@ def test_nothing_is_written_of_a_suite_that_is_not_all_there(
     tables.main()
     assert "1 of 2 lives of suite" in capsys.readouterr().out
     assert len(tables.read_csv(tmp_path / "some.csv")) == 1
-    assert "| `tiny` | 0 of 1 | not reached | 20 | > 20 |" in page.read_text()
+    assert "| `tiny` | 0 of 1 | not reached | 130 | > 130 |" in page.read_text()
     monkeypatch.setattr(sys, "argv", ["tables.py", "galery"])
     monkeypatch.setattr(tables, "RECORDS", {"gallery": record})
     with pytest.raises(slrl.BadInput, match="did you mean 'gallery'"):
@@ -239,6 +289,11 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
     lines = gallery.table(few).splitlines()
     assert "| 20 of 20 | 0 of 20 | 126 steps (918/s) | 3,592 steps (134/s) |" in lines[-1]
     assert lines[2].endswith("| not lived | not lived | not lived | not lived |")
+    lost = [
+        {**known, "outcome": "diverged"} if known["adapter"] == "qwale" else {**known, "outcome": "crashed"}
+        for known in few
+    ]
+    assert gallery.table(lost).splitlines()[-1].endswith("| 0 of 20 | 0 of 20 | crashed | diverged |")
 
 
 def test_the_page_is_written_without_living_or_drawing_anything(
