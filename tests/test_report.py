@@ -232,6 +232,20 @@ def test_a_life_is_reached_by_its_dot_and_can_be_lived_again(gallery: Path, brow
     assert opened.complaints == []
 
 
+def test_settings_are_saved_with_the_pretraining_of_their_life(tmp_path: Path, browser: Any) -> None:
+    """Lives that differ in their seeds alone share one text in the page."""
+    folders = [write_life(tmp_path / "runs", "any", seed, 100, pretraining=seed + 5) for seed in range(3)]
+    text, _ = report(tmp_path / "runs", tmp_path / "page.html", animations=False)
+    assert text.count("<details id=") == 2  # one for the settings, one for the versions
+    opened = Opened(browser, tmp_path / "page.html")
+    assert opened.texts("table.lives tbody tr td:nth-child(4)") == ["5", "6", "7"]
+    for section, folder in zip(opened.page.locator("details.life").all(), folders, strict=True):
+        section.locator("summary").click()
+        with opened.page.expect_download() as download:
+            section.locator(".save").click()
+        assert Path(download.value.path()).read_bytes() == (folder / "settings.toml").read_bytes()
+
+
 def test_it_has_names_for_those_who_do_not_see_it(gallery: Path, browser: Any) -> None:
     opened = Opened(browser, gallery)
     assert opened.page.evaluate("document.documentElement.lang") == "en"

@@ -153,7 +153,10 @@ class Survival(NamedTuple):
 
 
 def kaplan_meier(lives: Lives, confidence: float = 0.95) -> Survival:
-    """S(t) after Kaplan and Meier (1958), with a pointwise log-log band and Greenwood's variance."""
+    """S(t) after Kaplan and Meier (1958), with a pointwise log-log band and Greenwood's variance.
+
+    The band takes lives for independent, also those that share a pretraining.
+    """
     curve = sp.ecdf(
         sp.CensoredData(uncensored=lives.time[lives.success], right=lives.time[~lives.success])
     ).sf
@@ -172,9 +175,8 @@ def median_steps(lives: Lives, confidence: float = 0.95) -> Interval | None:
     """The first step after which S is at most one half; None if it stays above.
 
     Its bounds are where the band crosses one half (Brookmeyer and Crowley, 1982), infinite where it does not.
+    The band is that of independent lives: where several share each of several pretrainings, there are none.
     """
-    if len(lives) == 1:
-        return Interval(float(lives.time[0]), np.nan, np.nan) if lives.success[0] else None
     curve = kaplan_meier(lives, confidence)
 
     def first(values: F64) -> float:
@@ -182,7 +184,11 @@ def median_steps(lives: Lives, confidence: float = 0.95) -> Interval | None:
         return float(curve.steps[below[0]]) if len(below) else np.inf
 
     middle = first(curve.at)
-    return None if np.isinf(middle) else Interval(middle, min(first(curve.low), middle), first(curve.high))
+    if np.isinf(middle):
+        return None
+    if len(lives) == 1 or 1 < lives.pretrainings < len(lives):
+        return Interval(middle, np.nan, np.nan)
+    return Interval(middle, min(first(curve.low), middle), first(curve.high))
 
 
 def restricted_mean(lives: Lives, rng: np.random.Generator, confidence: float = 0.95) -> Interval:
