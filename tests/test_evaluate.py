@@ -168,6 +168,17 @@ def test_a_life_that_crashes_is_recorded_and_the_others_go_on(
     assert "6 lives of suite some" in out
     assert err.count("RuntimeError: the motor burned out") == 2
     assert err.count("the process of the life died (exit code 9)") == 2
+    assert out.count("0 of 2 (2 crashed)") == 2
+    found = store.scan(worlds / "runs")
+    assert [
+        (row.scenario, row.adapter, row.seed, row.pretraining, row.outcome) for row in found.rows[:2]
+    ] == [("crash", "tiny", seed, 0, "crashed") for seed in (0, 1)]
+    assert {row.settings_sha256 for row in found.rows if row.scenario == "crash"} == {
+        found.rows[0].settings_sha256
+    }
+    assert found.problems[0] == (
+        "crash/tiny/seed-0 crashed and counts as a failure: RuntimeError: the motor burned out"
+    )
     crashed = worlds / "runs" / "crash" / "tiny" / "seed-0"
     assert "Traceback" in (crashed / "error.txt").read_text()
     assert "in step" in (crashed / "error.txt").read_text()

@@ -50,7 +50,7 @@ ABOUT = (
 def settings_of(case: str) -> LifeSettings:
     """A short life after a short pretraining; everything else is as it is shipped."""
     name, adapter = case.split("/")
-    scenario = replace(slrl.load_scenario(name), optimum_steps=None)  # a life may be briefer than that
+    scenario = slrl.load_scenario(name)
     whole = adapters.load(adapter).table()
     paths = ("", "adapter.low.", "adapter.high.")
     quick = [(path + key, value) for path in paths for key, value in HURRY.items() if has(whole, path + key)]
@@ -66,7 +66,8 @@ def settings_of(case: str) -> LifeSettings:
 def pin(case: str) -> dict[str, Any]:
     """What is compared of a life."""
     settings = settings_of(case)
-    _, life = adapt_as(settings, out=None)
+    brief = replace(settings.scenario, optimum_steps=None)  # or a life could not be so brief
+    _, life = adapt_as(replace(settings, scenario=brief), out=None)
     prior = slrl.load_prior(settings.prior)
     table = json.dumps(settings.table(prior.sha256), sort_keys=True)
     env = slrl.make(settings.scenario)
