@@ -31,7 +31,7 @@ class Settings:
 
     inner: AdapterPlugin  # what acts on the observation and z
     extrinsics: extrinsics.Settings
-    # fixed: z keeps its value of an empty history for the whole life (a control; nothing is learned otherwise)
+    # fixed, a control: z keeps its value of an empty history for the whole life; nothing is learned otherwise
     latent: Literal["inferred", "fixed"] = "inferred"
     refresh_every: int = 10  # steps between two inferences of z
     fit_latent: int = 0  # gradient steps on z at every refresh, on the error of the dynamics
