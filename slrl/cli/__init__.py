@@ -189,6 +189,14 @@ def _add_check(subparsers: Any) -> None:
     )
     check.add_argument("scenario", help="name or .toml file (see `slrl list scenarios`)")
     check.add_argument("--prior", metavar="P", help="as for adapt (default: the scenario's own)")
+    check.add_argument(
+        "--lives",
+        metavar="N",
+        type=int,
+        help="also live N lives of frozen in source and target: it must succeed in 17 of 20 there, in 1 of 20 here "
+        "at most (minutes)",
+    )
+    check.add_argument("--quiet", action="store_true", help="no progress bars")
     check.set_defaults(run=commands.check)
 
 
