@@ -1,5 +1,6 @@
 """Controls beside claims: a latent that is fixed, with the same learned parts as one that is inferred."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -90,3 +91,22 @@ def test_a_fixed_latent_that_something_else_would_move_or_nobody_sees_is_refused
     ):
         with pytest.raises(slrl.BadInput, match=sentence):
             adapters.load(name, [(key, value)])
+
+
+def test_without_physical_parameters_it_says_that_it_is_not_rma(
+    breezy: Prior, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario, silent = slrl.load_scenario("windy_pointmass"), replace(breezy, env_params=None)
+
+    def said(method: adapters.Method, prior: Prior) -> str:
+        capsys.readouterr()
+        slrl.load_adapter(method, prior, scenario)
+        return capsys.readouterr().err
+
+    sentence = (
+        f"slrl: prior {silent.name} did not record its physical parameters (env_params): "
+        "z is a latent from history, not RMA\n"
+    )
+    assert said(hurried("rma"), silent) == sentence
+    assert said(hurried("rma"), breezy) == ""
+    assert said(hurried("robust"), silent) == "", "its policy receives no z"

@@ -4,6 +4,7 @@ No weight changes and no reward is needed: z changes as soon as the history show
 adapter acts on the observation and z: ``frozen`` for RMA itself, ``replay`` to train the weights as well.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -264,8 +265,14 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
 
 
 def make(settings: Settings, setup: Setup) -> Latent:
-    """Assemble from the artefacts; the student's latents replace those of phase 1."""
+    """Assemble from the artefacts; the student's latents replace those of phase 1.
+
+    Without physical parameters in the prior it says that this is not RMA, unless the settings say so already.
+    """
     needed = dependencies(settings, setup.plan)
     latents = learned_latents(setup.get(needed.student or needed.latents))
+    if settings.condition_policy and settings.extrinsics.source == "auto" and not latents.privileged:
+        unsaid = f"prior {setup.plan.root.name} did not record its physical parameters (env_params)"
+        print(f"slrl: {unsaid}: z is a latent from history, not RMA", file=sys.stderr)
     inner = setup.inner(settings.inner, needed.seen, needed.agent)
     return Latent(settings, latents, setup.prior, inner)

@@ -193,8 +193,8 @@ def _add_check(subparsers: Any) -> None:
         "--lives",
         metavar="N",
         type=int,
-        help="also live N lives of frozen in source and target: it must succeed in 17 of 20 there, in 1 of 20 here "
-        "at most (minutes)",
+        help="also live N lives of frozen in source and target, which takes minutes: of 20, at least 17 must "
+        "succeed in the source and at most 1 in the target",
     )
     check.add_argument("--quiet", action="store_true", help="no progress bars")
     check.set_defaults(run=commands.check)

@@ -1,7 +1,7 @@
 """What a scenario must show: the policy of its prior succeeds in the source, and fails in the target.
 
-Lives of ``frozen`` in both worlds, which take minutes: `slrl check --lives N` asks for them. They are those of
-`make gallery` (docs/decisions/006-what-a-scenario-must-show.md), as long as N is 20.
+Lives of ``frozen`` in both worlds, which take minutes: `slrl check --lives N` asks for them. With N = 20 they
+are those of `make gallery` (docs/decisions/006-what-a-scenario-must-show.md).
 """
 
 from collections.abc import Iterator
