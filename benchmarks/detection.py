@@ -4,12 +4,14 @@
     python benchmarks/detection.py runs/adapters --readme docs/adapters.md
 
 reads the changes of mode in lives of `switch` in the target of a scenario whose shift begins at some step,
-and in its source, where nothing is new.
+and in its source, where nothing is new. With --readme every life is written into eval/reference/detection.csv
+too.
 """
 
 import argparse
+import csv
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from tables import fill
 from slrl import scenarios
 from slrl.errors import BadInput
 from slrl.evaluation import store
+from slrl.files import write_text
 from slrl.lives.results import read_metrics
 
 
@@ -27,6 +30,7 @@ class Changes:
 
     at: tuple[int, ...]  # steps
     steps: int  # of the life
+    seed: int = 0
 
 
 def main() -> None:
@@ -37,14 +41,17 @@ def main() -> None:
     parser.add_argument("runs", type=Path, help="folder with the lives of the suite detection")
     parser.add_argument("--scenario", default="gusty_pointmass", help="default: gusty_pointmass")
     parser.add_argument(
-        "--readme", type=Path, default=None, help="also put the table between its markers there"
+        "--readme",
+        type=Path,
+        default=None,
+        help="also put the table between its markers there, and the lives into the CSV",
     )
+    parser.add_argument("--reference", type=Path, default=Path("eval/reference"), help="folder of the CSV")
     arguments = parser.parse_args()
-    shifts = scenarios.load(arguments.scenario).target.shifts
-    onset = min(int(shift.get("start_step", 0)) for shift in shifts)
+    onset = onset_of(arguments.scenario)
     lives = {
         world: [
-            changes(arguments.runs / row.folder, row.steps)
+            changes(arguments.runs / row.folder, row.steps, row.seed)
             for row in store.scan(arguments.runs).rows
             if (row.scenario, row.adapter, row.world, row.replaced)
             == (arguments.scenario, "switch", world, False)
@@ -59,17 +66,43 @@ def main() -> None:
     text = table(lives["target"], lives["source"], onset)
     print(text)
     if arguments.readme:
+        write_csv(arguments.reference / "detection.csv", lives)
         fill(arguments.readme, "detection", text)
 
 
-def changes(folder: Path, steps: int) -> Changes:
+def onset_of(scenario: str) -> int:
+    """The step at which the first shift of a scenario begins."""
+    return min(int(shift.get("start_step", 0)) for shift in scenarios.load(scenario).target.shifts)
+
+
+def write_csv(path: Path, lives: Mapping[str, Sequence[Changes]]) -> None:
+    """A line per life: its world, seed, steps, and the steps at which its mode left nominal."""
+    lines = [
+        f"{world},{life.seed},{life.steps},{' '.join(map(str, life.at))}"
+        for world, found in lives.items()
+        for life in found
+    ]
+    write_text(path, "\n".join(["world,seed,steps,left_nominal_at", *lines]) + "\n")
+
+
+def read_csv(path: Path) -> dict[str, list[Changes]]:
+    """The lives that :func:`write_csv` wrote, by world."""
+    found: dict[str, list[Changes]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            at = tuple(int(step) for step in row["left_nominal_at"].split())
+            found.setdefault(row["world"], []).append(Changes(at, int(row["steps"]), int(row["seed"])))
+    return found
+
+
+def changes(folder: Path, steps: int, seed: int = 0) -> Changes:
     """Read the ``metrics.csv`` of a life, which has a row for each change of mode."""
     try:
         rows = read_metrics(folder)
     except (OSError, ValueError):
         raise BadInput(f"{folder} has no metrics.csv that can be read; live it again.") from None
     away = [row for row in rows if "adapter/changed" in row and row["adapter/mode"] > 0]
-    return Changes(tuple(int(row["life/step"]) for row in away), steps)
+    return Changes(tuple(int(row["life/step"]) for row in away), steps, seed)
 
 
 def table(target: Sequence[Changes], source: Sequence[Changes], onset: int) -> str:

@@ -2,7 +2,8 @@
 
     python benchmarks/planner.py --readme docs/adapters/vlm_pc.md
 
-Such a planner is an upper bound for language models, and shows what the named skills can do.
+writes every life into eval/reference/planner.csv and the table into the document. Such a planner is an upper
+bound for language models, and shows what the named skills can do.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import torch
-from tables import fill, table
+from tables import fill, table, write_csv
 from tqdm import tqdm
 
 import slrl
@@ -31,7 +32,8 @@ def main() -> None:
     parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))))
     parser.add_argument("--life-steps", type=int, default=10_000)
     parser.add_argument("--runs", type=Path, default=Path("runs/planner"))
-    parser.add_argument("--readme", type=Path, default=None)
+    parser.add_argument("--readme", type=Path, default=None, help="also write the table there, and the CSV")
+    parser.add_argument("--reference", type=Path, default=Path("eval/reference"), help="folder of the CSV")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -48,11 +50,13 @@ def main() -> None:
                 overrides=overrides,
                 out=arguments.runs / name.partition(", ")[2].replace(" ", "_"),
             )
-            rows.append({**vars(result), "adapter": name})
+            known = {key: result.versions[key] for key in ("torch", "mujoco")}
+            rows.append({**vars(result), **known, "adapter": name})
     server.shutdown()
     text = table(rows)
     print(text)
     if arguments.readme:
+        write_csv(arguments.reference / "planner.csv", rows)
         fill(arguments.readme, "planner", text)
 
 

@@ -13,11 +13,13 @@ import hashlib
 import io
 import json
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from slrl import adapters, files
+from slrl.adapters import latent
 from slrl.errors import BadInput, unknown
 from slrl.evaluation import store, suites
 from slrl.evaluation.engines import folder_of
@@ -45,6 +47,8 @@ COLUMNS = (
     "mujoco",
 )
 Row = dict[str, Any]
+# (critics, updates per step) of the paper, where a method as shipped has fewer
+FEWER = {"rlpd": (10, 20)}
 
 
 @dataclass(frozen=True)
@@ -236,7 +240,7 @@ def table(rows: list[Row]) -> str:
         each = ", ".join(
             f"{'> ' if row['censored'] else ''}{n:,}{_lost(row)}" for row, n in zip(lives, steps, strict=True)
         )
-        cells = (f"`{name}`", f"{successes} of {len(lives)}", median, f"{mean:,.0f}", each)
+        cells = (shown(name), f"{successes} of {len(lives)}", median, f"{mean:,.0f}", each)
         lines.append((mean, f"| {' | '.join(cells)} |"))
     head = "| adapter | succeeded | median steps | restricted mean steps | steps of each life |"
     return "\n".join([head, "|---|---|---|---|---|", *(line for _, line in sorted(lines))])
@@ -245,6 +249,54 @@ def table(rows: list[Row]) -> str:
 def _lost(row: Row) -> str:
     """`` (diverged)`` or `` (crashed)``, where that is how a life ended."""
     return f" ({row['outcome']})" if row.get("outcome") in store.LOST else ""
+
+
+def shown(name: str) -> str:
+    """An adapter as tables name it, with what must be known to read its row; others by their name alone."""
+    notes = "; ".join(_notes(name)) if name in files.names("adapters") else ""
+    return f"`{name}` ({notes})" if notes else f"`{name}`"
+
+
+def _notes(name: str) -> Iterator[str]:
+    """What a shipped adapter lacks: the latent's changes, somebody to ask, or what its paper has more of."""
+    method = adapters.load(name)
+    settings: Any = method.adapter.settings
+    if isinstance(settings, latent.Settings) and settings.latent == "fixed":
+        yield "control: z fixed"
+    if any(not planner.url and not planner.replay for _, planner in adapters.planners(method)):
+        yield "nobody to ask"
+    if name in FEWER:
+        critics, updates = method.agent.settings.critics, settings.updates_per_step
+        yield f"{critics} critics, {updates} update{'s' * (updates != 1)} a step"
+        yield "paper: {} and {}".format(*FEWER[name])
+
+
+def figures(rows: list[Row]) -> str:
+    """The matrix of scenarios by adapters, as `slrl report --format md` has it, from its CSV.
+
+    Adapters stand in the order of their mean score, from 0 for the budget to 1 for the optimum.
+    """
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        budget, optimum = float(row["life_steps"]), float(row["optimum_steps"] or 0)
+        score = (budget - float(row["restricted_mean_steps"])) / (budget - optimum)
+        scores.setdefault(row["adapter"], []).extend([score] * int(row["lives"]))
+    names = sorted(scores, key=lambda name: (-statistics.fmean(scores[name]), name))
+    lines = [f"| scenario | budget | optimum | {' | '.join(names)} |", "|---|--:|--:|" + "---|" * len(names)]
+    for scenario in sorted({row["scenario"] for row in rows}):
+        own = {row["adapter"]: row for row in rows if row["scenario"] == scenario}
+        first = next(iter(own.values()))
+        optimum = f"{int(first['optimum_steps']):,}" if first["optimum_steps"] else "unknown"
+        cells = [_figure(own[name]) if name in own else "" for name in names]
+        lines.append(f"| {scenario} | {int(first['life_steps']):,} | {optimum} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _figure(row: Row) -> str:
+    """Successes, and the restricted mean with its interval; bold where it is marked as the fastest."""
+    mean, low, high = (float(row[f"restricted_mean_steps{end}"]) for end in ("", "_low", "_high"))
+    text = f"{row['came_home']} of {row['lives']}, {mean:,.0f} ({low:,.0f}–{high:,.0f})"
+    return f"**{text}**" if row["fastest"] == "1" else text
 
 
 def distances(rows: list[Row]) -> str:
@@ -256,7 +308,7 @@ def distances(rows: list[Row]) -> str:
         error = statistics.stdev(far) / len(far) ** 0.5 if len(far) > 1 else float("nan")
         mean, each = statistics.mean(far), ", ".join(_distance(row) for row in lives)
         lines.append(
-            (-mean, f"| `{name}` | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |")
+            (-mean, f"| {shown(name)} | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |")
         )
     head = "| adapter | mean ± standard error | median | each life |"
     return "\n".join([head, "|---|---|---|---|", *(line for _, line in sorted(lines))])

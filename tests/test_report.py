@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 import sys
 import time
@@ -361,6 +362,16 @@ def test_lives_that_were_all_interrupted_say_nothing(tmp_path: Path) -> None:
     assert '<td data-adapter="cut" data-v="" class="none">6 interrupted</td>' in text
     assert "all 6 interrupted" in report(tmp_path, form="md")[0]
     assert evidence.collect(tmp_path).chapters[0].fastest is None
+
+
+def test_lives_of_a_planner_without_a_server_had_nobody_to_ask(tmp_path: Path) -> None:
+    for name, url in (("alone", ""), ("asks", "http://127.0.0.1:8000/v1"), ("other", None)):
+        folder = write_life(tmp_path, name, 0, 300)
+        if url is not None:
+            with (folder / "settings.toml").open("a") as file:
+                file.write(f'[adapter.planner]\nurl = "{url}"\n')
+    text, _ = report(tmp_path, animations=False)
+    assert re.findall(r"</span>(\w+) \(nobody to ask\)", text) == ["alone", "alone"]
 
 
 def test_the_fastest_is_marked_only_where_the_lives_show_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import slrl
 from slrl import adapters, scenarios
 from slrl.evaluation import suites
+from slrl.evaluation.report import report
 from slrl.lives.run import adapt_as
 from slrl.lives.settings import LifeSettings
 
@@ -277,7 +278,21 @@ def test_detection_reads_lives_of_target_and_source(
     source = write_life(tmp_path, "switch", 0, 400, folder="../switch-source/seed-0", world="source", **about)
     (source / "metrics.csv").write_text("life/step,adapter/changed,adapter/mode\n70,1,1\n")
     detection.main()
-    assert "| 1 of 1 | 10 steps | 10 | 22.2 (1 in 450) |" in capsys.readouterr().out
+    line = "| 1 of 1 | 10 steps | 10 | 22.2 (1 in 450) |"
+    assert line in capsys.readouterr().out
+    assert not (tmp_path / "detection.csv").exists()
+    page = tmp_path / "page.md"
+    page.write_text("<!-- table:detection -->\n<!-- end -->\n")
+    more = ["--readme", str(page), "--reference", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["detection.py", str(tmp_path), *more])
+    detection.main()
+    lives = detection.read_csv(tmp_path / "detection.csv")
+    assert lives == {
+        "target": [detection.Changes((60,), 100, 0)],
+        "source": [detection.Changes((70,), 400, 0)],
+    }
+    assert detection.table(lives["target"], lives["source"], 50) in page.read_text()
+    assert line in page.read_text()
 
 
 def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPatch, tables: Any) -> None:
@@ -287,13 +302,77 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
     assert (BENCHMARKS.parent / "docs" / "scenarios.md").read_text(encoding="utf-8") == gallery.page(rows)
     few = [known for known in rows if known["scenario"] == "windy_pointmass"]
     lines = gallery.table(few).splitlines()
-    assert "| 20 of 20 | 0 of 20 | 126 steps (918/s) | 3,592 steps (134/s) |" in lines[-1]
-    assert lines[2].endswith("| not lived | not lived | not lived | not lived |")
+    assert "| 20 of 20 | 0 of 20 within 10,000 | 126 steps (918/s) | 3,592 steps (134/s) |" in lines[-1]
+    assert lines[2].endswith(" |" + " not lived |" * 5)
     lost = [
         {**known, "outcome": "diverged"} if known["adapter"] == "qwale" else {**known, "outcome": "crashed"}
         for known in few
     ]
     assert gallery.table(lost).splitlines()[-1].endswith("| 0 of 20 | 0 of 20 | crashed | diverged |")
+
+
+def test_a_life_that_was_cut_before_its_budget_is_no_result_unless_it_succeeded(
+    monkeypatch: pytest.MonkeyPatch, tables: Any
+) -> None:
+    """The budget of windy_pointmass is 200,000 steps, that of calm_pointmass 1,000."""
+    gallery = script("gallery", monkeypatch)
+
+    def lived(scenario: str, steps: int, life_steps: int, outcome: str, adapter: str = "qwale") -> Any:
+        about = {"scenario": scenario, "world": "target", "adapter": adapter, "steps_per_s": "99.6"}
+        return {**about, "steps": steps, "life_steps": life_steps, "outcome": outcome}
+
+    for cells, life in (
+        ("not run to its budget (> 5,000)", lived("windy_pointmass", 5000, 5000, "timeout")),
+        ("> 200,000 steps (100/s)", lived("windy_pointmass", 200_000, 200_000, "timeout")),
+        ("4,000 steps (100/s)", lived("windy_pointmass", 4000, 5000, "success")),
+        ("> 1,000 steps (100/s)", lived("calm_pointmass", 1000, 1000, "timeout")),
+    ):
+        assert gallery.one_life([life], life["scenario"], "qwale") == cells
+    cut = lived("windy_pointmass", 10_000, 10_000, "timeout", "frozen")
+    home = lived("windy_pointmass", 300, 10_000, "success", "frozen")
+    whole = lived("windy_pointmass", 200_000, 200_000, "timeout", "frozen")
+    for cells, lives in (("1 of 2 within 10,000", [cut, home]), ("1 of 2", [home, whole])):
+        assert gallery.successes(lives, "windy_pointmass", "target") == cells
+
+
+def test_a_table_says_what_must_be_known_of_an_adapter(
+    tables: Any, tiny_adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert tables.shown("qwale") == "`qwale`"
+    assert tables.shown("somebody") == "`somebody`"
+    assert tables.shown("rma_fixed") == "`rma_fixed` (control: z fixed)"
+    assert tables.shown("vlm_pc") == "`vlm_pc` (nobody to ask)"
+    assert tables.shown("rlpd") == "`rlpd` (4 critics, 1 update a step; paper: 10 and 20)"
+    assert "| `vlm_pc` (nobody to ask) | 1 of 1 |" in tables.table([row("vlm_pc", 3)])
+    load = adapters.load
+    monkeypatch.setattr(
+        adapters,
+        "load",
+        lambda name: load(
+            name,
+            {
+                "vlm_pc": [("planner.url", "http://127.0.0.1:1/v1")],
+                "rlpd": [("agent.critics", 10), ("adapter.updates_per_step", 20)],
+            }[name],
+        ),
+    )
+    assert tables.shown("vlm_pc") == "`vlm_pc`"
+    assert tables.shown("rlpd") == "`rlpd` (10 critics, 20 updates a step; paper: 10 and 20)"
+
+
+def test_the_matrix_from_a_csv_is_that_of_the_report(tables: Any, tmp_path: Path) -> None:
+    """With a scenario that one adapter has not lived in, and one that is marked as the fastest."""
+    for seed in range(6):
+        write_life(tmp_path, "quick", seed, 110 + seed)
+        write_life(tmp_path, "slow", seed, 800 + seed)
+        write_life(tmp_path, "slow", seed, 700 + 20 * seed, scenario="calm")
+        write_life(tmp_path, "never", seed, 1000, outcome="timeout")
+    text, _ = report(tmp_path, form="csv")
+    matrix, _ = report(tmp_path, form="md")
+    rows = list(csv.DictReader(text.splitlines()))
+    assert tables.figures(rows) == matrix.partition("\n\n")[0]
+    assert "**6 of 6" in matrix
+    assert "| calm | 1,000 | 100 |  | 6 of 6" in matrix
 
 
 def test_the_page_is_written_without_living_or_drawing_anything(

@@ -4,9 +4,10 @@ No weight changes and no reward is needed: z changes as soon as the history show
 adapter acts on the observation and z: ``frozen`` for RMA itself, ``replay`` to train the weights as well.
 """
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from slrl.learning.cache import Artefact
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.networks import Adam
 from slrl.learning.state import nest, substate
-from slrl.plugins import AdapterPlugin, at_least, positive
+from slrl.plugins import AdapterPlugin, at_least, positive, require
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, RandomisedSource, RandomisedWorld, State, Transition
 
@@ -31,6 +32,8 @@ class Settings:
 
     inner: AdapterPlugin  # what acts on the observation and z
     extrinsics: extrinsics.Settings
+    # fixed, a control: z keeps its value of an empty history for the whole life; nothing is learned otherwise
+    latent: Literal["inferred", "fixed"] = "inferred"
     refresh_every: int = 10  # steps between two inferences of z
     fit_latent: int = 0  # gradient steps on z at every refresh, on the error of the dynamics
     fit_lr: float = 0.1
@@ -43,10 +46,19 @@ class Settings:
         at_least(self, 1, "refresh_every")
         at_least(self, 0, "fit_latent", "rollout_episodes", "rollout_steps", "student_steps")
         positive(self, "fit_lr")
+        if self.latent == "fixed":
+            require(self.fit_latent == 0, "fit_latent must be 0 where latent = 'fixed': z is not to change")
+            seen = self.condition_policy
+            require(
+                seen, "latent = 'fixed' is for a policy that receives z; condition_policy = false does not"
+            )
 
 
 class Latent:
-    """Keeps the last k steps, infers z from them every few steps, and gives the inner adapter [obs, z]."""
+    """Keeps the last k steps, infers z from them every few steps, and gives the inner adapter [obs, z].
+
+    With ``latent = "fixed"``, a control, z keeps its value of before the first step.
+    """
 
     def __init__(self, settings: Settings, latents: Extrinsics, prior: Prior, inner: Adapter) -> None:
         self._settings, self.extrinsics, self.inner, self._device = settings, latents, inner, latents.device
@@ -75,7 +87,9 @@ class Latent:
         self.lived += 1
         metrics: Metrics = {}
         if int(self.lived) % self.every == 0:
-            old, self.z = self.z, self.inferred()
+            old = self.z
+            if self._settings.latent == "inferred":
+                self.z = self.inferred()
             if self._settings.fit_latent:
                 self.z = self.fitted(self.z)
             metrics = {"adapter/latent_norm": self.z.norm(), "adapter/latent_change": (self.z - old).norm()}
@@ -251,8 +265,14 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
 
 
 def make(settings: Settings, setup: Setup) -> Latent:
-    """Assemble from the artefacts; the student's latents replace those of phase 1."""
+    """Assemble from the artefacts; the student's latents replace those of phase 1.
+
+    Without physical parameters in the prior it says that this is not RMA, unless the settings say so already.
+    """
     needed = dependencies(settings, setup.plan)
     latents = learned_latents(setup.get(needed.student or needed.latents))
+    if settings.condition_policy and settings.extrinsics.source == "auto" and not latents.privileged:
+        unsaid = f"prior {setup.plan.root.name} did not record its physical parameters (env_params)"
+        print(f"slrl: {unsaid}: z is a latent from history, not RMA", file=sys.stderr)
     inner = setup.inner(settings.inner, needed.seen, needed.agent)
     return Latent(settings, latents, setup.prior, inner)

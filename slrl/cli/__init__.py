@@ -189,6 +189,14 @@ def _add_check(subparsers: Any) -> None:
     )
     check.add_argument("scenario", help="name or .toml file (see `slrl list scenarios`)")
     check.add_argument("--prior", metavar="P", help="as for adapt (default: the scenario's own)")
+    check.add_argument(
+        "--lives",
+        metavar="N",
+        type=int,
+        help="also live N lives of frozen in source and target, which takes minutes: of 20, at least 17 must "
+        "succeed in the source and at most 1 in the target",
+    )
+    check.add_argument("--quiet", action="store_true", help="no progress bars")
     check.set_defaults(run=commands.check)
 
 

@@ -4,7 +4,7 @@ import argparse
 import signal
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from slrl.files import DEFAULT_ADAPTER
 
 if TYPE_CHECKING:
     from slrl.lives.settings import LifeSettings
+    from slrl.recording.contracts import Verdict
 
 
 def adapt(arguments: argparse.Namespace) -> None:
@@ -112,14 +113,35 @@ def check(arguments: argparse.Namespace) -> None:
     """
     from slrl.recording import contracts
 
-    broken = 0
-    for verdict in contracts.check(arguments.scenario, arguments.prior):
-        broken += verdict.outcome == "broken"
-        print(f"{verdict.outcome:<8} {verdict.contract:<21} {verdict.sentence}", flush=True)
+    if arguments.lives is not None and arguments.lives < 1:
+        raise BadInput(f"--lives must be 1 or more, not {arguments.lives}.")
+    broken = _printed(contracts.check(arguments.scenario, arguments.prior))
+    if arguments.lives is not None:
+        broken += _printed(_lived(arguments, sound=not broken))
     if broken:
         raise BadInput(
             f"{arguments.scenario} does not hold {broken} of its contracts; what is broken stands above."
         )
+
+
+def _printed(verdicts: Iterable["Verdict"]) -> int:
+    """Print each verdict when it is there; returns how many contracts are broken."""
+    broken = 0
+    for verdict in verdicts:
+        broken += verdict.outcome == "broken"
+        print(f"{verdict.outcome:<8} {verdict.contract:<21} {verdict.sentence}", flush=True)
+    return broken
+
+
+def _lived(arguments: argparse.Namespace, *, sound: bool) -> Iterable["Verdict"]:
+    """The contracts that take lives; nothing is lived in a scenario that is not sound."""
+    from slrl.lives import novelty
+    from slrl.recording.contracts import Verdict
+
+    if sound:
+        return novelty.check(arguments.scenario, arguments.prior, arguments.lives, quiet=arguments.quiet)
+    sentence = "Nothing was lived, because of what is broken above."
+    return [Verdict(contract, "skipped", sentence) for contract in novelty.CONTRACTS.values()]
 
 
 def render(arguments: argparse.Namespace) -> None:

@@ -25,6 +25,7 @@ from slrl.evaluation.report.svg import DrawnLife
 from slrl.evaluation.stats import Interval
 from slrl.evaluation.store import Row
 from slrl.evaluation.verdict import Standing
+from slrl.files import read_toml
 from slrl.lives import results, trace
 
 HERE = Path(__file__).parent
@@ -131,6 +132,7 @@ class Card:
     still: str
     unseen: str  # why there is no animation; empty if there is one
     sections: list[AdapterSection]  # in the order of the page's adapters
+    notes: dict[str, str]  # by adapter: what must be known to read its lives
     contests: list[list[str]]  # the sentences of each
     modes: tuple[str, ...]  # of the lives that are drawn, in the order of their numbers
     traced: str  # what the drawings of lives show
@@ -180,10 +182,20 @@ def _card(
         unseen=unseen,
         chart=svg.survival(chapter, evidence.adapters, anchors),
         sections=sections,
+        notes={one.adapter: note for one in chapter.standings if (note := _note(evidence.runs, one))},
         modes=max((life.mode_names for life in drawn_lives), key=len, default=()),
         contests=[[line.strip() for line in verdict.verdict(contest)] for contest in chapter.contests],
         traced=_traced(chapter, limits),
     )
+
+
+def _note(runs: Path, one: Standing) -> str:
+    """``nobody to ask`` for lives whose adapter asks a planner and whose settings name no server."""
+    try:
+        planner = read_toml(runs / one.rows[0].folder / "settings.toml").get("adapter", {}).get("planner")
+    except (BadInput, AttributeError):  # the section of that life says what is wrong with its settings
+        return ""
+    return "nobody to ask" if isinstance(planner, dict) and not planner.get("url") else ""
 
 
 def _traced(chapter: Chapter, limits: tuple[float, float]) -> str:
