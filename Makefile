@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow check docs bench reference reproduce adapters gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench reference reproduce adapters gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -26,6 +26,10 @@ test: setup  ## all tests that take seconds
 
 test-slow: setup  ## the tests that take minutes: learning to succeed, from pretraining to the last step
 	$(BIN)/pytest -m slow
+
+# Another sample at every commit, and the same one when it is made again.
+mutants: setup  ## do the quick tests notice each line of tests/mutations.toml? SAMPLE=8 tries eight of them
+	$(BIN)/python benchmarks/mutants.py --jobs 2 $(if $(SAMPLE),--sample $(SAMPLE) --seed $$(git rev-list --count HEAD 2>/dev/null || echo 0))
 
 check: setup  ## formatting, lint, types, import contract
 	$(BIN)/ruff format --check .

@@ -281,6 +281,19 @@ def test_the_fastest_met_all_others_and_is_ahead_of_each() -> None:
     assert verdict.unbeaten("ab", [contest(*open_)]) == ["a", "b"]
 
 
+def test_contests_are_adjusted_for_their_number() -> None:
+    """Of three pairs of adapters, Holm multiplies the smallest p by three."""
+    lives = {
+        ("w", name): of([float(base + i) for i in range(5)])
+        for name, base in zip("abc", (1, 3, 4), strict=True)
+    }
+    met = verdict.contests(lives, {key: [0, 1, 2, 3, 4] for key in lives}, "abc", rng())
+    assert [contest.adjusted for contest in met] == stats.holm([contest.p_value for contest in met])
+    first = min(met, key=lambda contest: contest.p_value)
+    assert first.adjusted == pytest.approx(3 * first.p_value)
+    assert first.p_value < 0.05
+
+
 def said(found: Contest) -> str:
     return "\n".join(verdict.verdict(found))
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from slrl.learning.extrinsics import with_latents
 from slrl.learning.guidance import gail, none, q_weighted, rnd
 from slrl.learning.guidance.gail import Gail, mix
 from slrl.learning.guidance.q_weighted import QWeights, q_weight
@@ -70,6 +71,20 @@ def test_q_weights_by_hand() -> None:
     assert weight.mean().item() == pytest.approx(1.0)
 
 
+class Place(Worth):
+    """A frozen value whose q is the observation plus half of the action."""
+
+    def q(self, obs: Tensor, action: Tensor) -> Tensor:
+        return obs[:, 0] + 0.5 * action[:, 0]
+
+
+def test_weights_are_of_the_state_that_an_action_was_taken_in() -> None:
+    """Q(s, a) = 0, 2, 10 of s = 0.5, 2, 9.5 and a = -1, 0, 1; s' would say -0.5, 50, 7.5."""
+    obs, next_obs = (np.array(x, np.float32)[:, None] for x in ([0.5, 2.0, 9.5], [0.0, 50.0, 7.0]))
+    found = QWeights(q_weighted.Settings(), Place(), replace(three_rows(), obs=obs, next_obs=next_obs), CPU)
+    assert found.prior_value.tolist() == pytest.approx([0.0, 0.2, 1.0])
+
+
 def test_baseline_constant_clipped_and_smoothed() -> None:
     prior, far = three_rows(), torch.tensor([5.0])  # worth 5: normalised (5 + 1) / 2 = 3
     batch = batch_of(prior)
@@ -117,6 +132,52 @@ def test_discriminator_loss_by_hand(small_prior: Prior) -> None:
     batch = batch_of(small_prior)
     loss = guidance.update(batch, batch, batch.obs[0])["guidance/loss"]
     assert float(loss) == pytest.approx((3 * math.log(2) + math.log(2)) / 2, abs=1e-6)
+
+
+def test_weights_are_mixed_as_their_rows_are() -> None:
+    """Zero weights: every row costs log 2 whatever its label, so that the loss is the mean mixed weight."""
+    prior = prior_of(rows_of([4]))
+
+    def weigh(rows: Batch, newest: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        return torch.tensor([8.0, 0.0, 2.0, 40.0]), {}
+
+    guidance = Gail(gail.Settings(mixup=1.0), **parts(prior), weigh=weigh)
+    with torch.no_grad():
+        for p in guidance.params:
+            p.zero_()
+    rng = np.random.default_rng(0)  # as in parts(): λ (8,), then the order
+    share, order = rng.beta(1.0, 1.0, 8), rng.permutation(8)
+    weight = np.array([8.0, 0.0, 2.0, 40.0, 1.0, 1.0, 1.0, 1.0])
+    mixed = share * weight + (1 - share) * weight[order]
+    assert abs(mixed.mean() - weight.mean()) > 0.1
+    loss = guidance.update(batch_of(prior), batch_of(prior), torch.zeros(6))["guidance/loss"]
+    assert float(loss) == pytest.approx(math.log(2) * mixed.mean(), rel=1e-5)
+
+
+def test_the_discriminator_looks_at_the_state_arrived_in_or_at_state_and_action(small_prior: Prior) -> None:
+    rows = batch_of(small_prior)
+    others = {"obs": -rows.obs, "action": -rows.action, "next_obs": -rows.next_obs}
+    for on, seen in (("state", {"next_obs"}), ("state_action", {"obs", "action"})):
+        guidance = Gail(gail.Settings(on=on), **parts(small_prior))  # type: ignore[arg-type]
+        before = guidance.logit(rows)
+        changed = {
+            key
+            for key, other in others.items()
+            if guidance.logit(rows._replace(**{key: other})).ne(before).all()
+        }
+        assert changed == seen
+
+
+@pytest.mark.parametrize("kind", [gail, rnd])
+def test_a_latent_behind_the_observation_is_not_looked_at(kind: Any) -> None:
+    """With a life's own z a discriminator would tell it from the prior whatever it does."""
+    told = with_latents(prior_of(rows_of([20])), np.zeros((20, 3), np.float32))
+    guidance = kind.make(kind.Settings(), **parts(told))
+    assert len(guidance.params[0]) == 6
+    rows = batch_of(told)
+    other = rows._replace(obs=rows.obs.clone(), next_obs=rows.next_obs.clone())
+    other.obs[:, 6:], other.next_obs[:, 6:] = 9.0, -9.0
+    assert torch.equal(guidance.reward(rows), guidance.reward(other))
 
 
 def test_reward_by_hand(small_prior: Prior) -> None:
@@ -231,6 +292,22 @@ def test_rnd_normalisation_by_hand() -> None:
     # at least 1e-3
     assert running_std(torch.tensor(5.0), torch.tensor([2.0, 2.0]), 0.9).item() == pytest.approx(
         4.5 + 0.1 * 1e-3
+    )
+
+
+def test_the_bonus_of_rnd_by_hand(small_prior: Prior) -> None:
+    """0.5 · min(e / 4, bonus_max) + 3 r, with e of before an update; prior and life are learned."""
+    settings = rnd.Settings(scale=0.5, task_reward=3.0)
+    guidance, batch = rnd.make(settings, **parts(small_prior)), batch_of(small_prior)
+    guidance.std = torch.tensor(4.0)
+    error = guidance.error(batch.next_obs).detach()
+    torch.testing.assert_close(guidance.reward(batch), 0.5 * error / 4 + 3 * batch.reward)
+    guidance.std = torch.tensor(1e-9)
+    torch.testing.assert_close(guidance.reward(batch), 0.5 * 1000 + 3 * batch.reward)
+    life = batch._replace(next_obs=batch.next_obs + 5)
+    both = torch.cat([error, guidance.error(life.next_obs).detach()])
+    assert float(guidance.update(batch, life, batch.obs[0])["guidance/loss"]) == pytest.approx(
+        float(both.mean()), rel=1e-5
     )
 
 

@@ -1,13 +1,19 @@
 """Planning with a corrected model: least squares and MPPI weights by hand, and what the correction learns."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import slrl
-from slrl.adapters.model import Correction, mppi_weights
+from slrl.adapters.model import Correction, Model, PriorModel, Settings, mppi_weights
+from slrl.priors import Prior
+
+from .conftest import prior_of, rows_of
+from .test_sac import make_sac
 
 CPU = torch.device("cpu")
 
@@ -87,6 +93,41 @@ def test_weights_of_plans_by_hand() -> None:
     raw = np.exp(np.array([-2.0, -1.0, 0.0]) / np.sqrt(2 / 3))
     np.testing.assert_allclose(weights, raw / raw.sum(), rtol=1e-5)
     assert mppi_weights(torch.zeros(4), 0.1).tolist() == [0.25] * 4
+
+
+def planner(**settings: Any) -> tuple[Model, Prior]:
+    """Plans with an untrained model of a random prior."""
+    prior = prior_of(rows_of([40, 40], obs_dim=3))
+    agent = make_sac(prior, discount=0.5, reward_scale=10.0)
+    made = Settings(horizon=2, model_steps=1, hidden=(8,), **settings)
+    return Model(made, agent, PriorModel(made, 0, prior, CPU), torch.Generator().manual_seed(0)), prior
+
+
+def test_plans_are_made_with_the_corrected_model() -> None:
+    """An error of 2 and -1 standard deviations, whatever is done, moves every prediction by so much."""
+    model, prior = planner()
+    obs, action = torch.tensor(prior.obs[:5]), torch.tensor(prior.action[:5])
+    before, reward, _ = model._step(obs, action)
+    model.correction.weights[0] = torch.tensor([2.0, -1.0, 0.0])
+    after, same, _ = model._step(obs, action)
+    scale = model.learned.dynamics.scale[:-1]
+    torch.testing.assert_close(after - before, (torch.tensor([2.0, -1.0, 0.0]) * scale).expand(5, 3))
+    assert torch.equal(reward, same)
+
+
+def test_the_return_of_a_plan_by_hand() -> None:
+    """Rewards 3 and disagreement 0.5 at each of two steps, γ = 1/2, V = 8 at the end.
+
+    10 · 3 - 2 · 0.5 = 29, once and a half, and a quarter of 8: 43.5 + 2.
+    """
+    model, _ = planner(disagreement_weight=2.0)
+
+    def step(obs: torch.Tensor, action: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return obs + 1, torch.full((len(obs),), 3.0), torch.full((len(obs),), 0.5)
+
+    model._step = step  # type: ignore[method-assign, assignment]
+    model._value = SimpleNamespace(v=lambda obs: 4 * obs[:, 0])  # type: ignore[assignment]
+    assert model.returns(torch.zeros(3), torch.zeros(2, 2, 2)).tolist() == [45.5, 45.5]
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from slrl.priors import Prior
 from slrl.types import Batch
 
 from .conftest import prior_of, rows_of
-from .test_sac import CPU, batch_of, make_sac
+from .test_sac import CPU, batch_of, constant, make_sac
 
 
 def test_expectile_loss_by_hand() -> None:
@@ -48,6 +48,20 @@ def test_the_target_of_iql_by_hand() -> None:
     # y = 0 + 0.5 · 2 = 1 and y = 10: (4 + 49) / 2 for each of the two critics
     assert float(metrics["pretrain/critic_loss"]) == pytest.approx(53.0, abs=1e-3)
     assert float(metrics["pretrain/value_loss"]) == pytest.approx(0.7 * 1.0)  # u = 3 - 2
+
+
+def test_the_value_of_iql_descends_to_the_smaller_of_the_targets() -> None:
+    """Q̄ = 3 and 5, Q = 10, V = 2: u = 1, and not 2 of their mean, 8 of the critics or 3 of the larger."""
+    prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
+    agent = make_sac(prior)
+    objective = iql.make(iql.Settings(expectile=0.9), agent)
+    constant(agent.critic, 10.0, 10.0)
+    constant(agent.target, 3.0, 5.0)
+    with torch.no_grad():
+        for p in objective.value:
+            p.zero_()
+        objective.value[-1].fill_(2.0)
+    assert float(objective.update(batch_of(prior))["pretrain/value_loss"]) == pytest.approx(0.9 * 1.0)
 
 
 def test_iql_weights_the_policy_with_the_value_after_its_step() -> None:
@@ -149,6 +163,35 @@ def test_calibration_needs_the_returns_of_the_prior(small_prior: Prior) -> None:
     agent = make_sac(small_prior, reward_scale=10.0, discount=0.5)
     returns = cal_ql.make(cal_ql.Settings(), agent)._returns
     np.testing.assert_allclose(returns.numpy(), 10 * small_prior.returns_to_go(0.5))
+
+
+def test_a_step_of_cal_ql_is_calibrated_by_the_returns_of_its_rows(small_prior: Prior) -> None:
+    """Returns of 1,000 lift the policy's actions by about so much, for each of two critics that say 0."""
+    agent = make_sac(small_prior)
+    objective = cal_ql.make(cal_ql.Settings(), agent)
+    objective._returns = torch.where(torch.arange(len(small_prior)) < 10, 1000.0, -1000.0)
+    everything, gaps = batch_of(small_prior), []
+    for rows in (slice(0, 10), slice(10, 33)):
+        constant(agent.critic, 0.0, 0.0)
+        batch = Batch(*(column[rows] for column in everything))
+        gaps.append(float(objective.update(batch)["pretrain/conservative_gap"]))
+    assert gaps[0] == pytest.approx(2000, abs=30)  # log Σ exp(Q - log p) of twenty actions is a few nats
+    assert abs(gaps[1]) < 30
+
+
+def test_a_life_begins_with_new_optimisers_and_the_temperature_of_its_settings(small_prior: Prior) -> None:
+    agent = make_sac(small_prior, initial_temperature=0.5)
+    objective = ObjectivePlugin.parse({"name": "cal_ql"}, "[pretrain.objective]")
+    settings = pretrain.Settings(objective=objective, steps=3, batch_size=8)
+    steps = PretrainedAgent(agent, settings, 0, None).learn()
+    optimisers = (agent.actor_optimiser, agent.critic_optimiser, agent.temperature_optimiser)
+    next(steps), next(steps)
+    assert all(bool(t.any()) for one in optimisers for t in one.tensors())
+    assert agent.log_temperature.item() != pytest.approx(math.log(0.5), abs=1e-6)
+    next(steps)
+    after = (agent.actor_optimiser, agent.critic_optimiser, agent.temperature_optimiser)
+    assert not any(bool(t.any()) for one in after for t in one.tensors())
+    assert agent.log_temperature.item() == pytest.approx(math.log(0.5), abs=1e-7)
 
 
 def objective_of(agent: Sac, name: str, **settings: Any) -> Any:

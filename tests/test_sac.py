@@ -82,6 +82,53 @@ def test_actor_loss_by_hand(subset: Any) -> None:
     assert loss.item() == pytest.approx(0.5 * -0.551377 - (3.0 if subset == "min" else 4.0), abs=1e-5)
 
 
+def constant(params: list[Tensor], *heads: float) -> None:
+    """Networks that say the same whatever goes in, one number for each head."""
+    with torch.no_grad():
+        for p in params:
+            p.zero_()
+        params[-1].copy_(torch.tensor(heads).reshape(-1, 1, 1))
+
+
+def test_rewards_are_scaled_before_the_critics_learn_them() -> None:
+    """Rewards 0 and 1, ten times as large, and critics that say 0: (0 + 100) / 2 for each of the two."""
+    prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
+    agent = make_sac(prior, reward_scale=10.0, backup_entropy=False)
+    constant(agent.critic, 0.0, 0.0)
+    constant(agent.target, 0.0, 0.0)
+    assert float(agent.update(batch_of(prior))["agent/critic_loss"]) == 100.0
+
+
+def test_the_targets_move_a_share_of_the_way_to_the_critics(small_prior: Prior) -> None:
+    agent = make_sac(small_prior, polyak=0.1)
+    constant(agent.critic, 3.0, 5.0)
+    constant(agent.target, 2.0, 0.0)
+    agent.move_targets()
+    assert agent.target[-1].flatten().tolist() == pytest.approx([2.1, 0.5])
+    assert agent.critic[-1].flatten().tolist() == [3.0, 5.0]
+
+
+@pytest.mark.parametrize(("said", "log_std"), [(-5.0, -5.0), (-19.0, -19.0), (-30.0, -20.0), (9.0, 2.0)])
+def test_a_policy_may_be_nearly_certain(small_prior: Prior, said: float, log_std: float) -> None:
+    agent = make_sac(small_prior)
+    with torch.no_grad():
+        for p in agent.actor:
+            p.zero_()
+        agent.actor[-1][2:] = said  # two means, then two log standard deviations
+    assert agent.policy(torch.zeros(1, 6))[1].tolist() == [[log_std] * 2]
+
+
+def test_a_frozen_value_is_the_smallest_of_its_critics_at_the_policys_mode(small_prior: Prior) -> None:
+    agent = make_sac(small_prior)
+    obs, action = torch.tensor(small_prior.obs), torch.tensor(small_prior.action)
+    found = agent.frozen_value()
+    assert torch.equal(found.v(obs), found.q(obs, agent.mode(obs)))
+    both = agent.q(agent.critic, agent.normaliser(obs), action)
+    torch.testing.assert_close(found.q(obs, action), both.min(0).values)
+    constant(agent.critic, 3.0, 5.0)
+    assert agent.frozen_value().v(obs).tolist() == [3.0] * len(small_prior)
+
+
 def test_log_probability_is_a_density(small_prior: Prior) -> None:
     prior = prior_of(rows_of([5], obs_dim=3, action_dim=1))
     agent = make_sac(prior)

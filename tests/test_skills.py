@@ -13,11 +13,13 @@ from slrl.adapters.skills import Skills
 from slrl.learning.agents import anchored
 from slrl.learning.agents.anchored import Anchored, divergence
 from slrl.learning.networks import Adam, Normaliser, mlp, mlp_params
+from slrl.learning.offline import skill_iql
 from slrl.learning.skills import Settings, SkillModel
 from slrl.priors import Prior
 from slrl.types import Metrics, Transition
 
 from .conftest import prior_of, rows_of
+from .test_sac import batch_of
 
 CPU = torch.device("cpu")
 
@@ -123,6 +125,16 @@ def test_the_anchored_agent_pays_for_leaving_its_anchor(small_prior: Prior) -> N
         agent.actor[-1] += 0.3
     assert agent.sample(obs, noise)[1].min().item() > 0.0
     assert agent.entropy_goal == -1.0
+
+
+def test_the_skill_prior_is_the_policy_of_the_last_step_before_the_life(small_prior: Prior) -> None:
+    agent = Anchored(anchored.Settings(hidden=(8,)), small_prior, torch.Generator().manual_seed(0), CPU)
+    objective = skill_iql.make(skill_iql.Settings(), agent)
+    for _ in range(2):
+        before = [p.clone() for p in agent.actor]
+        objective.update(batch_of(small_prior))
+        assert not torch.equal(agent.actor[0], before[0])
+        assert all(torch.equal(held, p) for held, p in zip(agent.anchor, agent.actor, strict=True))
 
 
 class Recorder:

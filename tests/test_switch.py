@@ -127,6 +127,19 @@ def test_a_monitor_of_short_or_few_trajectories_says_what_it_cannot_do() -> None
     assert monitor(walks(10, 120, seed=1)).unsupported() == list(SIGNALS)  # five held out
 
 
+@pytest.mark.parametrize("window", [4, 7])
+def test_a_stall_is_the_value_lost_over_the_whole_window(window: int) -> None:
+    """V = -1, -2, -4, -8, …; without smoothing the stall after t steps is V(t - W) - V(t)."""
+    found = Monitor(Settings(window=window, smoothing=0.0), walks(4, 20, seed=1), Distance(), CPU)  # type: ignore[arg-type]
+    stalls = []
+    for step in range(window + 3):
+        arrived = np.array([2.0**step, 0, 0], np.float32)
+        signals = found.update(Transition(0 * arrived, np.zeros(1, np.float32), 0.0, arrived, False, False))
+        stalls.append(signals[SIGNALS.index("stall")])
+    assert stalls[:window] == [-np.inf] * window
+    assert stalls[window:] == [2.0 ** (window + i) - 2.0**i for i in range(3)]
+
+
 def test_distance_to_what_is_known_by_hand() -> None:
     prior = walks(4, 20, seed=1)
     found = Monitor(Settings(), prior, Distance(), CPU)
@@ -174,6 +187,43 @@ def live(switch: Any, steps: int, *names: str) -> list[int]:
             switch._enter(before)
         modes.append(switch.mode)
     return modes
+
+
+class Level:
+    """Acts with a number of its own, and remembers what it observed and how often it learned."""
+
+    def __init__(self, number: float) -> None:
+        self.number, self.told, self.learned = number, list[Transition](), 0
+
+    def act(self, obs: np.ndarray) -> np.ndarray:
+        return np.array([self.number], np.float32)
+
+    def observe(self, transition: Transition) -> dict[str, float]:
+        self.told.append(transition)
+        return {}
+
+    def learn(self) -> dict[str, float]:
+        self.learned += 1
+        return {}
+
+
+def test_the_low_level_sees_what_the_skills_do_and_the_skills_not_what_it_does() -> None:
+    prior = walks(4, 20, seed=1)
+    watched = Monitor(Settings(), prior, Distance(), CPU)  # type: ignore[arg-type]
+    low, high = Level(0.1), Level(0.2)
+    settings = adapters.load("switch").adapter.settings
+    switch = Switch(settings, low, high, watched)  # type: ignore[arg-type]
+    for mode, acts in ((NOMINAL, 0.1), (SKILL, 0.2), (NOMINAL, 0.1)):
+        switch.mode = mode
+        for row in range(3):
+            action = switch.act(prior.obs[row])
+            assert action.tolist() == pytest.approx([acts])
+            done = Transition(prior.obs[row], action, 0.0, prior.next_obs[row], False, False)
+            switch.observe(done)
+            switch.learn()
+    assert [float(told.action[0]) for told in low.told] == pytest.approx([0.1] * 3 + [0.2] * 3 + [0.1] * 3)
+    assert [float(told.action[0]) for told in high.told] == pytest.approx([0.2] * 3)
+    assert (low.learned, high.learned) == (9, 3)
 
 
 def test_a_residual_reads_the_latent_at_every_step_until_it_is_clear() -> None:
