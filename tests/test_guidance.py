@@ -67,8 +67,26 @@ def test_q_weights_by_hand() -> None:
     assert weight.tolist() == pytest.approx([math.exp(-0.25), math.exp(0.25), math.exp(0.75)])
     weight, _ = weights(prior, weight_temperature=0.5)(batch, newest)
     assert weight.tolist() == pytest.approx([math.exp(-0.5), math.exp(0.5), math.exp(1.5)])
-    weight, _ = weights(prior, normalise_weights=True)(batch, newest)
-    assert weight.mean().item() == pytest.approx(1.0)
+    # |1 - b| / η = 1.5, limited to 1: all exponents shift by -0.5
+    weight, _ = weights(prior, weight_temperature=0.5, max_exponent=1.0)(batch, newest)
+    assert weight.tolist() == pytest.approx([math.exp(-1.0), 1.0, math.exp(1.0)])
+
+
+def test_the_baseline_changes_the_loss_of_the_discriminator_by_hand() -> None:
+    """f = 0, so that each of three prior and three life rows costs log 2; Qn = 0, 0.5, 1, and b = 0.25 or 0.75."""
+    prior = three_rows()
+    losses = []
+    for worth in (-0.5, 0.5):
+        guidance = Gail(gail.Settings(mixup=0.0), **parts(prior), weigh=weights(prior))
+        with torch.no_grad():
+            for p in guidance.params:
+                p.zero_()
+        batch = batch_of(prior)
+        losses.append(float(guidance.update(batch, batch, torch.tensor([worth]))["guidance/loss"]))
+    for loss, b in zip(losses, (0.25, 0.75), strict=True):
+        prior_side = sum(math.exp(value - b) for value in (0.0, 0.5, 1.0))
+        assert loss == pytest.approx(math.log(2) * (prior_side + 3) / 6, rel=1e-5)
+    assert losses[0] > 1.25 * losses[1]  # lower in value, the prior counts more beside the life
 
 
 class Place(Worth):
@@ -98,7 +116,7 @@ def test_baseline_constant_clipped_and_smoothed() -> None:
 
 def test_raising_the_baseline_lowers_all_weights_by_the_same_factor() -> None:
     value = torch.tensor([0.0, 0.3, 1.0])
-    ratio = q_weight(value, torch.tensor(0.7), 1.0) / q_weight(value, torch.tensor(0.2), 1.0)
+    ratio = q_weight(value, torch.tensor(0.7), 1.0, 10.0) / q_weight(value, torch.tensor(0.2), 1.0, 10.0)
     torch.testing.assert_close(ratio, torch.full((3,), math.exp(-0.5)))
 
 
@@ -337,9 +355,10 @@ def test_no_guidance_is_the_tasks_reward(small_prior: Prior) -> None:
 @pytest.mark.parametrize("baseline", [-1000.0, -24.0, 30.0, 1000.0])
 def test_weights_stay_finite_and_in_proportion_however_far_the_life_is(baseline: float) -> None:
     value = torch.tensor([0.0, 0.25, 1.0])
-    weight = q_weight(value, torch.tensor(baseline), 0.25)
+    weight = q_weight(value, torch.tensor(baseline), 0.25, 4.0)
     assert bool(torch.isfinite(weight).all())
     assert bool((weight > 0).all())
+    assert weight[-1].item() == pytest.approx(math.exp(4.0 if baseline < 0 else -4.0), rel=1e-4)
     normal = weight / weight.mean()
     expected = torch.tensor([1.0, math.e, math.e**4]) * 3 / (1 + math.e + math.e**4)  # exp(ΔQ / 0.25), mean 1
     torch.testing.assert_close(normal, expected, rtol=1e-4, atol=0)
@@ -348,5 +367,5 @@ def test_weights_stay_finite_and_in_proportion_however_far_the_life_is(baseline:
 def test_weights_near_the_prior_are_the_plain_exponential_to_the_last_bit() -> None:
     value, baseline = torch.rand(64, generator=torch.Generator().manual_seed(0)), torch.tensor(0.37)
     torch.testing.assert_close(
-        q_weight(value, baseline, 0.25), ((value - baseline) / 0.25).exp(), rtol=0, atol=0
+        q_weight(value, baseline, 0.25, 4.0), ((value - baseline) / 0.25).exp(), rtol=0, atol=0
     )

@@ -94,6 +94,44 @@ def test_the_agent_waits_for_the_warm_up_and_the_guidance_does_not() -> None:
     assert (len(agent.batches), len(guide.seen)) == (2, 5)
 
 
+def test_the_critics_get_their_warm_start_once_before_the_first_update_of_the_policy() -> None:
+    adapter, agent, guide = replay(warm_up_steps=3, warm_start_updates=5)
+    live(adapter, 2)
+    assert agent.improved == []
+    live(adapter, 1)
+    assert agent.improved == [False] * 5 + [True]
+    assert all(batch.reward.tolist() == (batch.row + 3000).tolist() for batch in agent.batches)
+    live(adapter, 2)
+    assert agent.improved == [False] * 5 + [True] * 3
+
+
+def test_a_saved_adapter_does_not_repeat_its_warm_start() -> None:
+    settings: dict[str, Any] = {"warm_start_updates": 5}
+    one, other = replay(**settings), replay(**settings)
+    for made, agent, guide in (one, other):
+        made.agent, made.guidance = Stateless(agent), Stateless(guide)  # type: ignore[assignment]
+    live(one[0], 1)
+    other[0].load_state_dict(one[0].state_dict())
+    live(other[0], 1)
+    assert other[1].improved == [True]
+
+
+class Stateless:
+    """A script as a part of an adapter that is saved."""
+
+    def __init__(self, script: Any) -> None:
+        self._script = script
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._script, name)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def load_state_dict(self, state: Any) -> None:
+        pass
+
+
 def bootstraps(adapter: Replay) -> list[float]:
     return adapter.buffer.rows(np.arange(40, 40 + adapter.buffer.lived)).bootstrap.tolist()
 

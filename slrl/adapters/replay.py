@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
 
 from slrl.adapters.setup import Setup
 from slrl.learning.agents.sac import Sac
@@ -23,6 +24,9 @@ class Settings:
     updates_per_step: int = 1
     update_every_steps: int = 1
     warm_up_steps: int = 1000  # steps of the life before the agent learns
+    # Updates of the critics alone, all of them before the policy's first: the life's rewards are not those of
+    # the pretraining, and a policy that follows critics of other rewards forgets what it knew (WSRL).
+    warm_start_updates: int = 0
     biased_td_every: int = 0  # every so many steps a TD target has no bootstrap; 0: never
     guidance_batch_size: int = 256  # rows of prior and of life each
     guidance_updates_per_step: int = 1
@@ -30,7 +34,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, 1, "batch_size", "guidance_batch_size", "update_every_steps", "buffer_life_rows")
-        at_least(self, 0, "updates_per_step", "guidance_updates_per_step", "warm_up_steps", "biased_td_every")
+        at_least(self, 0, "updates_per_step", "guidance_updates_per_step", "biased_td_every")
+        at_least(self, 0, "warm_up_steps", "warm_start_updates")
         fraction = self.prior_fraction
         fine = fraction == "proportional" or 0 <= float(fraction) <= 1
         require(fine, f"prior_fraction must be 'proportional' or between 0 and 1, not {fraction}")
@@ -48,6 +53,7 @@ class Replay:
         self._prior_fraction = None if fraction == "proportional" else float(fraction)
         # While a switch has it off, the policy's mode acts, and the buffer is still filled.
         self.learning = True
+        self._warm = settings.warm_start_updates == 0  # whether critics have had their warm start
         self._due = False  # whether ``learn`` has work after the last observed step
 
     def act(self, obs: F32) -> F32:
@@ -66,7 +72,8 @@ class Replay:
         """Update the guidance, then the agent.
 
         Nothing happens while ``learning`` is off, between ``update_every_steps``, and to the agent before
-        ``warm_up_steps``. The policy is updated once, on the last batch, as in RLPD.
+        ``warm_up_steps``. The first time, the critics get their warm start. The policy is updated once, on
+        the last batch, as in RLPD.
         """
         if not self._due:
             return {}
@@ -77,29 +84,37 @@ class Replay:
             prior, life = buffer.sample(size, 1.0), buffer.sample(size, 0.0)
             metrics |= self.guidance.update(prior, life, buffer.newest())
         if buffer.lived >= settings.warm_up_steps:
+            if not self._warm:
+                self._warm = True
+                for _ in range(settings.warm_start_updates):
+                    self._update_agent(improve_policy=False)
             updates = settings.updates_per_step
             for update in range(1, updates + 1):  # the policy once per step, on the last batch, as in RLPD
-                batch = buffer.sample(settings.batch_size, self._prior_fraction)
-                reward = self.guidance.reward(batch)
-                batch = batch._replace(reward=reward)
-                metrics |= self.agent.update(batch, improve_policy=update == updates)
-                metrics["guidance/reward"] = reward.mean()
+                metrics |= self._update_agent(improve_policy=update == updates)
         return metrics
 
+    def _update_agent(self, *, improve_policy: bool) -> Metrics:
+        """One update on a batch of prior and life, with the guidance's rewards."""
+        batch = self.buffer.sample(self._settings.batch_size, self._prior_fraction)
+        reward = self.guidance.reward(batch)
+        metrics = self.agent.update(batch._replace(reward=reward), improve_policy=improve_policy)
+        return metrics | {"guidance/reward": reward.mean()}
+
     def state_dict(self) -> State:
-        """Agent, guidance, the life's rows of the buffer, and the generator that samples rows."""
+        """Agent, guidance, the life's rows of the buffer, the rows' generator, whether the warm start is over."""
         return nest(
             agent=self.agent.state_dict(),
             guidance=self.guidance.state_dict(),
             buffer=self.buffer.state_dict(),
             rows=of_rng(self._rng),
-        )
+        ) | {"warm": torch.tensor(self._warm)}
 
     def load_state_dict(self, state: State) -> None:
         """Continue from :meth:`state_dict` of an adapter with the same settings and prior."""
         for name, owner in (("agent", self.agent), ("guidance", self.guidance), ("buffer", self.buffer)):
             owner.load_state_dict(substate(state, name))
         set_rng(self._rng, substate(state, "rows"))
+        self._warm = bool(state["warm"])
 
 
 def make(settings: Settings, setup: Setup) -> Replay:

@@ -34,7 +34,7 @@ class Settings:
     critic_lr: float = 3e-4
     temperature_lr: float = 3e-4
     initial_temperature: float = 1.0
-    target_entropy: float | None = None  # nats; -A if unset
+    target_entropy: float | Literal["auto"] = "auto"  # nats; "auto": -A, as in the paper
     backup_entropy: bool = True  # whether targets contain the entropy bonus
     reward_scale: float = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"  # of the matrix products
@@ -73,7 +73,7 @@ class Sac:
         # Views without gradients, for the actor's loss.
         self._critic_values = [p.detach() for p in self.critic]
         goal = settings.target_entropy
-        self.entropy_goal = -float(self.action_dim) if goal is None else goal
+        self.entropy_goal = -float(self.action_dim) if goal == "auto" else float(goal)
         self.reset_optimisers()
         wrap = torch.compile if settings.compile else (lambda function: function)
         self._critic_loss_fn, self._actor_loss_fn = wrap(self.critic_loss), wrap(self.actor_loss)

@@ -2,7 +2,8 @@
 
 A prior row (s, a) has the weight w = exp((Qn(s, a) - b) / η) in the discriminator's loss. Qn is the value by
 the agent as it was at the beginning of the life, scaled to [0, 1] over the prior; b is the same agent's
-scaled value of the newest state. Life rows weigh 1.
+scaled value of the newest state. Life rows weigh 1, so that b decides how much the prior counts beside the
+life: where the life stands low, prior rows of the same value and above weigh more than its own rows.
 """
 
 from dataclasses import dataclass
@@ -26,11 +27,13 @@ class Settings(gail.Settings):
     baseline: float | None = None  # a constant b; unset, it is the frozen agent's value of the newest state
     baseline_ema: float = 0.0  # weight of the last baseline in the moving average
     clip_baseline: bool = False  # to [0, 1]
-    normalise_weights: bool = False  # to a mean of 1 in every batch
+    # Largest exponent of a row with Qn = 1, in either direction. The paper has no limit, and needs none where b
+    # is in [0, 1]; far from the prior b can be -24.
+    max_exponent: float = 10.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive(self, "weight_temperature")
+        positive(self, "weight_temperature", "max_exponent")
         share(self, "baseline_ema")
 
 
@@ -48,9 +51,9 @@ class QWeights:
     def __call__(self, prior: Batch, newest: Tensor) -> tuple[Tensor, Metrics]:
         """Weights (B,) of prior rows; metrics: the baseline b and the mean weight."""
         b = self._where_now(newest)
-        weight = q_weight(self.prior_value[prior.row], b, self._settings.weight_temperature)
-        if self._settings.normalise_weights:
-            weight = weight / weight.mean()
+        settings = self._settings
+        value = self.prior_value[prior.row]
+        weight = q_weight(value, b, settings.weight_temperature, settings.max_exponent)
         return weight, {"guidance/baseline": b, "guidance/weight": weight.mean()}
 
     def _where_now(self, newest: Tensor) -> Tensor:
@@ -75,15 +78,13 @@ def _copy(rows: F32, device: torch.device) -> Tensor:
     return torch.tensor(rows, device=device)  # a copy: the prior's arrays are read-only
 
 
-def q_weight(value: Tensor, baseline: Tensor, temperature: float) -> Tensor:
-    """exp((Qn - b) / η) (B,), with the largest exponent limited to ±80.
+def q_weight(value: Tensor, baseline: Tensor, temperature: float, max_exponent: float) -> Tensor:
+    """exp((Qn - b) / η) (B,), with b limited so that |1 - b| / η is at most ``max_exponent``.
 
-    Far from the prior b can be -24, and exp(24 / 0.25) overflows float32; far above it all weights would be
-    0. The same number is subtracted from all exponents, so that proportions stay; it is 0 within the limits.
+    All exponents are shifted by the same number, so that weights keep their proportions.
     """
-    exponent = (value - baseline) / temperature
-    top = exponent.max()
-    return (exponent - (top - top.clamp(-80.0, 80.0))).exp()
+    reach = temperature * max_exponent
+    return ((value - baseline.clamp(1.0 - reach, 1.0 + reach)) / temperature).exp()
 
 
 def make(settings: Settings, prior: Prior, agent: Agent, device: torch.device, **generators: Any) -> Gail:
