@@ -25,6 +25,9 @@ class Chapter:
     standings: tuple[Standing, ...]  # in the order of all adapters
     contests: tuple[Contest, ...]  # every two of them, adjusted for their number
     fastest: str | None  # the adapter that is shown to be faster than each of the others
+    # Whether the scenario comes with slrl, as it stands there: no other is animated, because that would run
+    # the code that a folder of lives names, and such a folder may be anybody's.
+    shipped: bool = False
 
     @property
     def budget(self) -> float:
@@ -103,7 +106,8 @@ def collect(runs: Path, seed: int = 0) -> Evidence:
         seeds = {(name, one.adapter): one.seeds for one in own}
         met = verdict.contests(lives, seeds, [one.adapter for one in own], rng)
         best = verdict.fastest([one.adapter for one in own], met)
-        chapters.append(Chapter(name, _scenario(runs, own[0].rows[0]), tuple(own), tuple(met), best))
+        scenario, shipped = _scenario(runs, own[0].rows[0])
+        chapters.append(Chapter(name, scenario, tuple(own), tuple(met), best, shipped))
     shared = tuple(chapter.name for chapter in chapters if len(chapter.standings) == len(adapters))
     return Evidence(
         runs=runs,
@@ -124,17 +128,17 @@ def _in_order(standings: list[Standing]) -> list[str]:
     return sorted(scores, key=lambda name: (-np.mean(scores[name] or [0.0]), name))
 
 
-def _scenario(runs: Path, row: Row) -> Scenario | None:
-    """The scenario of a life, with summary and literature if it ships; None if it cannot be read."""
+def _scenario(runs: Path, row: Row) -> tuple[Scenario | None, bool]:
+    """The scenario of a life, None if it cannot be read, and whether it is one that comes with slrl."""
     try:
         lived = read_scenario(runs / row.folder / "settings.toml")
     except BadInput:
-        return None  # for example a world that is not installed here; its lives count all the same
+        return None, False  # its lives count all the same
     if lived.name in files.names("scenarios"):
         shipped = scenarios.load(lived.name)
         if shipped.life_table() == lived.life_table():
-            return shipped
-    return lived
+            return shipped, True
+    return lived, False
 
 
 def _totals(

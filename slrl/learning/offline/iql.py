@@ -39,7 +39,8 @@ class Iql:
         """One step of V, π, Q and the targets.
 
         L_V by :func:`expectile_loss` of min_k Q̄_k(s, a) - V(s); L_π = -mean w log π(a|s) with w by
-        :func:`advantage_weight` of the V that was just updated; L_Q = Σ_k mean (r + γ · bootstrap · V(s') - Q_k)².
+        :func:`advantage_weight` of the V that was just updated;
+        L_Q = Σ_k mean (r + γ · bootstrap · V(s') - Q_k)².
         """
         agent = self._agent
         obs, next_obs = agent.normaliser(batch.obs), agent.normaliser(batch.next_obs)
