@@ -20,7 +20,7 @@ from slrl.learning.cache import Artefact
 from slrl.learning.pretrain import PretrainedAgent
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, share
-from slrl.priors import Prior
+from slrl.priors import Prior, part
 from slrl.types import Metrics, State
 
 
@@ -116,27 +116,15 @@ def behaviours(prior: Prior) -> list[Prior]:
     """The prior split into one prior per behaviour."""
     if prior.behaviour is None:
         return [prior]
-    found = []
-    for name in np.unique(prior.behaviour):
-        kept = prior.behaviour == name
-        rows = {
-            key: getattr(prior, key)[kept]
-            for key in ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-        }
-        episode = np.unique(prior.episode[kept], return_inverse=True)[1].astype(np.int32)
-        params = None if prior.env_params is None else prior.env_params[kept]
-        found.append(
-            replace(
-                prior,
-                **rows,
-                episode=episode,
-                env_params=params,
-                behaviour=None,
-                parts=(),
-                name=f"{prior.name}, behaviour {name}",
-            )
+    return [
+        replace(
+            part(prior, prior.behaviour == name),
+            behaviour=None,
+            parts=(),
+            name=f"{prior.name}, behaviour {name}",
         )
-    return found
+        for name in np.unique(prior.behaviour)
+    ]
 
 
 def behaviour_count(prior: Prior) -> int:
