@@ -24,6 +24,7 @@ HURRY = {  # all that comes before the life
     "adapter.regularisation_steps": 20,
     "adapter.model_steps": 20,
     "adapter.monitor.steps": 20,
+    "adapter.monitor.latent_steps": 20,
     "adapter.plans": 8,
 }
 

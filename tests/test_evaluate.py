@@ -292,6 +292,7 @@ def test_every_suite_that_ships_can_be_read() -> None:
         "adapters": (9 + 5 + 3 + 6) * 10 + 2 * 20,
         "detection": 10 + 100,
         "everything": scenarios * 14 * 5,
+        "false_alarms": scenarios * 100,
         "gallery": scenarios * (20 + 20 + 2),
         "paper": 4 * 8 * 10,
         "pretrainings": 45,

@@ -347,7 +347,8 @@ def test_a_prior_too_short_for_skills_is_said_once(
         (f"adapter.low.{key}", value)
         for key, value in (("adapter.extrinsics.steps", 5), ("pretrain.steps", 5))
     ]
-    method = adapters.load("switch", [*quick, ("pretrain.steps", 5), ("adapter.monitor.steps", 5)])
+    brief = [(f"adapter.monitor.{key}", 5) for key in ("steps", "latent_steps")]
+    method = adapters.load("switch", [*quick, ("pretrain.steps", 5), *brief])
     adapter = slrl.load_adapter(method, short, slrl.load_scenario("windy_pointmass"), life_steps=50)
     said = capsys.readouterr().err
     assert said.count("slrl: the switch does without") == 1

@@ -49,13 +49,14 @@ class Settings:
     held_out: float = 0.4  # share of the prior's episodes that calibrate the thresholds
     window: int = 200  # W: steps, of the stall
     smoothing: float = 0.95  # of the moving averages
-    steps: int = 3000
+    steps: int = 3000  # of the dynamics
+    latent_steps: int = 1000  # of either phase of the monitor's own latents
     linear: bool = True  # whether the dynamics have a linear path beside their layers
     seed: int | None = None  # that of the pretraining if unset
 
     def __post_init__(self) -> None:
         share(self, "false_alarms", "held_out", "smoothing")
-        at_least(self, 1, "steps")
+        at_least(self, 1, "steps", "latent_steps")
         at_least(self, 2, "window")
         seed(self)
         require(self.held_out < 1, f"held_out must be less than 1, not {self.held_out}")
@@ -235,7 +236,7 @@ class Monitor:
         largest = [signals.max(0) for signals in self.of_episodes(prior, self.held_out.tolist())]
         gains, seen = list[float](), list[float]()
         for episode in self.held_out:
-            at = slice(prior.starts[episode], prior.ends[episode] + 1)
+            at = np.arange(prior.starts[episode], prior.ends[episode] + 1)
             values = self._values(prior.next_obs[at])
             smooth = self._smoothed(values)
             seen += values.tolist()
@@ -250,7 +251,7 @@ class Monitor:
     @torch.no_grad()
     def _values(self, obs: F32) -> NDArray[np.float64]:
         """(B,) V of obs (B, O)."""
-        values = self._value.v(torch.from_numpy(np.ascontiguousarray(obs)).to(self._device))
+        values = self._value.v(torch.from_numpy(obs).to(self._device))
         return values.cpu().numpy().astype(np.float64)
 
     def _smoothed(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -356,7 +357,8 @@ def artefact(
     return Artefact(
         name="monitor",
         build=build,
-        about={**table(settings), "every": every},
+        about={key: value for key, value in table(settings).items() if key != "latent_steps"}
+        | {"every": every},
         needs=(prior, agent) if latents is None else (prior, agent, latents),
         version=3,  # 2: value and latents had learned from the episodes that set the thresholds
         steps=settings.steps,

@@ -8,7 +8,7 @@ level's weights are trained.
 import contextlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -249,14 +249,16 @@ class Switch:
 def monitored(settings: Settings, plan: Plan) -> Artefact[Monitor]:
     """The monitor of the method's own agent, which learns without the episodes that are held out.
 
-    Where the low level has a latent, the monitor has one with the same settings, learned without them too.
+    Where the low level has a latent, the monitor has one of its own, learned without them too. It has the
+    same settings but for its steps: it predicts steps to tell them from others, and no policy acts by it.
     """
     watch, low = with_seed(settings.monitor, plan.seeds.monitor), settings.low.adapter.settings
     training = monitor.training_artefact(watch, plan.prior)
     agent = plan.agents.artefact(training)
     if not isinstance(low, latent.Settings):
         return monitor.artefact(watch, plan.prior, agent)
-    latents = extrinsics.artefact(low.extrinsics, training, plan.seeds.monitor, plan.device)
+    own = replace(low.extrinsics, steps=watch.latent_steps)
+    latents = extrinsics.artefact(own, training, plan.seeds.monitor, plan.device)
     return monitor.artefact(watch, plan.prior, agent, latents, low.refresh_every)
 
 
