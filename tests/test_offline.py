@@ -132,7 +132,7 @@ def test_the_max_target_is_what_the_critics_learn(
 def test_cal_ql_pretrains_its_adapter_which_mixes_prior_and_life_in_halves() -> None:
     method = adapters.load("cal_ql")
     assert method.pretrain is not None
-    assert method.pretrain.objective.settings == cal_ql.Settings(max_target_actions=10)
+    assert method.pretrain.objective.settings == cal_ql.Settings(sampled_actions=4, max_target_actions=4)
     assert method.adapter.settings.prior_fraction == 0.5
     assert method.adapter.settings.guidance.name == "none"
     with pytest.raises(slrl.BadInput, match="max_target_actions must be 0 or more"):
