@@ -294,6 +294,7 @@ def test_every_suite_that_ships_can_be_read() -> None:
         "everything": scenarios * 14 * 5,
         "false_alarms": scenarios * 100,
         "gallery": scenarios * (20 + 20 + 2),
+        "linear": 2 * 2 * 2 * 10,
         "paper": 4 * 8 * 10,
         "pretrainings": 45,
         "quick": 105,
