@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench reference reproduce adapters gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench reference reproduce adapters false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -59,6 +59,10 @@ adapters: setup  ## the tables in docs/adapters.md, every life listed (an hour a
 	$(BIN)/slrl eval detection --out runs/adapters
 	$(BIN)/python benchmarks/detection.py runs/adapters --readme docs/adapters.md
 	$(BIN)/python benchmarks/planner.py --readme docs/adapters/vlm_pc.md
+
+false-alarms: setup  ## the table in docs/adapters/switch.md (an hour of one core; continues where it was stopped)
+	$(BIN)/slrl eval false_alarms
+	$(BIN)/python benchmarks/false_alarms.py runs/false_alarms --csv eval/reference/false_alarms.csv --readme docs/adapters/switch.md
 
 gallery: setup  ## 42 lives in each scenario, a still of each, docs/scenarios.md (an hour and a half; continues where it was stopped)
 	$(BIN)/slrl eval gallery

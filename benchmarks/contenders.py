@@ -168,7 +168,8 @@ def slrl_switch_step() -> Step:
     """A step of adapters/switch.toml while its low level acts."""
     low = {"adapter.low.pretrain.steps": 1, "adapter.low.adapter.extrinsics.steps": 1}
     high = {"adapter.high.pretrain.steps": 1, "adapter.high.adapter.skills.steps": 1}
-    return control_step("switch", {"pretrain.steps": 1, "adapter.monitor.steps": 1, **low, **high})
+    own = {"pretrain.steps": 1, "adapter.monitor.steps": 1, "adapter.monitor.latent_steps": 1}
+    return control_step("switch", {**own, **low, **high})
 
 
 def _sb3(env: "gym.Env[Any, Any]") -> Any:

@@ -1,5 +1,6 @@
 """Every adapter: it lives, the same seed gives the same life, and it continues exactly from its state."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,20 @@ HURRY = {  # all that comes before the life
     "adapter.regularisation_steps": 20,
     "adapter.model_steps": 20,
     "adapter.monitor.steps": 20,
+    "adapter.monitor.latent_steps": 20,
     "adapter.plans": 8,
 }
 
 
-def hurried(name: str) -> adapters.Method:
-    """An adapter as it is, but for the length of what comes before the life."""
+def hurried(name: str, more: Sequence[tuple[str, Any]] = ()) -> adapters.Method:
+    """An adapter as it is, but for the length of what comes before the life, and ``more`` settings."""
     whole = adapters.load(name)
     table = whole.table()
     paths = ("", "adapter.low.", "adapter.high.")
     overrides = [
         (path + key, value) for path in paths for key, value in HURRY.items() if has(table, path + key)
     ]
-    return adapters.load(name, overrides)
+    return adapters.load(name, [*overrides, *more])
 
 
 def has(table: dict[str, Any], key: str) -> bool:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 import slrl
 from slrl import adapters, files
 from slrl.adapters.setup import Plan, assemble
+from slrl.adapters.switch import monitored
 from slrl.errors import BadInput, Unsupported
 from slrl.learning import cache, prepare
 from slrl.learning.cache import Artefact, LearnedCache, Table
@@ -636,13 +637,16 @@ def test_a_table_is_computed_once() -> None:
 
 
 def test_adapters_that_need_the_same_share_it() -> None:
-    """The agent of frozen is that of finetune, gail_s, qwale and of switch's monitor."""
+    """The agent of frozen is that of finetune, gail_s and qwale; switch watches by one that learned less."""
     prior = prior_of(rows_of([12] * 30))
     keys = {
         Plan.of(method, prior).agent().key
-        for method in map(adapters.load, ("frozen", "finetune", "gail_s", "qwale", "model", "switch"))
+        for method in map(adapters.load, ("frozen", "finetune", "gail_s", "qwale", "model"))
     }
     assert len(keys) == 1
+    method = adapters.load("switch")
+    watched = monitored(method.adapter.settings, Plan.of(method, prior))
+    assert keys.isdisjoint(one.key for one in watched.everything() if one.name == "agent")
 
 
 def test_what_a_killed_process_left_is_listed_after_an_hour_and_leaves(command: Command) -> None:

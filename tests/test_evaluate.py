@@ -305,11 +305,14 @@ def test_every_suite_that_ships_can_be_read() -> None:
     assert {name: len(suites.load(name).lives) for name in files.names("suites")} == {
         "adapters": (10 + 6 + 4 + 7) * 10 + 2 * 20,
         "detection": 10 + 100,
-        "everything": scenarios * 15 * 5,
+        "everything": scenarios * 19 * 5,
+        "false_alarms": scenarios * 100,
         "gallery": scenarios * (20 + 20 + 2) + 3,
+        "linear": 2 * 2 * 2 * 10,
         "paper": 4 * 8 * 10,
         "pretrainings": 45,
         "quick": 120,
+        "qwale": 8 * 10 + 5 * 10 + 10,
         "reference": 11 * 5,
         "smoke": 18,
     }

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import torch
 
 import slrl
 from slrl import adapters
-from slrl.adapters.latent import Latent
+from slrl.adapters import setup
+from slrl.adapters.latent import Latent, Student
 from slrl.learning.agents import sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.dynamics import Dynamics
@@ -21,6 +23,7 @@ from slrl.learning.offline import counterfactual as objectives
 from slrl.learning.offline.counterfactual import Counterfactual
 from slrl.plugins import AdapterPlugin
 from slrl.priors import Prior
+from slrl.types import DrawnEpisode, Transition
 
 from .conftest import prior_of, rows_of
 
@@ -232,6 +235,17 @@ def test_every_batch_has_rows_that_ended_and_an_agent_need_not_be_told() -> None
     assert "pretrain/critic_loss" in objective.update(batch)
 
 
+def test_without_the_linear_path_mu_is_a_plain_network(small_prior: Prior) -> None:
+    params = np.random.default_rng(0).normal(size=(len(small_prior), 2)).astype(np.float32)
+    found = Extrinsics(Settings(linear=False), replace(small_prior, env_params=params), CPU)
+    w1, b1, w2, b2 = found.mu
+    x = (torch.tensor(params) - found.params_mean) / found.params_scale
+    torch.testing.assert_close(found.encode(torch.tensor(params)), torch.relu(x @ w1 + b1) @ w2 + b2)
+    before = [p.detach().clone() for p in found.mu]
+    next(iter(found.learn()))
+    assert all(not torch.equal(p, q) for p, q in zip(before, found.mu, strict=True))
+
+
 class Nobody:
     """An inner adapter that is never asked."""
 
@@ -242,17 +256,95 @@ def test_the_fitted_latent_explains_a_wind_beyond_the_prior_better() -> None:
     found = learned(prior)
     table = {"name": "latent", "inner": {"name": "frozen"}, "extrinsics": {}, "fit_latent": 50, "fit_lr": 0.1}
     settings = AdapterPlugin.parse(table, "[adapter]").settings
-    latent = Latent(settings, found, prior, Nobody())  # type: ignore[arg-type]
-    latent.recent = torch.cat(
+    latent = Latent(settings, found, Nobody())  # type: ignore[arg-type]
+    latent.history.recent = torch.cat(
         [torch.tensor(x) for x in (world.obs, world.action, world.reward[:, None], world.next_obs)], -1
     )
-    latent.lived = torch.tensor(50)
-    z = latent.inferred()
+    latent.history.lived = torch.tensor(50)
+    z = latent.history.inferred()
     rows = [torch.tensor(x) for x in (world.obs, world.action, world.reward, world.next_obs)]
     before, after = (
         float(found.dynamics.loss(*rows, one.expand(50, -1)).detach()) for one in (z, latent.fitted(z))
     )
     assert after < 0.5 * before
+
+
+class Walked:
+    """A source world of one episode: s' = s + a + wind, and what its adapter would have been told."""
+
+    episode_steps, seed = 30, 0
+
+    def __init__(self) -> None:
+        self.steps: list[Transition] = []
+
+    def draw(self) -> DrawnEpisode:
+        return DrawnEpisode(Walk(self.steps), 0, np.array([0.1, -0.2], np.float32))  # type: ignore[arg-type]
+
+
+class Walk:
+    def __init__(self, steps: list[Transition]) -> None:
+        self.steps, self.obs = steps, np.zeros(6, np.float32)
+
+    def reset(self, *, seed: int | None = None) -> tuple[np.ndarray, dict[str, Any]]:
+        return self.obs, {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        before = self.obs
+        self.obs = before + np.array([action[0] + 0.1, action[1] - 0.2, 0, 0, 0, 0], np.float32)
+        self.steps.append(Transition(before, action, 0.0, self.obs, False, False))
+        return self.obs, 0.0, False, False, {}
+
+
+class Noting:
+    """A policy that stands for one on [s, z], and notes the z that it is given."""
+
+    action_dim = 2
+
+    def __init__(self) -> None:
+        self.z: list[np.ndarray] = []
+
+    def act(self, obs: np.ndarray, *, sample: bool = False) -> np.ndarray:
+        self.z.append(obs[6:])
+        return np.array([0.3, 0.1], np.float32)
+
+
+class Noted(Noting):
+    """The same as an inner adapter."""
+
+    def observe(self, transition: Transition) -> dict[str, float]:
+        return {}
+
+
+@pytest.mark.parametrize("every", [1, 5, 7, 10])
+def test_a_student_reads_z_at_the_steps_at_which_a_life_does(small_prior: Prior, every: int) -> None:
+    found = Extrinsics(Settings(size=3, history=12), small_prior, CPU)
+    table = {"name": "latent", "inner": {"name": "frozen"}, "extrinsics": {}, "refresh_every": every}
+    settings, world = AdapterPlugin.parse(table, "[adapter]").settings, Walked()
+    acting, inner = Noting(), Noted()
+    student = Student(settings, found, acting, Any, 0)  # type: ignore[arg-type]
+    student._episode(world)  # type: ignore[arg-type]
+    latent = Latent(settings, found, inner)  # type: ignore[arg-type]
+    for step in world.steps:
+        latent.act(step.obs)
+        latent.observe(step)
+    np.testing.assert_array_equal(acting.z, inner.z)
+    changes = [t for t in range(1, 30) if not np.array_equal(inner.z[t], inner.z[t - 1])]
+    assert changes == list(range(every, 30, every))
+
+
+def test_how_often_z_is_read_is_part_of_a_students_key(small_prior: Prior) -> None:
+    prior = replace(small_prior, env_params=np.zeros((len(small_prior), 1), np.float32))
+    world: Any = SimpleNamespace(about={})
+    keys = {
+        one.key
+        for every in (5, 10)
+        for top in setup.artefacts(
+            adapters.load("rma", [("adapter.refresh_every", every)]), prior, 0, "cpu", world
+        )
+        for one in top.everything()
+        if one.name == "student"
+    }
+    assert len(keys) == 2
 
 
 @pytest.mark.slow

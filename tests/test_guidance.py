@@ -73,7 +73,7 @@ def test_q_weights_by_hand() -> None:
 
 
 def test_the_baseline_changes_the_loss_of_the_discriminator_by_hand() -> None:
-    """f = 0, so that each of three prior and three life rows costs log 2; Qn = 0, 0.5, 1, and b = 0.25 or 0.75."""
+    """f = 0: each of three prior and three life rows costs log 2. Qn = 0, 0.5, 1; b = 0.25 or 0.75."""
     prior = three_rows()
     losses = []
     for worth in (-0.5, 0.5):

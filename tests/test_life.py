@@ -1,8 +1,11 @@
 """One life by `adapt`: the same seed gives the same life for every kind of prior, and all files exist."""
 
 import csv
+import importlib
 import json
 import resource
+import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +23,12 @@ from slrl import adapters, envs, files
 from slrl.lives.life import live
 from slrl.lives.run import adapt_as
 from slrl.lives.settings import LifeSettings
-from slrl.recording import recipes
+from slrl.recording import contracts, recipes
 from slrl.types import Transition
 
 from .conftest import layouts
 
+EXAMPLES = Path(__file__).parents[1] / "examples"
 Command = Callable[..., tuple[int, str, str]]
 FILES = {"settings.toml", "result.json", "metrics.csv", "life.npz", "trace.png"}
 
@@ -367,3 +371,48 @@ def test_qwale_succeeds_before_the_reference_did() -> None:
         for seed in (20, 21, 22)
     ]
     assert all(result.outcome == "success" for result in lives), [result.steps for result in lives]
+
+
+COUNTING = """
+from collections import Counter
+from drawer import Drawer
+COUNTS = Counter()
+class Counted(Drawer):
+    def __init__(self, friction_n: float = 1.0) -> None:
+        super().__init__(friction_n)
+        self.target = friction_n > 1
+        COUNTS["opened"] += self.target
+    def reset(self, **settings):
+        COUNTS["reset"] += self.target
+        return super().reset(**settings)
+    def step(self, action):
+        COUNTS["stepped"] += self.target
+        return super().step(action)
+"""
+
+
+def test_how_often_a_robot_is_moved_is_as_its_document_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_adapter: str
+) -> None:
+    """The table of docs/your_robot.md, "When the robot is real"."""
+    shutil.copytree(EXAMPLES / "my_robot", tmp_path / "robot")
+    monkeypatch.chdir(tmp_path / "robot")
+    monkeypatch.syspath_prepend(tmp_path / "robot")
+    Path("counted.py").write_text(COUNTING)
+    scenario = Path("stuck_drawer.toml").read_text().replace("drawer:Drawer", "counted:Counted")
+    Path("counted.toml").write_text(scenario)
+    runpy.run_path("record.py", run_name="__main__")
+    counts: Any = importlib.import_module("counted").COUNTS
+
+    def lived(steps: int) -> dict[str, int]:
+        counts.clear()
+        assert slrl.adapt("counted.toml", adapter=tiny_adapter, life_steps=steps, out=None).steps == steps
+        return dict(counts)
+
+    assert lived(7) == {"opened": 2, "reset": 2, "stepped": 1 + 7}
+    assert lived(7) == {"opened": 1, "reset": 1, "stepped": 7}
+    counts.clear()
+    assert [verdict for verdict in contracts.check("counted.toml") if verdict.outcome == "broken"] == []
+    assert counts == {"opened": 7, "reset": 6, "stepped": 2601}
+    for name in ("counted", "drawer"):
+        sys.modules.pop(name, None)

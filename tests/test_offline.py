@@ -89,6 +89,70 @@ def test_the_calibrated_gap_by_hand() -> None:
     assert gap.item() == pytest.approx(math.log(2 + math.e**2 + math.e**4 / 2) - 3, abs=1e-5)
 
 
+def test_the_largest_of_several_actions_values_by_hand() -> None:
+    """Two actions in three states; the entropy is that of the action whose value is the largest."""
+    q = torch.tensor([[1.0, 5.0, -3.0], [2.0, 4.0, -4.0]])
+    log_prob = torch.tensor([[10.0, 20.0, 30.0], [1.0, 2.0, 3.0]])
+    assert cal_ql.largest(q, log_prob, 0.0).tolist() == [2.0, 5.0, -3.0]
+    assert cal_ql.largest(q, log_prob, 0.1).tolist() == pytest.approx([2 - 0.1, 5 - 2, -3 - 3])
+
+
+@pytest.mark.parametrize(
+    ("backup_entropy", "expected"), [(False, [12.0, 10.0]), (True, [12.0 - 0.5 * 0.25 * 3, 10.0])]
+)
+def test_the_max_target_by_hand(
+    monkeypatch: pytest.MonkeyPatch, backup_entropy: bool, expected: list[float]
+) -> None:
+    """Q̄_1 = a and Q̄_2 = a + 1, of which the smaller counts; three actions are drawn in each of two states.
+
+    r = 0, 1, scaled by 10; γ = 0.5, α = 0.25; the second row is terminal. In the first state the actions are
+    4, 24 and -6 with log π = 1, 3 and 9: y = 0 + 0.5 · 24 = 12, or with the entropy 0.5 · (24 - 0.25 · 3).
+    """
+    prior = prior_of(rows_of([2], obs_dim=1, action_dim=1))
+    agent = make_sac(
+        prior, discount=0.5, reward_scale=10.0, backup_entropy=backup_entropy, initial_temperature=0.25
+    )
+    objective = cal_ql.make(cal_ql.Settings(max_target_actions=3), agent)
+    drawn = torch.tensor(
+        [[4.0], [7.0], [24.0], [8.0], [-6.0], [9.0]]
+    )  # of state 1, of state 2, of state 1, …
+    log_prob = torch.tensor([1.0, 5.0, 3.0, 5.0, 9.0, 5.0])
+    monkeypatch.setattr(agent, "sample", lambda obs, noise: (drawn, log_prob))
+    slow = {id(agent.target): 0.0, id(agent.critic): 100.0}  # the slow copies are asked
+    monkeypatch.setattr(
+        agent, "q", lambda which, obs, a: torch.stack([a[:, 0], a[:, 0] + 1]) + slow[id(which)]
+    )
+    batch = batch_of(prior)
+    target = objective.targets(10 * batch.reward, agent.normaliser(batch.next_obs), batch.bootstrap)
+    assert target.tolist() == pytest.approx(expected)
+
+
+def test_the_max_target_is_what_the_critics_learn(
+    small_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All critics say 3, all targets 7: the loss is Σ_k mean (3 - 7)²; without the option it is SAC's."""
+    agent = make_sac(small_prior)
+    objective = cal_ql.make(cal_ql.Settings(max_target_actions=4, conservative_weight=0.0), agent)
+    monkeypatch.setattr(objective, "targets", lambda *parts: torch.full((len(small_prior),), 7.0))
+    with torch.no_grad():
+        for p in agent.critic:
+            p.zero_()
+        agent.critic[-1].fill_(3.0)
+    metrics = objective.update(batch_of(small_prior))
+    assert float(metrics["pretrain/td_loss"]) == pytest.approx(32.0)
+    assert float(metrics["pretrain/q"]) == pytest.approx(3.0)
+
+
+def test_cal_ql_pretrains_its_adapter_which_mixes_prior_and_life_in_halves() -> None:
+    method = adapters.load("cal_ql")
+    assert method.pretrain is not None
+    assert method.pretrain.objective.settings == cal_ql.Settings(sampled_actions=4, max_target_actions=4)
+    assert method.adapter.settings.prior_fraction == 0.5
+    assert method.adapter.settings.guidance.name == "none"
+    with pytest.raises(slrl.BadInput, match="max_target_actions must be 0 or more"):
+        adapters.load("cal_ql", [("pretrain.objective.max_target_actions", -1)])
+
+
 @pytest.mark.parametrize("name", ["iql", "cal_ql", "bc"])
 def test_every_parameter_changes(small_prior: Prior, name: str) -> None:
     agent = make_sac(small_prior)
@@ -122,7 +186,11 @@ def bandit() -> Prior:
 
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [("iql", {"expectile": 0.8, "advantage_temperature": 5.0}), ("cal_ql", {"conservative_weight": 0.5})],
+    [
+        ("iql", {"expectile": 0.8, "advantage_temperature": 5.0}),
+        ("cal_ql", {"conservative_weight": 0.5}),
+        ("cal_ql", {"conservative_weight": 0.5, "max_target_actions": 5}),
+    ],
 )
 def test_it_learns_the_best_actions_of_a_prior_that_acts_at_random(
     name: str, settings: dict[str, Any]

@@ -95,7 +95,7 @@ def test_the_agent_waits_for_the_warm_up_and_the_guidance_does_not() -> None:
 
 
 def test_the_critics_get_their_warm_start_once_before_the_first_update_of_the_policy() -> None:
-    adapter, agent, guide = replay(warm_up_steps=3, warm_start_updates=5)
+    adapter, agent, _ = replay(warm_up_steps=3, warm_start_updates=5)
     live(adapter, 2)
     assert agent.improved == []
     live(adapter, 1)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tomli_w
 from PIL import Image
 
 import slrl
@@ -460,6 +461,37 @@ def test_a_real_life_has_its_animation_path_and_modes(tmp_path: Path, tiny_adapt
     assert len(text) < 1e6
     again, _ = report(tmp_path / "runs", tmp_path / "again.html")
     assert again == text
+
+
+def test_a_report_imports_no_world_that_a_folder_of_lives_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder may be anybody's: its module would write a file as soon as it is imported."""
+    (tmp_path / "trap.py").write_text("import pathlib\npathlib.Path('sprung').touch()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    world = {"env": "trap:World", "shifts": [{"name": "trap:Shift"}]}
+    about = {"summary": "", "prior": "pointmass", "life_steps": 9, "success_function": "trap:success"}
+    settings = {
+        "schema": 1,
+        "seed": 0,
+        "life_steps": 9,
+        "device": "cpu",
+        "threads": 1,
+        "prior": {"spec": "pointmass", "sha256": "ab"},
+        "scenario": {"name": "windy_pointmass", **about, "source": world, "target": world},
+        "adapter": {"name": "trap", "adapter": {"name": "trap:Adapter"}},
+    }
+    folder = write_life(tmp_path / "runs", "trap", 0, 9, scenario="windy_pointmass", life_steps=9)
+    (folder / "settings.toml").write_text(tomli_w.dumps(settings))
+    write_course(folder)
+    text, problems = report(tmp_path / "runs", tmp_path / "page.html")
+    assert "trap:World" in text  # the settings are shown
+    assert not (tmp_path / "sprung").exists()
+    assert problems == [
+        "windy_pointmass is shown without an animation: it does not come with slrl, and a report runs no "
+        "code that a folder of lives names"
+    ]
 
 
 def test_a_thousand_lives_take_seconds_and_scroll(tmp_path: Path, browser: Any) -> None:

@@ -13,9 +13,11 @@ from slrl import priors
 from slrl.adapters.select import Behaviours, Select
 from slrl.learning import joint_critics
 from slrl.learning.agents.sac import Sac, Settings
+from slrl.learning.buffer import Buffer
 from slrl.learning.joint_critics import JointCritics, behaviours
 from slrl.plugins import AdapterPlugin
 from slrl.priors import Prior, join
+from slrl.types import Transition
 
 from .conftest import prior_of, rows_of, write_d4rl, write_minari
 
@@ -61,6 +63,94 @@ def test_the_classification_loss_raises_the_value_of_the_behaviour_whose_state_i
         assert all(torch.equal(p, q) for p, q in zip(old, one.actor, strict=True))
 
 
+def constant(one: Sac, value: float) -> Sac:
+    """Every critic of it says ``value``, whatever it is asked."""
+    with torch.no_grad():
+        for params in (one.critic, one.target):
+            for p in params:
+                p.zero_()
+            params[-1].fill_(value)
+    return one
+
+
+def test_the_classification_goes_on_in_the_life_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """V_0 = 1 and V_1 = 0 everywhere, β = 0.25: half of the rows are 0's, with p_0 = σ(1) = 0.731.
+
+    L_CE = ½ (-log 0.731) + ½ (-log 0.269) = 0.8133, and L = 0.75 · 2 + 0.25 · 0.8133 of a TD loss of 2. The
+    target is r = 1 (γ = 0), so the TD loss and its gradient are zero. That of L_CE by V_0 is ½ (p_0 - 1) +
+    ½ p_0 = 0.2311; V_0 is the mean of two critics, so each one's bias gets 0.25 · 0.2311 / 2.
+    """
+    parts = [at(-3.0, 1), at(3.0, 2, episodes=5)]
+    agents = [
+        constant(
+            Sac(Settings(hidden=(16,), discount=0.0), prior, torch.Generator().manual_seed(i), CPU), 1.0 - i
+        )
+        for i, prior in enumerate(parts)
+    ]
+    settings = joint_critics.Settings(classification_weight=0.25, batch_size=64)
+    found = JointCritics(settings, 0, parts, agents)
+    before = [p.clone() for p in agents[1].critic]
+    Behaviours(found, 0.05, [], np.random.default_rng(0))
+    assert found.whole_loss(torch.tensor(2.0)).item() == pytest.approx(0.75 * 2 + 0.25 * 0.8133, abs=1e-4)
+    gradients: list[Any] = []
+    monkeypatch.setattr(agents[0].critic_optimiser, "step", gradients.extend)
+    batch = Buffer(parts[0], 0, np.random.default_rng(0), CPU).rows(np.arange(8))
+    agents[0].update(batch._replace(reward=torch.ones(8)))
+    assert gradients[-1].flatten().tolist() == pytest.approx([0.25 * 0.2311 / 2] * 2, abs=1e-5)
+    assert all(torch.equal(p, q) for p, q in zip(before, agents[1].critic, strict=True))  # it does not learn
+
+
+def test_without_a_weight_nothing_is_classified_in_the_life() -> None:
+    parts = [at(-3.0, 1), at(3.0, 2)]
+    found = JointCritics(
+        joint_critics.Settings(classification_weight=0.0), 0, parts, [agent(prior, 0) for prior in parts]
+    )
+    found.go_on_in_life(np.random.default_rng(0))
+    assert [one.whole_loss for one in found.agents] == [None, None]
+
+
+@pytest.mark.parametrize("where", [-3.0, 3.0])
+def test_the_choice_follows_the_states_however_much_the_acting_behaviour_earns(where: float) -> None:
+    """Behaviour 0 learns 2,000 times from rewards that grow, in its own states or in the other one's.
+
+    In the other's states its critics end 60 spreads above their median, and would choose it everywhere, also
+    if they were standardised anew by what they now say of its own states: there it has not earned so much.
+    """
+    parts = [at(-3.0, 1), at(3.0, 2)]
+    settings = joint_critics.Settings(classification_weight=0.5, regularisation_steps=400, batch_size=64)
+    joint = JointCritics(settings, 0, parts, [agent(prior, i) for i, prior in enumerate(parts)])
+    for _ in joint.learn():
+        pass
+    who = Behaviours(joint, 0.05, [], np.random.default_rng(0))
+    own = [at(x, 11).obs[::10] for x in (-3.0, 3.0)]
+
+    def chosen() -> list[list[int]]:
+        return [[int(who.values(obs)[0].argmax()) for obs in states] for states in own]
+
+    def right(middle: torch.Tensor, spread: torch.Tensor) -> list[float]:
+        """The share of each one's states in which it would be chosen by the critics as they are now."""
+        values = [joint.values(torch.tensor(states)).detach() for states in own]
+        best = [((v - middle[:, None]) / spread[:, None]).argmax(0) for v in values]
+        return [float((index == i).float().mean()) for i, index in enumerate(best)]
+
+    before, at_first = chosen(), right(who.middle, who.spread)
+    assert at_first == [1.0, 1.0]
+    learner, life = joint.agents[0], at(where, 5, episodes=200)
+    buffer = Buffer(parts[0], 2000, np.random.default_rng(0), CPU)
+    for t in range(2000):
+        step = Transition(life.obs[t], life.action[t], t / 400, life.next_obs[t], False, False)
+        buffer.append(step, bootstrap=True)
+        learner.update(buffer.sample(32, 0.5))
+    drift = (joint.values(torch.tensor(own[1]))[0].detach().mean() - who.middle[0]) / who.spread[0]
+    learned, anew = right(who.middle, who.spread), right(*joint.on_own_rows(0.05)[:2])
+    if where > 0:  # it would act everywhere, and for ever
+        assert drift > 30
+        assert learned == anew == [1.0, 0.0]
+    else:
+        assert learned[1] < 0.9
+    assert chosen() == before == [[0] * 20, [1] * 20]
+
+
 class Fixed:
     """Values that the test dictates."""
 
@@ -81,10 +171,10 @@ class Still:
 
 def choosing(**settings: float) -> tuple[Any, Fixed]:
     who: Any = object.__new__(Behaviours)
-    who.critics, who.inner, who._device = Fixed(), [Still(), Still()], CPU
+    who.frozen, who.inner, who._device = Fixed(), [Still(), Still()], CPU
     who.middle, who.spread, who.lowest = torch.zeros(2), torch.ones(2), torch.full((2,), -5.0)
     table = {"name": "select", "inner": {"name": "frozen"}, "hold_steps": 3, **settings}
-    return Select(AdapterPlugin.parse(table, "[adapter]").settings, who), who.critics
+    return Select(AdapterPlugin.parse(table, "[adapter]").settings, who), who.frozen
 
 
 def live(select: Any, steps: int) -> list[int]:

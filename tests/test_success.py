@@ -8,10 +8,12 @@ import pytest
 
 from slrl import envs
 from slrl.envs import OneLife
+from slrl.envs.rollout import rollout
 from slrl.envs.sensors import Sensors, entries
 from slrl.envs.shift import Shift
 from slrl.envs.success import Success, WithSuccess, imported, look_up
 from slrl.errors import BadInput
+from slrl.lives.life import live
 from slrl.plugins import ShiftPlugin
 from slrl.scenarios import World, parse
 
@@ -54,7 +56,10 @@ def ends(env: gym.Env[Any, Any], steps: int) -> list[tuple[bool, bool]]:
     [
         ({}, True, True),
         ({}, np.bool_(False), False),
-        ({}, 0.3, True),  # without a threshold any number but 0 is a truth
+        ({}, 0.3, True),  # without a threshold any finite number but 0 is a truth
+        ({}, np.nan, False),  # it has said nothing
+        ({}, np.inf, False),
+        ({}, np.float32(1.0), True),
         ({"above": 2.0}, 2.0, True),
         ({"above": 2.0}, 1.999, False),
         ({"below": 2.0}, 2.0, True),
@@ -74,6 +79,20 @@ def test_thresholds_of_success_are_reached_at_their_value(
     test = Success("key", obs=1 if where == "obs" else None, **settings)  # type: ignore[arg-type]
     obs, info = np.array([100.0, value, 100.0]), {"key": value}
     assert test(obs if where == "obs" else np.full(3, 100.0), info if where == "info" else {}) is reached
+
+
+def test_what_a_world_says_of_success_is_one_truth_or_number() -> None:
+    judge = Success("key")
+    assert judge(np.ones(1), {"key": np.array([[True]])}) is True
+    assert judge(np.ones(1), {"key": None}) is False
+    for said in (np.array([True, False]), np.zeros(0), "False", [1, 2]):
+        with pytest.raises(BadInput, match=r"info\['key'\] must be one truth or number, not"):
+            judge(np.ones(1), {"key": said})
+    with pytest.raises(BadInput, match=r"info\['key'\] must be one truth or number, not"):
+        Success("key", above=1.0)(np.ones(1), {"key": np.ones(2)})
+    assert Success("key", function=lambda obs, info: np.nan)(np.ones(1), {}) is False
+    with pytest.raises(BadInput, match="the function of the success test must be one truth"):
+        Success("key", function=lambda obs, info: obs > 0)(np.ones(2), {})
 
 
 def test_a_function_goes_before_everything_else() -> None:
@@ -161,6 +180,77 @@ def test_the_info_of_a_life_has_success_and_progress_under_these_names() -> None
     info = plain.step(np.zeros(1))[4]
     assert info["success"] is False
     assert np.isnan(info["progress"])
+
+
+class Saying(Counter):
+    """Says of success what it is told to."""
+
+    said: Any = np.nan
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:4], {"success": self.said}
+
+
+def test_a_world_that_says_nan_has_not_succeeded() -> None:
+    env = OneLife(Saying(), 3)
+    assert ends(env, 3) == [GOES_ON, GOES_ON, CUT]
+    env = OneLife(Saying(), 3)
+    env.unwrapped.said = np.array([False, True])
+    env.reset(seed=0)
+    with pytest.raises(BadInput, match=r"info\['success'\] must be one truth or number"):
+        env.step(np.zeros(1))
+
+
+class Reusing(Counter):
+    """Writes every observation into the same array, and its own units into the action that it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffer = np.zeros(2, np.float32)
+
+    def reset(self, **settings: Any) -> tuple[Any, dict[str, Any]]:
+        self.buffer[:] = super().reset(**settings)[0]
+        return self.buffer, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        obs, *rest = super().step(action)
+        self.buffer[:] = obs
+        action *= 100
+        return self.buffer, *rest  # type: ignore[return-value]
+
+
+class Still:
+    """Acts with the number of its last observation, as a tenth, and keeps what it was shown."""
+
+    def __init__(self) -> None:
+        self.shown: list[Any] = []
+
+    def act(self, obs: Any) -> Any:
+        return obs[:1] / 10
+
+    def observe(self, transition: Any) -> dict[str, float]:
+        self.shown.append(transition)
+        return {}
+
+    def learn(self) -> dict[str, float]:
+        return {}
+
+
+def test_a_world_that_returns_the_same_array_at_every_step_has_a_life_of_distinct_rows() -> None:
+    adapter = Still()
+    life = live(OneLife(Reusing(), 5), adapter, seed=0)
+    assert life.obs[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_allclose(life.action[:, 0], [0, 0.1, 0.2, 0.3, 0.4])
+    assert [step.obs[0] for step in adapter.shown] == [0, 1, 2, 3, 4]
+    assert [step.next_obs[0] for step in adapter.shown] == [1, 2, 3, 4, 5]
+    env = OneLife(Reusing(), 5)
+    kept = [env.reset(seed=0)[0], *(env.step(np.zeros(1))[0] for _ in range(3))]
+    assert [obs[0] for obs in kept] == [0, 1, 2, 3]
+
+
+def test_a_recording_of_such_a_world_has_distinct_rows_too() -> None:
+    steps = [step.transition for step in rollout(Reusing(), lambda obs: np.zeros(1), seed=0, max_steps=2)]
+    assert [(step.obs[0], step.next_obs[0]) for step in steps] == [(0, 1), (1, 2)]
 
 
 # --- the order of shifts ------------------------------------------------------------------------------------

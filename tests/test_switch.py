@@ -11,13 +11,17 @@ import torch
 
 import slrl
 from slrl import adapters, files
-from slrl.adapters.monitor import NEVER, SIGNALS, Monitor, Settings, threshold
-from slrl.adapters.switch import LATENT, NOMINAL, SKILL, WEIGHTS, Switch
+from slrl.adapters.monitor import NEVER, SIGNALS, Monitor, Settings, held_out, threshold
+from slrl.adapters.setup import Plan
+from slrl.adapters.switch import LATENT, NOMINAL, SKILL, WEIGHTS, Switch, monitored
+from slrl.learning.cache import LearnedCache
+from slrl.learning.seeds import with_seed
 from slrl.lives.trace import modes_of
 from slrl.priors import Prior
 from slrl.types import Transition
 
 from .conftest import prior_of, rows_of
+from .test_adapters import breezy_prior, hurried
 
 CPU = torch.device("cpu")
 
@@ -123,8 +127,73 @@ def test_to_stand_still_is_no_gain_and_to_walk_as_usual_is_one() -> None:
 
 
 def test_a_monitor_of_short_or_few_trajectories_says_what_it_cannot_do() -> None:
-    assert "stall" in monitor(walks(80, 30, seed=1)).unsupported()  # shorter than the window
-    assert monitor(walks(10, 120, seed=1)).unsupported() == list(SIGNALS)  # five held out
+    short = monitor(walks(80, 30, seed=1))  # shorter than the window
+    assert short.unsupported() == ["stall", "value_drop"]
+    assert "the longest has 30 steps, and stall and value_drop take more than window = 40" in (
+        short.why_unsupported()
+    )
+    few = monitor(walks(10, 120, seed=1))  # five held out
+    assert few.unsupported() == list(SIGNALS)
+    assert few.why_unsupported() == "a threshold takes 19 held-out episodes, and there are 5"
+    alone = monitor(walks(1, 120, seed=1), held_out=0.9)  # something must be learned from
+    assert (alone.unsupported(), len(alone.held_out)) == (list(SIGNALS), 0)
+
+
+def switch_plan(prior: Prior, **monitor: float) -> tuple[Any, Plan]:
+    """The settings of a hurried switch, and its plan for a prior."""
+    method = hurried("switch", [(f"adapter.monitor.{key}", value) for key, value in monitor.items()])
+    return method.adapter.settings, Plan.of(method, prior)
+
+
+def test_held_out_episodes_teach_nothing_but_the_thresholds() -> None:
+    """Other held-out rows: the value, the latents, the dynamics and the known states stay as they were."""
+    prior = breezy_prior()
+    settings, plan = switch_plan(prior, false_alarms=0.5)
+    watch = with_seed(settings.monitor, plan.seeds.monitor)
+    out = np.isin(prior.episode, held_out(watch, prior))
+    assert 0 < out.sum() < len(prior)
+    shift = np.where(out[:, None], 50.0, 0.0).astype(np.float32)
+    other = replace(
+        prior,
+        obs=prior.obs + shift,
+        next_obs=prior.next_obs + shift,
+        reward=prior.reward + shift[:, 0],
+        env_params=prior.env_params + shift[:, :1],
+    )
+    found = [LearnedCache().get(monitored(*switch_plan(p, false_alarms=0.5))) for p in (prior, other)]
+    for name in ("known", "scale", "middle"):
+        np.testing.assert_array_equal(*(getattr(one, name) for one in found))
+    one, two = (each.state_dict() for each in found)
+    different = {key for key in one if not torch.equal(one[key], two[key])}
+    assert {"monitor.thresholds"} <= different <= {"monitor.thresholds", "monitor.usual_gain"}
+    assert {key.partition(".")[0] for key in one} == {"model", "monitor", "value", "latents", "reading"}
+
+
+def test_a_recording_is_watched_as_a_life_is() -> None:
+    """z included: the signals of an episode, computed at once, are those of its steps, one by one."""
+    prior = breezy_prior()
+    found: Monitor = LearnedCache().get(monitored(*switch_plan(prior)))
+    begun = found.state_dict()
+    for episode, at_once in enumerate(found.of_episodes(prior, range(prior.episodes))):
+        found.load_state_dict(begun)
+        stepwise = []
+        for row in range(prior.starts[episode], prior.ends[episode] + 1):
+            step = Transition(
+                prior.obs[row], prior.action[row], float(prior.reward[row]), prior.next_obs[row], False, False
+            )
+            stepwise.append(found.update(step))
+        np.testing.assert_allclose(at_once, stepwise, rtol=1e-4, atol=5e-4)  # distances are of float32
+        assert np.isfinite(at_once[20:, 2:]).all()
+
+
+def test_modes_change_between_skills_or_the_settings_are_refused() -> None:
+    for hold, horizon in ((20, 10), (10, 5), (15, 15)):
+        adapters.load(
+            "switch", [("adapter.hold_steps", hold), ("adapter.high.adapter.skills.horizon", horizon)]
+        )
+    adapters.load("switch", [("adapter.high", "frozen"), ("adapter.hold_steps", 7)])
+    with pytest.raises(slrl.BadInput, match=r"multiple of the high level's skills.horizon \(10\).* not 15"):
+        adapters.load("switch", [("adapter.hold_steps", 15)])
 
 
 @pytest.mark.parametrize("window", [4, 7])
@@ -167,7 +236,7 @@ def dictated(**settings: int) -> Any:
     switch.learner = SimpleNamespace(learning=False)
     switch.mode, switch.since, switch.relapses, switch.since_best, switch.best = NOMINAL, 0, -1, 0, 0.0
     switch.rows, switch.clear = np.zeros(5, np.int64), np.zeros(5, np.int64)
-    switch.monitor = SimpleNamespace(gaining=lambda: False)
+    switch.monitor = SimpleNamespace(gaining=lambda: False, every=10, usual=10)
     return switch
 
 
@@ -229,9 +298,9 @@ def test_the_low_level_sees_what_the_skills_do_and_the_skills_not_what_it_does()
 def test_a_residual_reads_the_latent_at_every_step_until_it_is_clear() -> None:
     switch = dictated()
     assert live(switch, 4, "residual") == [NOMINAL, NOMINAL, LATENT, LATENT]
-    assert switch.latent.every == 1
+    assert (switch.latent.every, switch.monitor.every) == (1, 1)
     assert live(switch, 5) == [LATENT] * 3 + [NOMINAL] * 2
-    assert switch.latent.every == 10
+    assert (switch.latent.every, switch.monitor.every) == (10, 10)
 
 
 def test_a_single_peak_changes_nothing() -> None:
@@ -328,12 +397,13 @@ def test_a_prior_too_short_for_skills_is_said_once(
         (f"adapter.low.{key}", value)
         for key, value in (("adapter.extrinsics.steps", 5), ("pretrain.steps", 5))
     ]
-    method = adapters.load("switch", [*quick, ("pretrain.steps", 5), ("adapter.monitor.steps", 5)])
+    brief = [(f"adapter.monitor.{key}", 5) for key in ("steps", "latent_steps")]
+    method = adapters.load("switch", [*quick, ("pretrain.steps", 5), *brief])
     adapter = slrl.load_adapter(method, short, slrl.load_scenario("windy_pointmass"), life_steps=50)
     said = capsys.readouterr().err
     assert said.count("slrl: the switch does without") == 1
     assert "no episode of 10 steps" in said
-    assert "stall" in said
+    assert "the signals stall, value_drop, unfamiliarity, residual, disagreement (a threshold takes" in said
     life = slrl.live(slrl.make(slrl.load_scenario("windy_pointmass"), life_steps=50), adapter, seed=0)
     assert life.steps == 50
 

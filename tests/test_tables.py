@@ -8,16 +8,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 
 import slrl
 from slrl import adapters, scenarios
+from slrl.adapters.monitor import SIGNALS
 from slrl.evaluation import suites
 from slrl.evaluation.report import report
 from slrl.lives.run import adapt_as
 from slrl.lives.settings import LifeSettings
 
 from .conftest import write_life
+from .test_adapters import hurried
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 REFERENCE = Path(__file__).parents[1] / "eval" / "reference"
@@ -293,6 +296,67 @@ def test_detection_reads_lives_of_target_and_source(
     }
     assert detection.table(lives["target"], lives["source"], 50) in page.read_text()
     assert line in page.read_text()
+
+
+def test_false_alarms_of_each_signal_by_hand(
+    monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path
+) -> None:
+    """Lives of 6 and 4 steps on a prior whose longest episode has 4; the stall is off.
+
+    value_drop: raised on steps 1 and 2, then on 6: two alarms, one in the first four steps; in the other life
+    on step 4: three alarms, two trajectories of two. unfamiliarity: on step 6 of the longer life alone: an
+    alarm, but in no trajectory like the prior's.
+    """
+    found = script("false_alarms", monkeypatch)
+    long, short = np.zeros((6, 5), bool), np.zeros((4, 5), bool)
+    long[[0, 1, 5], 1] = short[3, 1] = long[5, 2] = True
+    lives = [found.Watched(raised, 4, ("stall",)) for raised in (long, short)]
+    rows = found.figures("calm", lives)
+    stall, drop, unfamiliar, residual, _ = rows
+    assert (stall["lives"], stall.get("raised")) == (0, None)
+    assert (drop["raised"], drop["alarms"], drop["per_10000_steps"]) == (2, 3, "3000.00")
+    assert (unfamiliar["raised"], unfamiliar["alarms"], unfamiliar["per_10000_steps"]) == (0, 1, "1000.00")
+    assert (residual["low"], residual["high"]) == ("0.0000", "0.8419")  # none of two: 1 - sqrt(0.025)
+    assert found.table(rows).splitlines()[2] == (
+        "| `calm` | 2, 10 | off | 2 (15.8–100.0 %), 3000.0 | 0 (0.0–84.2 %), 1000.0 | 0 (0.0–84.2 %), 0.0 | "
+        "0 (0.0–84.2 %), 0.0 |"
+    )
+    found.write_csv(tmp_path / "a.csv", rows)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[1] == "calm,stall,0,10,4,,,,,"
+    assert lines[2] == "calm,value_drop,2,10,4,2,0.1581,1.0000,3,3000.00"
+
+
+def test_false_alarms_are_read_from_lives_of_the_switch_in_a_source(
+    monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, page = script("false_alarms", monkeypatch), tmp_path / "page.md"
+    page.write_text("<!-- table:false_alarms -->\n<!-- end -->\n")
+    runs, record = tmp_path / "runs", tmp_path / "false_alarms.csv"
+    words = ["false_alarms.py", str(runs), "--csv", str(record), "--readme", str(page)]
+    monkeypatch.setattr(sys, "argv", words)
+    runs.mkdir()
+    with pytest.raises(slrl.BadInput, match="has no lives of switch in a source; `slrl eval false_alarms"):
+        found.main()
+    scenario = slrl.load_scenario("gusty_pointmass")
+    method = hurried("switch", [("adapter.monitor.false_alarms", 0.5)])
+    for seed in (0, 1):
+        settings = LifeSettings(
+            scenario=scenario,
+            method=method,
+            prior=("pointmass_breezy",),
+            seed=seed,
+            life_steps=40,
+            world="source",
+        )
+        adapt_as(settings, out=runs)
+    found.main()
+    rows = list(csv.DictReader(record.open()))
+    assert [row["signal"] for row in rows] == list(SIGNALS)
+    assert {row["steps"] for row in rows} == {"80"}
+    assert [row["lives"] for row in rows] == ["2"] * 5
+    assert "| `gusty_pointmass` | 2, 80 | 0 (0.0–84.2 %), 0.0 |" in page.read_text()
+    assert capsys.readouterr().out.strip() in page.read_text()
 
 
 def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPatch, tables: Any) -> None:

@@ -18,7 +18,7 @@ from slrl.envs.rollout import rollout
 from slrl.learning import extrinsics
 from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact
-from slrl.learning.extrinsics import Extrinsics
+from slrl.learning.extrinsics import Extrinsics, History
 from slrl.learning.networks import Adam
 from slrl.learning.state import nest, substate
 from slrl.plugins import AdapterPlugin, at_least, positive, require
@@ -60,15 +60,11 @@ class Latent:
     With ``latent = "fixed"``, a control, z keeps its value of before the first step.
     """
 
-    def __init__(self, settings: Settings, latents: Extrinsics, prior: Prior, inner: Adapter) -> None:
-        self._settings, self.extrinsics, self.inner, self._device = settings, latents, inner, latents.device
+    def __init__(self, settings: Settings, latents: Extrinsics, inner: Adapter) -> None:
+        self._settings, self.extrinsics, self.inner = settings, latents, inner
         self.every = self.usual = settings.refresh_every
-        o, a, k = prior.obs.shape[1], prior.action.shape[1], latents.history
-        # obs, action, reward, next_obs; newest last
-        self.recent = torch.zeros(k, 2 * o + a + 1, device=self._device)
-        self._edges = [o, a, 1, o]
-        self.lived = torch.zeros((), dtype=torch.int64)
-        self.z = self.inferred()
+        self.history = History(latents)
+        self.z = self.history.inferred()
 
     def act(self, obs: F32) -> F32:
         """The inner adapter's action (A,) for [obs, z]; obs is (O,)."""
@@ -81,15 +77,12 @@ class Latent:
         refresh: the norm of z and of its change.
         """
         before = self._with_z(transition.obs)
-        self.recent = self.recent.roll(-1, 0)
-        row = np.concatenate([transition.obs, transition.action, [transition.reward], transition.next_obs])
-        self.recent[-1] = torch.from_numpy(row.astype(np.float32))
-        self.lived += 1
+        self.history.append(transition)
         metrics: Metrics = {}
-        if int(self.lived) % self.every == 0:
+        if self.history.due(self.every):
             old = self.z
             if self._settings.latent == "inferred":
-                self.z = self.inferred()
+                self.z = self.history.inferred()
             if self._settings.fit_latent:
                 self.z = self.fitted(self.z)
             metrics = {"adapter/latent_norm": self.z.norm(), "adapter/latent_change": (self.z - old).norm()}
@@ -100,26 +93,16 @@ class Latent:
         """The inner adapter's weights; z is inferred, not learned."""
         return self.inner.learn()
 
-    @torch.no_grad()
-    def inferred(self) -> Tensor:
-        """z (Z,) that φ infers from the last steps of the life; steps not lived yet are masked."""
-        obs, action, _, next_obs = torch.split(self.recent, self._edges, -1)
-        k = len(self.recent)
-        mask = torch.arange(k, 0, -1, device=self._device) <= min(int(self.lived), self.extrinsics.shown)
-        features = self.extrinsics.features(obs, action, next_obs)
-        return self.extrinsics.infer(features.unsqueeze(0), mask.unsqueeze(0))[0]
-
     def fitted(self, start: Tensor) -> Tensor:
         """z (Z,) from ``start`` by ``fit_latent`` gradient steps on the dynamics' recent error.
 
         For changes that φ was not trained on.
         """
-        lived = min(int(self.lived), self.extrinsics.shown)
-        obs, action, reward, next_obs = torch.split(self.recent[-lived:], self._edges, -1)
+        obs, action, reward, next_obs = self.history.steps()
         z = start.clone().requires_grad_()
         optimiser = Adam([z], self._settings.fit_lr)
         for _ in range(self._settings.fit_latent):
-            loss = self.extrinsics.dynamics.loss(obs, action, reward[:, 0], next_obs, z.expand(lived, -1))
+            loss = self.extrinsics.dynamics.loss(obs, action, reward, next_obs, z.expand(len(obs), -1))
             optimiser.step(torch.autograd.grad(loss, [z]))
         return z.detach()
 
@@ -128,7 +111,7 @@ class Latent:
 
     def state_dict(self) -> State:
         """The inner adapter, the latents' networks, the history (k, 2 O + A + 1), steps lived, and z (Z,)."""
-        own = {"recent": self.recent.clone(), "lived": self.lived.clone(), "z": self.z.clone()}
+        own = {**self.history.state_dict(), "z": self.z.clone()}
         return nest(inner=self.inner.state_dict(), extrinsics=self.extrinsics.state_dict(), latent=own)
 
     def load_state_dict(self, state: State) -> None:
@@ -136,7 +119,8 @@ class Latent:
         self.inner.load_state_dict(substate(state, "inner"))
         self.extrinsics.load_state_dict(substate(state, "extrinsics"))
         own = substate(state, "latent")
-        self.recent, self.lived, self.z = own["recent"].clone(), own["lived"].clone(), own["z"].clone()
+        self.history.load_state_dict(own)
+        self.z = own["z"].clone()
 
 
 class Student:
@@ -148,6 +132,7 @@ class Student:
         self._rng = np.random.default_rng(seed)
         self.latents, self._agent, self._source = latents.with_own_phi(self._rng), agent, source
         self._episodes, self._episode_steps = settings.rollout_episodes, settings.rollout_steps
+        self._every = settings.refresh_every
         self.steps = settings.student_steps
 
     def learn(self) -> Iterator[Metrics]:
@@ -172,19 +157,17 @@ class Student:
     def _episode(self, world: RandomisedWorld) -> tuple[F32, F32, F32, F32]:
         """One episode with inferred z: obs (T, O), action (T, A), next_obs (T, O), parameters (E,).
 
-        z is inferred every five steps; the actions have Gaussian noise of standard deviation 0.1.
+        z is inferred every ``refresh_every`` steps, as in a life; the actions have Gaussian noise of standard
+        deviation 0.1.
         """
-        latents, obs_dim, drawn = self.latents, self.latents.dynamics.obs_dim, world.draw()
+        history, drawn = History(self.latents), world.draw()
         assert drawn.params is not None
-        features = torch.zeros(latents.history, 2 * obs_dim + self._agent.action_dim, device=latents.device)
-        mask = torch.zeros(latents.history, dtype=torch.bool, device=latents.device)
-        z, rows = np.zeros(latents.size, np.float32), list[F32]()
+        z, rows = np.zeros(self.latents.size, np.float32), list[Transition]()
 
         def act(obs: F32) -> F32:
             nonlocal z
-            if len(rows) % 5 == 0:
-                with torch.no_grad():
-                    z = latents.infer(features.unsqueeze(0), mask.unsqueeze(0))[0].cpu().numpy()
+            if history.due(self._every):
+                z = history.inferred().cpu().numpy()
             noise = 0.1 * self._rng.standard_normal(self._agent.action_dim)
             action = self._agent.act(np.concatenate([obs, z]), sample=False) + noise
             clipped: F32 = np.clip(action, -1, 1).astype(np.float32)
@@ -192,16 +175,12 @@ class Student:
 
         steps = min(self._episode_steps, world.episode_steps)
         for step in rollout(drawn.env, act, seed=drawn.seed, max_steps=steps):
-            lived = step.transition
-            rows.append(np.concatenate([lived.obs, lived.action, lived.next_obs]))
-            row = torch.from_numpy(rows[-1]).to(latents.device)
-            new = latents.features(row[:obs_dim], row[obs_dim:-obs_dim], row[-obs_dim:])
-            features = torch.cat([features[1:], new.unsqueeze(0)])
-            mask = torch.cat([mask[1:], torch.ones_like(mask[:1])])
-            mask[: -latents.shown] = False
-        lived_rows = np.stack(rows)
-        parts = lived_rows[:, :obs_dim], lived_rows[:, obs_dim:-obs_dim], lived_rows[:, -obs_dim:]
-        return *parts, drawn.params
+            rows.append(step.transition)
+            history.append(step.transition)
+        obs, action, next_obs = (
+            np.stack(columns) for columns in zip(*((r.obs, r.action, r.next_obs) for r in rows), strict=True)
+        )
+        return obs, action, next_obs, drawn.params
 
     def state_dict(self) -> State:
         """The latents, with the φ that the student trained."""
@@ -239,12 +218,13 @@ def dependencies(settings: Settings, plan: Plan) -> Dependencies:
         about={
             "episodes": settings.rollout_episodes,
             "episode_steps": settings.rollout_steps,
+            "refresh_every": settings.refresh_every,
             "steps": settings.student_steps,
             "seed": seed,
             "world": source.about,
         },
         needs=(latents, agent),
-        version=2,
+        version=3,  # 2: z was read every five steps, whatever refresh_every said
         steps=settings.student_steps,
         ms_per_step=5.0,
         processor=True,
@@ -275,4 +255,4 @@ def make(settings: Settings, setup: Setup) -> Latent:
         unsaid = f"prior {setup.plan.root.name} did not record its physical parameters (env_params)"
         print(f"slrl: {unsaid}: z is a latent from history, not RMA", file=sys.stderr)
     inner = setup.inner(settings.inner, needed.seen, needed.agent)
-    return Latent(settings, latents, setup.prior, inner)
+    return Latent(settings, latents, inner)

@@ -39,6 +39,7 @@ class Settings:
     correction_std: float = 1.0  # expected error of the prior's model, in standard deviations of a step
     model_steps: int = 5000
     hidden: tuple[int, ...] = (128, 128)
+    linear: bool = True  # whether the model has a linear path beside its layers
     seed: int | None = None  # that of the pretraining if unset
 
     def __post_init__(self) -> None:
@@ -164,7 +165,13 @@ class PriorModel:
 
     def __init__(self, settings: Settings, seed: int, prior: Prior, device: torch.device) -> None:
         self.steps, self._rng = settings.model_steps, np.random.default_rng(seed)
-        self.dynamics = Dynamics(prior, torch.Generator().manual_seed(seed), device, hidden=settings.hidden)
+        self.dynamics = Dynamics(
+            prior,
+            torch.Generator().manual_seed(seed),
+            device,
+            hidden=settings.hidden,
+            linear=settings.linear,
+        )
         self._rows = tuple(
             torch.tensor(rows, device=device)
             for rows in (prior.obs, prior.action, prior.reward, prior.next_obs)
@@ -260,7 +267,12 @@ def dependencies(settings: Settings, plan: Plan) -> tuple[Artefact[Any], Artefac
     model = Artefact(
         name="dynamics",
         build=lambda prior: PriorModel(settings, seed, prior, device),
-        about={"steps": settings.model_steps, "hidden": list(settings.hidden), "seed": seed},
+        about={
+            "steps": settings.model_steps,
+            "hidden": list(settings.hidden),
+            "linear": settings.linear,
+            "seed": seed,
+        },
         needs=(plan.prior,),
         version=2,
         steps=settings.model_steps,

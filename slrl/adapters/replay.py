@@ -101,7 +101,7 @@ class Replay:
         return metrics | {"guidance/reward": reward.mean()}
 
     def state_dict(self) -> State:
-        """Agent, guidance, the life's rows of the buffer, the rows' generator, whether the warm start is over."""
+        """Agent, guidance, the life's rows, the generator of rows, and whether the warm start is over."""
         return nest(
             agent=self.agent.state_dict(),
             guidance=self.guidance.state_dict(),

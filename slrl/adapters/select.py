@@ -2,7 +2,8 @@
 
 Every behaviour of the prior has its own agent, pretrained on its own rows. Their critics are then trained to
 classify states: V_b is raised on b's own states and lowered on those of others, so that a behaviour has low
-values outside its own data.
+values outside its own data. A copy of these critics chooses for the whole life: those of a behaviour that
+acts go on learning, and with the rewards of the life its value would outgrow those of all others.
 """
 
 from dataclasses import dataclass
@@ -17,18 +18,29 @@ from slrl.errors import Unsupported
 from slrl.learning import joint_critics
 from slrl.learning.cache import Artefact
 from slrl.learning.joint_critics import JointCritics
-from slrl.learning.state import nest, substate
+from slrl.learning.state import nest, of_rng, of_tensors, set_rng, set_tensors, substate
 from slrl.plugins import AdapterPlugin, at_least, require
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, State, Transition
 
 
 class Behaviours:
-    """The behaviours of a prior: their critics, and an inner adapter for each that acts and learns."""
+    """The behaviours of a prior: critics that choose, and an inner adapter for each that acts and learns.
 
-    def __init__(self, critics: JointCritics, abstain_quantile: float, inner: list[Adapter]) -> None:
-        self.critics, self.inner, self._device = critics, inner, critics.agents[0].device
+    ``rng`` draws the rows on which the learning ones go on to classify states.
+    """
+
+    def __init__(
+        self,
+        critics: JointCritics,
+        abstain_quantile: float,
+        inner: list[Adapter],
+        rng: np.random.Generator,
+    ) -> None:
+        self.frozen, self.inner, self._rng = critics.frozen(), inner, rng
+        self._device = critics.agents[0].device
         self.middle, self.spread, self.lowest = critics.on_own_rows(abstain_quantile)
+        critics.go_on_in_life(rng)
 
     @torch.no_grad()
     def values(self, obs: F32) -> tuple[Tensor, bool]:
@@ -37,17 +49,23 @@ class Behaviours:
         Each V is standardised by its median and standard deviation on its own rows; a state is unknown to a
         behaviour whose V is below the ``abstain_quantile`` there.
         """
-        values = self.critics.values(torch.from_numpy(obs).to(self._device).unsqueeze(0))[:, 0]
+        values = self.frozen.values(torch.from_numpy(obs).to(self._device).unsqueeze(0))[:, 0]
         return (values - self.middle) / self.spread, bool((values < self.lowest).all())
 
     def state_dict(self) -> State:
-        """The state of each inner adapter, as ``inner0``, ``inner1``, …; they contain the critics."""
-        return nest(**{f"inner{i}": adapter.state_dict() for i, adapter in enumerate(self.inner)})
+        """The state of each inner adapter, as ``inner0``, ``inner1``, …, and what chooses among them."""
+        inner = {f"inner{i}": adapter.state_dict() for i, adapter in enumerate(self.inner)}
+        return nest(**inner, chooser=of_tensors(self._choosing()), rows=of_rng(self._rng))
 
     def load_state_dict(self, state: State) -> None:
-        """Load each inner adapter, in place."""
+        """Load each inner adapter and what chooses among them, in place."""
         for i, adapter in enumerate(self.inner):
             adapter.load_state_dict(substate(state, f"inner{i}"))
+        set_tensors(self._choosing(), substate(state, "chooser"))
+        set_rng(self._rng, substate(state, "rows"))
+
+    def _choosing(self) -> list[Tensor]:
+        return [*self.frozen.tensors(), self.middle, self.spread, self.lowest]
 
 
 @dataclass(frozen=True)
@@ -92,7 +110,7 @@ def behaviours_of(settings: joint_critics.Settings, inner: AdapterPlugin, setup:
     critics: JointCritics = setup.get(needed.critics)
     pairs = zip(needed.priors, needed.agents, strict=True)
     adapters = [setup.inner(inner, prior, agent) for prior, agent in pairs]
-    return Behaviours(critics, settings.abstain_quantile, adapters)
+    return Behaviours(critics, settings.abstain_quantile, adapters, setup.rng.spawn(1)[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,13 +8,13 @@ level's weights are trained.
 import contextlib
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from slrl.adapters import latent, monitor
+from slrl.adapters import latent, monitor, skills
 from slrl.adapters.latent import Latent
 from slrl.adapters.method import Method
 from slrl.adapters.monitor import NEVER, SIGNALS, Monitor
@@ -22,9 +22,11 @@ from slrl.adapters.monitor import Settings as MonitorSettings
 from slrl.adapters.replay import Replay
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
+from slrl.learning import extrinsics
 from slrl.learning.cache import Artefact
+from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, substate
-from slrl.plugins import at_least
+from slrl.plugins import at_least, require
 from slrl.types import F32, Adapter, Image, Metrics, Recorder, State, Transition, Watcher
 
 NOMINAL, LATENT, SKILL, WEIGHTS = range(4)
@@ -60,6 +62,16 @@ class Settings:
 
     def __post_init__(self) -> None:
         at_least(self, 1, *STEPS)
+        high = self.high.adapter.settings
+        if isinstance(
+            high, skills.Settings
+        ):  # else a mode would end, or begin anew, in the middle of a skill
+            horizon = high.skills.horizon
+            require(
+                self.hold_steps % horizon == 0,
+                f"hold_steps must be a multiple of the high level's skills.horizon ({horizon}), for modes "
+                f"change between skills, not {self.hold_steps}",
+            )
 
 
 class Switch:
@@ -117,7 +129,6 @@ class Switch:
         signal relative to its threshold, and at a change ``adapter/changed``, the raised signals as a bit
         mask.
         """
-        latent = None if self.latent is None else self.latent.z  # at the time of the step
         acting = self._acting()
         metrics = dict(acting.observe(transition))
         self._observed = [acting]
@@ -127,7 +138,7 @@ class Switch:
                 **self.low.observe(transition),
             }  # its history continues; its weights are fixed
             self._observed.append(self.low)
-        signals = self.monitor.update(transition, latent)
+        signals = self.monitor.update(transition)
         raised = self.monitor.raised(signals)
         self.rows, self.clear = np.where(raised, self.rows + 1, 0), np.where(raised, 0, self.clear + 1)
         self.since += 1
@@ -192,10 +203,15 @@ class Switch:
             self._settings.hold_steps,
         )  # as if the best value were ``hold_steps`` old
         self.rows[:], self.clear[:] = 0, 0
-        if self.latent is not None:
-            self.latent.every = 1 if self.mode == LATENT else self.latent.usual
+        self._read_latents()
         if self.learner is not None:
             self.learner.learning = self.mode == WEIGHTS
+
+    def _read_latents(self) -> None:
+        """Set how often the low level's latent and the monitor's are read, which is at the same steps."""
+        for reads in (self.latent, self.monitor):
+            if reads is not None:
+                reads.every = 1 if self.mode == LATENT else reads.usual
 
     def _remember_best(self) -> None:
         value = self.monitor.track.values[-1]
@@ -225,30 +241,29 @@ class Switch:
         counts = own["counts"].numpy().copy()
         self.mode, self.since, self.relapses, self.since_best = (int(count) for count in counts[:4])
         self.rows, self.clear, self.best = counts[4:9], counts[9:], float(own["best"])
-        if self.latent is not None:
-            self.latent.every = 1 if self.mode == LATENT else self.latent.usual
+        self._read_latents()
         if self.learner is not None:
             self.learner.learning = self.mode == WEIGHTS
 
 
-def watched_latents(settings: Settings, plan: Plan) -> Artefact[Any] | None:
-    """The latents for the monitor's model: those of the low level, None if it has none."""
-    own = settings.low.adapter.settings
-    if not isinstance(own, latent.Settings):
-        return None
-    needed = latent.dependencies(own, plan.level(settings.low, plan.seeds.low))
-    return needed.student or needed.latents
-
-
 def monitored(settings: Settings, plan: Plan) -> Artefact[Monitor]:
-    """The monitor of the method's own agent."""
-    return monitor.artefact(
-        settings.monitor, plan.seeds.monitor, plan.prior, plan.agent(), watched_latents(settings, plan)
-    )
+    """The monitor of the method's own agent, which learns without the episodes that are held out.
+
+    Where the low level has a latent, the monitor has one of its own, learned without them too. It has the
+    same settings but for its steps: it predicts steps to tell them from others, and no policy acts by it.
+    """
+    watch, low = with_seed(settings.monitor, plan.seeds.monitor), settings.low.adapter.settings
+    training = monitor.training_artefact(watch, plan.prior)
+    agent = plan.agents.artefact(training)
+    if not isinstance(low, latent.Settings):
+        return monitor.artefact(watch, plan.prior, agent)
+    own = replace(low.extrinsics, steps=watch.latent_steps)
+    latents = extrinsics.artefact(own, training, plan.seeds.monitor, plan.device)
+    return monitor.artefact(watch, plan.prior, agent, latents, low.refresh_every)
 
 
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """The watched agent, its monitor, and what the levels need."""
+    """The monitor, with the agent and the latents that it watches by, and what the levels need."""
     low, high = settings.low, settings.high
     found = plan.level(low, plan.seeds.low).of_adapter(low.adapter)
     with contextlib.suppress(Unsupported):  # not possible with this prior: the switch works without it
@@ -262,7 +277,9 @@ def make(settings: Settings, setup: Setup) -> Switch:
     seeds = setup.plan.seeds
     low = setup.level(settings.low, seeds.low, sequences[0])
     watched: Monitor = setup.get(monitored(settings, setup.plan))
-    missing = [f"the signals {', '.join(watched.unsupported())}"] if watched.unsupported() else []
+    missing = []
+    if off := watched.unsupported():
+        missing.append(f"the signals {', '.join(off)} ({watched.why_unsupported()})")
     high: Adapter | None = None
     try:
         high = setup.level(settings.high, seeds.high, sequences[1])

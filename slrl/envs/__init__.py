@@ -11,7 +11,7 @@ from gymnasium.envs.registration import EnvSpec
 from slrl import plugins
 from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description
-from slrl.envs.success import Success, WithSuccess, look_up
+from slrl.envs.success import Success, WithSuccess, is_true, look_up
 from slrl.errors import BadInput
 from slrl.plugins import ShiftPlugin
 from slrl.scenarios import Scenario, World
@@ -37,7 +37,8 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
     """An environment that can be reset once, ends after ``life_steps``, and cannot be stepped after its end.
 
     The info of every step has ``success`` and ``progress`` (NaN without ``progress_info``), whatever the
-    world calls them.
+    world calls them. Observations are copies, and the world gets a copy of the action: one that writes into
+    the same array at every step would else change the rows of a life that are kept already.
 
     Raises:
         RuntimeError: at the second ``reset``, and at a ``step`` outside the life.
@@ -61,26 +62,30 @@ class OneLife(gym.Wrapper[Any, Any, Any, Any]):
         if self._born:
             raise RuntimeError("a life cannot be restarted: build a new one with slrl.envs.make().")
         self._born = self._alive = True
-        return self.env.reset(seed=seed, options=options)
+        obs, info = self.env.reset(seed=seed, options=options)
+        return np.copy(obs), info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """One step of the life: terminated also by success, truncated by nothing but the budget of steps.
 
         Raises:
             BadInput: if the info has no ``success_info`` or ``progress_info``; the sentence says what it has.
+                Also if the former is no single truth or number.
         """
         if not self._alive:
             raise RuntimeError(
                 "step() outside a life: call reset() first, once, and stop when the life has ended."
             )
-        obs, reward, terminated, _, info = self.env.step(action)  # a time limit of the world ends no life
+        # What the world calls truncated, its own time limit, ends no life.
+        obs, reward, terminated, _, info = self.env.step(np.copy(action))
         self._steps_left -= 1
         progress = float(look_up(info, self._progress_info)) if self._progress_info else np.nan
-        success = bool(look_up(info, self._success_info))
+        success = is_true(look_up(info, self._success_info), f"info[{self._success_info!r}]")
         terminated = terminated or success
         truncated = self._steps_left <= 0 and not terminated
         self._alive = not (terminated or truncated)
-        return obs, reward, terminated, truncated, {**info, "success": success, "progress": progress}
+        told = {**info, "success": success, "progress": progress}
+        return np.copy(obs), reward, terminated, truncated, told
 
 
 def make(scenario: Scenario, *, life_steps: int | None = None, render_mode: str | None = None) -> OneLife:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import gymnasium as gym
+import numpy as np
 
 from slrl.types import F32, Transition
 
@@ -45,7 +46,8 @@ def rollout(
 
     It ends with the step that the environment calls terminated or truncated, or after ``max_steps``; the last
     transition is not marked as truncated by the latter. What the caller does with a step (observe, learn,
-    draw) is done before ``act`` is asked for the next action. ``env`` is left open.
+    draw) is done before ``act`` is asked for the next action. ``env`` is left open. Observations are copies,
+    for a world may write into the same array at every step.
 
     Args:
         env: with observations (O,) and actions (A,).
@@ -53,7 +55,8 @@ def rollout(
         seed: of the reset.
         max_steps: how many steps are taken at most; without it, the environment decides.
     """
-    obs, info = env.reset(seed=seed)
+    first, info = env.reset(seed=seed)
+    obs = np.copy(first)
     return Rollout(obs, info, _steps(env, act, obs, max_steps))
 
 
@@ -63,7 +66,8 @@ def _steps(
     number, over = 0, False
     while not over and number != max_steps:
         action = act(obs)
-        next_obs, reward, terminated, truncated, info = env.step(action)
+        seen, reward, terminated, truncated, info = env.step(action)
+        next_obs = np.copy(seen)
         number, over = number + 1, bool(terminated or truncated)
         transition = Transition(obs, action, float(reward), next_obs, bool(terminated), bool(truncated))
         yield Step(number, transition, info)

@@ -1,6 +1,7 @@
 """When a life counts as done: by the world's info, a threshold on it or on the observation, or a function."""
 
 import importlib
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, SupportsFloat
@@ -41,14 +42,13 @@ class Success:
 
     def __call__(self, obs: np.ndarray, info: dict[str, Any]) -> bool:
         if self.function is not None:
-            return bool(self.function(obs, info))
+            return is_true(self.function(obs, info), "the function of the success test")
         self.refuse_outside(len(obs))
         value = look_up(info, self.info) if self.obs is None else obs[self.obs]
         if self.above is None and self.below is None:
-            return bool(value)
-        return (self.above is None or float(value) >= self.above) and (
-            self.below is None or float(value) <= self.below
-        )
+            return is_true(value, f"info[{self.info!r}]")
+        number = number_of(value, f"info[{self.info!r}]")
+        return (self.above is None or number >= self.above) and (self.below is None or number <= self.below)
 
     def refuse_outside(self, size: int) -> None:
         """Refuse an entry that an observation of this size has not.
@@ -91,6 +91,30 @@ def look_up(info: dict[str, Any], key: str) -> Any:
             f"the environment's info has no {key!r}; it has {', '.join(sorted(info)) or 'nothing'}."
         )
     return info[key]
+
+
+def is_true(value: Any, what: str) -> bool:
+    """Whether ``value`` says yes: True, or any finite number but 0. A world that says NaN has said nothing.
+
+    Raises:
+        BadInput: if it is no single truth or number; the sentence begins with ``what``.
+    """
+    number = number_of(value, what)
+    return math.isfinite(number) and number != 0
+
+
+def number_of(value: Any, what: str) -> float:
+    """A truth or a number as a float, also out of an array of one element; NaN for None.
+
+    Raises:
+        BadInput: if it is something else; the sentence begins with ``what``.
+    """
+    if value is None:
+        return float("nan")
+    array = np.asarray(value)
+    if array.size != 1 or array.dtype.kind not in "biuf":
+        raise BadInput(f"{what} must be one truth or number, not {value!r}.")
+    return float(array.reshape(-1)[0])
 
 
 def imported(name: str, key: str) -> Callable[..., Any]:

@@ -1,8 +1,8 @@
 """Dynamics: a model of the world, learned from the prior, which predicts the next observation and the reward.
 
-An ensemble of networks (PETS: Chua et al., 2018) predicts the change of the observation and the reward. Each
-network has a linear path beside its layers, so that additive effects, such as a wind and a step, extrapolate
-beyond the prior's range.
+An ensemble of networks (PETS: Chua et al., 2018) predicts the change of the observation and the reward. With
+``linear``, each network has a linear path beside its layers, so that additive effects, such as a wind and a
+step, extrapolate beyond the prior's range; without it, they are plain networks.
 """
 
 import torch
@@ -31,6 +31,7 @@ class Dynamics:
         members: int = MEMBERS,
         hidden: tuple[int, ...] = (128, 128),
         lr: float = 1e-3,
+        linear: bool = True,
     ) -> None:
         self.obs_dim, self.members, self.latent_size = prior.obs.shape[1], members, latent_size
         self.normaliser = Normaliser(prior, device)
@@ -43,7 +44,8 @@ class Dynamics:
         self.scale = torch.cat([scale, reward.std().clamp(min=1e-3)[None]])
         inputs = self.obs_dim + prior.action.shape[1] + latent_size
         self.params = mlp_params((inputs, *hidden, self.obs_dim + 1), generator, device, heads=members)
-        self.linear = mlp_params((inputs, self.obs_dim + 1), generator, device, heads=members)
+        sizes = (inputs, self.obs_dim + 1)
+        self.linear = mlp_params(sizes, generator, device, heads=members) if linear else []
         self._optimiser = Adam([*self.params, *self.linear], lr)
 
     def inputs(self, obs: Tensor, action: Tensor, latent: Tensor | None = None) -> Tensor:
@@ -53,7 +55,7 @@ class Dynamics:
 
     def outputs(self, x: Tensor) -> Tensor:
         """(B, inputs) -> (K, B, O + 1): change and reward, standardised."""
-        return stack(self.params, x) + stack(self.linear, x)
+        return stack(self.params, x) + (stack(self.linear, x) if self.linear else 0.0)
 
     def predict(self, obs: Tensor, action: Tensor, latent: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The next observation (K, B, O) and the reward (K, B) according to each member."""

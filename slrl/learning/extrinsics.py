@@ -24,7 +24,7 @@ from slrl.learning.seeds import with_seed
 from slrl.learning.state import nest, of_tensors, set_tensors, substate
 from slrl.plugins import at_least, layers, positive, require, seed, table
 from slrl.priors import Prior
-from slrl.types import F32, Metrics, State
+from slrl.types import F32, Metrics, State, Transition
 
 KERNELS = ((8, 4), (5, 1), (5, 1))  # size and stride of φ's convolutions: 50 steps become 11, 7, 3
 SHORTEST = 40  # steps that they need; shorter histories are padded with masked steps before
@@ -52,6 +52,53 @@ class Windows:
         return self.features[index.clamp(min=0)], mask
 
 
+class History:
+    """The last k steps of a life, from which φ infers z; steps that were not lived yet are masked."""
+
+    def __init__(self, latents: "Extrinsics") -> None:
+        self._latents, o, a = latents, latents.prior.obs.shape[1], latents.prior.action.shape[1]
+        self._edges = [o, a, 1, o]
+        # (k, 2 O + A + 1): obs, action, reward, next_obs; newest last
+        self.recent = torch.zeros(latents.history, 2 * o + a + 1, device=latents.device)
+        self.lived = torch.zeros((), dtype=torch.int64)
+
+    def append(self, transition: Transition) -> None:
+        """One more step, without z behind its observations."""
+        row = np.concatenate([transition.obs, transition.action, [transition.reward], transition.next_obs])
+        self.recent = self.recent.roll(-1, 0)
+        self.recent[-1] = torch.from_numpy(row.astype(np.float32))
+        self.lived += 1
+
+    def due(self, every: int) -> bool:
+        """Whether z is to be inferred anew after the last step, as it is every so many steps."""
+        return int(self.lived) % every == 0
+
+    @torch.no_grad()
+    def inferred(self) -> Tensor:
+        """z (Z,) from the last steps."""
+        obs, action, _, next_obs = torch.split(self.recent, self._edges, -1)
+        k = len(self.recent)
+        mask = torch.arange(k, 0, -1, device=self.recent.device) <= self._seen()
+        features = self._latents.features(obs, action, next_obs)
+        return self._latents.infer(features.unsqueeze(0), mask.unsqueeze(0))[0]
+
+    def steps(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Those steps as rows: obs (k, O), action (k, A), reward (k,), next_obs (k, O); fewer at first."""
+        obs, action, reward, next_obs = torch.split(self.recent[-self._seen() :], self._edges, -1)
+        return obs, action, reward[:, 0], next_obs
+
+    def _seen(self) -> int:
+        return min(int(self.lived), self._latents.shown)
+
+    def state_dict(self) -> State:
+        """The steps (k, 2 O + A + 1) and how many have been lived."""
+        return {"recent": self.recent.clone(), "lived": self.lived.clone()}
+
+    def load_state_dict(self, state: State) -> None:
+        """Continue from :meth:`state_dict` of a history of the same length."""
+        self.recent, self.lived = state["recent"].clone(), state["lived"].clone()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """The ``[adapter.extrinsics]`` table."""
@@ -65,6 +112,7 @@ class Settings:
     batch_size: int = 256
     lr: float = 1e-3
     hidden: tuple[int, ...] = (128, 128)  # of the dynamics
+    linear: bool = True  # whether dynamics and μ have a linear path beside their layers
     shrink: float = 1e-3  # weight of |z|²
     seed: int | None = None  # that of the pretraining if unset
 
@@ -98,7 +146,14 @@ class Extrinsics:
         self.phase_steps = (settings.steps, settings.steps) if self.privileged else (2 * settings.steps, 0)
         self.steps = sum(self.phase_steps)
         self.dynamics = Dynamics(
-            prior, self.generator, device, self.size, members=2, hidden=settings.hidden, lr=settings.lr
+            prior,
+            self.generator,
+            device,
+            self.size,
+            members=2,
+            hidden=settings.hidden,
+            lr=settings.lr,
+            linear=settings.linear,
         )
         features = 2 * prior.obs.shape[1] + prior.action.shape[1]
         self.phi = self._phi(features)
@@ -109,7 +164,8 @@ class Extrinsics:
         self.params_scale = self.params.std(0, unbiased=False).clamp(min=1e-6)
         self.mu = mlp_params((self.params.shape[1], 64, self.size), self.generator, device)
         # A linear path beside the layers, to extrapolate additive effects, as in the dynamics.
-        self.mu_linear = mlp_params((self.params.shape[1], self.size), self.generator, device)
+        sizes = (self.params.shape[1], self.size)
+        self.mu_linear = mlp_params(sizes, self.generator, device) if settings.linear else []
         self._mu_optimiser = Adam([*self.mu, *self.mu_linear], settings.lr)
         rows = (prior.obs, prior.action, prior.reward, prior.next_obs)
         self._rows = tuple(torch.tensor(values, device=device) for values in rows)
@@ -168,7 +224,7 @@ class Extrinsics:
     def encode(self, params: Tensor) -> Tensor:
         """μ: (B, E) -> z (B, Z)."""
         x = (params - self.params_mean) / self.params_scale
-        return mlp(self.mu, x) + mlp(self.mu_linear, x)
+        return mlp(self.mu, x) + (mlp(self.mu_linear, x) if self.mu_linear else 0.0)
 
     @torch.no_grad()
     def latents(self) -> Tensor:
@@ -178,9 +234,10 @@ class Extrinsics:
             return torch.cat([self.encode(self.params[rows]) for rows in chunks])
         return torch.cat([self.before(rows) for rows in chunks])
 
-    def before(self, rows: Tensor) -> Tensor:
-        """φ of the last k steps before rows (B,) of the prior -> z (B, Z)."""
-        return self.infer(*self.windows.read(rows, self.history, torch.full_like(rows, self.shown)))
+    def before(self, rows: Tensor, windows: Windows | None = None) -> Tensor:
+        """φ of the last k steps before rows (B,) of the prior, or of other ``windows`` -> z (B, Z)."""
+        windows = windows or self.windows
+        return self.infer(*windows.read(rows, self.history, torch.full_like(rows, self.shown)))
 
     @torch.no_grad()
     def unexplained(self) -> float:

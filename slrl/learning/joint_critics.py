@@ -2,7 +2,8 @@
 
 Every behaviour of a prior has its own agent, pretrained on its own rows. Together their critics are trained
 to classify states: V_b is raised on b's own states and lowered on those of others, so that a behaviour has
-low values outside its own data.
+low values outside its own data. The classification goes on in the life, in the critics of the behaviour that
+learns. Which behaviour acts is not for those critics to say, but for a copy that the life does not change.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,18 +18,19 @@ from torch.nn import functional as F
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.cache import Artefact
+from slrl.learning.networks import mlp
 from slrl.learning.pretrain import PretrainedAgent
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, share
-from slrl.priors import Prior
-from slrl.types import Metrics, State
+from slrl.priors import Prior, part
+from slrl.types import Batch, Metrics, State
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What adapters that choose among behaviours have in common."""
 
-    classification_weight: float = 0.1  # β: L = (1 - β) L_TD + β L_CE
+    classification_weight: float = 0.1  # β: L = (1 - β) L_TD + β L_CE, before the life and in it
     regularisation_steps: int = 3000  # of the critics, before the life
     batch_size: int = 128  # in total, with the same number of rows of each behaviour
     # of a behaviour's values on its own rows; a state is unknown where all values are lower
@@ -48,9 +50,33 @@ class JointCritics:
         self._weight = settings.classification_weight
         self._size = max(1, settings.batch_size // len(agents))
         device = agents[0].device
-        self._rng = np.random.default_rng(seed)
-        self._buffers = [Buffer(prior, 0, self._rng, device) for prior in priors]
+        self._device = device
+        self._draw_with(np.random.default_rng(seed))
         self._generator = torch.Generator().manual_seed(seed)
+
+    def _draw_with(self, rng: np.random.Generator) -> None:
+        self._buffers = [Buffer(prior, 0, rng, self._device) for prior in self._priors]
+
+    def go_on_in_life(self, rng: np.random.Generator) -> None:
+        """Let every agent that learns from now on minimise :meth:`whole_loss`, on rows drawn with ``rng``."""
+        self._draw_with(rng)
+        for agent in self.agents:
+            agent.whole_loss = self.whole_loss if self._weight else None
+
+    def whole_loss(self, td: Tensor) -> Tensor:
+        """(1 - β) L_TD + β L_CE of one behaviour's critics, on balanced batches of all behaviours' rows."""
+        batches = [buffer.sample(self._size) for buffer in self._buffers]
+        return (1 - self._weight) * td + self._weight * self._classification(batches)
+
+    def _classification(self, batches: Sequence[Batch]) -> Tensor:
+        """L_CE = mean -log softmax(V(s))_b over the rows of each behaviour b."""
+        obs = torch.cat([batch.obs for batch in batches])
+        label = torch.arange(len(batches), device=obs.device).repeat_interleave(self._size)
+        return F.cross_entropy(self.values(obs).T, label)
+
+    def frozen(self) -> "FrozenCritics":
+        """A copy of the present critics and policies that later updates do not change."""
+        return FrozenCritics(self.agents)
 
     def values(self, obs: Tensor) -> Tensor:
         """V (N, B) = mean over critics of Q_i(s, π_i(s)), s = obs (B, O); gradients only to critics."""
@@ -65,9 +91,7 @@ class JointCritics:
         """Balanced batches of all behaviours train the critics; the policies do not change."""
         for _ in range(self.steps):
             batches = [buffer.sample(self._size) for buffer in self._buffers]
-            obs = torch.cat([batch.obs for batch in batches])
-            label = torch.arange(len(batches), device=obs.device).repeat_interleave(self._size)
-            classification = F.cross_entropy(self.values(obs).T, label)
+            classification = self._classification(batches)
             td = torch.stack(
                 [self._td(agent, batch) for agent, batch in zip(self.agents, batches, strict=True)]
             ).sum()
@@ -112,31 +136,44 @@ class JointCritics:
             agent.generator.set_state(generator)  # the life's own randomness
 
 
+class FrozenCritics:
+    """The values of several agents at a moment."""
+
+    def __init__(self, agents: Sequence[Sac]) -> None:
+        self._agents = agents
+        self._actors, self._critics = (
+            [[p.detach().clone() for p in params] for params in several]
+            for several in ([agent.actor for agent in agents], [agent.critic for agent in agents])
+        )
+
+    @torch.no_grad()
+    def values(self, obs: Tensor) -> Tensor:
+        """V (N, B) of obs (B, O), as :meth:`JointCritics.values` was."""
+        found = []
+        for agent, actor, critic in zip(self._agents, self._actors, self._critics, strict=True):
+            x = agent.normaliser(obs)
+            mean, _ = mlp(actor, x).chunk(2, dim=-1)
+            found.append(agent.q(critic, x, torch.tanh(mean)).mean(0))
+        return torch.stack(found)
+
+    def tensors(self) -> list[Tensor]:
+        """All weights."""
+        return [p for params in (*self._actors, *self._critics) for p in params]
+
+
 def behaviours(prior: Prior) -> list[Prior]:
     """The prior split into one prior per behaviour."""
     if prior.behaviour is None:
         return [prior]
-    found = []
-    for name in np.unique(prior.behaviour):
-        kept = prior.behaviour == name
-        rows = {
-            key: getattr(prior, key)[kept]
-            for key in ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-        }
-        episode = np.unique(prior.episode[kept], return_inverse=True)[1].astype(np.int32)
-        params = None if prior.env_params is None else prior.env_params[kept]
-        found.append(
-            replace(
-                prior,
-                **rows,
-                episode=episode,
-                env_params=params,
-                behaviour=None,
-                parts=(),
-                name=f"{prior.name}, behaviour {name}",
-            )
+    return [
+        replace(
+            part(prior, prior.behaviour == name),
+            behaviour=None,
+            parts=(),
+            name=f"{prior.name}, behaviour {name}",
         )
-    return found
+        for name in np.unique(prior.behaviour)
+    ]
 
 
 def behaviour_count(prior: Prior) -> int:

@@ -149,6 +149,13 @@ def join(priors: Sequence[Prior]) -> Prior:
     )
 
 
+def part(prior: Prior, kept: Bools) -> Prior:
+    """The rows of whole episodes, kept (N,), which are numbered anew."""
+    rows = {key: values[kept] for key in _ROWS if (values := getattr(prior, key)) is not None}
+    rows["episode"] = np.unique(rows["episode"], return_inverse=True)[1].astype(np.int32)
+    return replace(prior, **rows)
+
+
 def load(spec: str | os.PathLike[str]) -> Prior:
     """Load recorded data: a Minari id or directory, or an HDF5 file in a known layout.
 

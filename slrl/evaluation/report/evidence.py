@@ -27,6 +27,9 @@ class Chapter:
     fastest: str | None  # the adapter that is shown to be faster than each of the others
     # the one that would be, and is not marked because too few pretrainings stand behind it
     withheld: str | None = None
+    # Whether the scenario comes with slrl, as it stands there: no other is animated, because that would run
+    # the code that a folder of lives names, and such a folder may be anybody's.
+    shipped: bool = False
 
     @property
     def budget(self) -> float:
@@ -126,7 +129,8 @@ def _chapters(
         names = [one.adapter for one in own]
         best = verdict.fastest(names, contests)
         ahead = verdict.fastest(names, contests, verdict.ahead_of) if best is None else None
-        yield Chapter(name, _scenario(runs, own[0].rows[0]), tuple(own), tuple(contests), best, ahead)
+        scenario, shipped = _scenario(runs, own[0].rows[0])
+        yield Chapter(name, scenario, tuple(own), tuple(contests), best, ahead, shipped)
 
 
 def _meeting(standings: list[Standing]) -> verdict.Meeting:
@@ -143,17 +147,17 @@ def _in_order(standings: list[Standing]) -> list[str]:
     return sorted(scores, key=lambda name: (-np.mean(scores[name] or [0.0]), name))
 
 
-def _scenario(runs: Path, row: Row) -> Scenario | None:
-    """The scenario of a life, with summary and literature if it ships; None if it cannot be read."""
+def _scenario(runs: Path, row: Row) -> tuple[Scenario | None, bool]:
+    """The scenario of a life, None if it cannot be read, and whether it is one that comes with slrl."""
     try:
         lived = read_scenario(runs / row.folder / "settings.toml")
     except BadInput:
-        return None  # for example a world that is not installed here; its lives count all the same
+        return None, False  # its lives count all the same
     if lived.name in files.names("scenarios"):
         shipped = scenarios.load(lived.name)
         if shipped.life_table() == lived.life_table():
-            return shipped
-    return lived
+            return shipped, True
+    return lived, False
 
 
 def _totals(

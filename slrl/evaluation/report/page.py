@@ -150,6 +150,8 @@ def _card(
     moving = still = unseen = ""
     if animations and chapter.scenario is None:
         unseen = "its settings cannot be read"
+    elif animations and not chapter.shipped:
+        unseen = "it does not come with slrl, and a report runs no code that a folder of lives names"
     elif animations and chapter.scenario is not None:
         try:
             moving, still = animation(chapter.scenario, quiet=quiet)

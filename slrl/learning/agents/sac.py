@@ -4,6 +4,7 @@ Random subsets of targets as in REDQ (Chen et al., 2021), layer normalisation as
 """
 
 import math
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
@@ -72,6 +73,8 @@ class Sac:
         self.log_temperature = torch.tensor([math.log(settings.initial_temperature)], device=device)
         # Views without gradients, for the actor's loss.
         self._critic_values = [p.detach() for p in self.critic]
+        # In a life: the critics' whole loss, of the TD loss and of what else they are to learn.
+        self.whole_loss: Callable[[Tensor], Tensor] | None = None
         goal = settings.target_entropy
         self.entropy_goal = -float(self.action_dim) if goal == "auto" else float(goal)
         self.reset_optimisers()
@@ -143,7 +146,8 @@ class Sac:
             critic_loss, q = self._critic_loss_fn(
                 obs, batch.action, reward, next_obs, batch.bootstrap, self.noise(size), self.heads()
             )
-        self.critic_optimiser.step(torch.autograd.grad(critic_loss, self.critic))
+        whole = critic_loss if self.whole_loss is None else self.whole_loss(critic_loss)
+        self.critic_optimiser.step(torch.autograd.grad(whole, self.critic))
         self.move_targets()
         metrics: Metrics = {"agent/critic_loss": critic_loss.detach(), "agent/q": q}
         if not improve_policy:

@@ -27,8 +27,8 @@ class Settings(gail.Settings):
     baseline: float | None = None  # a constant b; unset, it is the frozen agent's value of the newest state
     baseline_ema: float = 0.0  # weight of the last baseline in the moving average
     clip_baseline: bool = False  # to [0, 1]
-    # Largest exponent of a row with Qn = 1, in either direction. The paper has no limit, and needs none where b
-    # is in [0, 1]; far from the prior b can be -24.
+    # Largest exponent of a row with Qn = 1, in either direction. The paper has no limit, and needs none where
+    # b is in [0, 1]; far from the prior b can be -24.
     max_exponent: float = 10.0
 
     def __post_init__(self) -> None:
