@@ -46,15 +46,15 @@ def test_a_fixed_latent_stays_to_the_bit_while_the_history_changes_and_an_inferr
 ) -> None:
     fixed, control, metrics = latents_of("rma_fixed", breezy)
     assert all(torch.equal(z, fixed[0]) for z in fixed)
-    assert (control.recent != 0).any(), "the history is kept"
-    assert not torch.equal(control.inferred(), control.z), "which φ would answer with another z"
+    assert (control.history.recent != 0).any(), "the history is kept"
+    assert not torch.equal(control.history.inferred(), control.z), "which φ would answer with another z"
     shown = [float(row["adapter/latent_change"]) for row in metrics if "adapter/latent_change" in row]
     assert shown == [0.0] * 6  # every ten steps of sixty
     usual, adapter, metrics = latents_of("rma", breezy)
     assert torch.equal(usual[0], fixed[0]), "both begin with that of an empty history, by the same networks"
     assert [torch.equal(z, usual[0]) for z in usual] == [True] * 10 + [False] * 51
     assert all(float(row["adapter/latent_change"]) > 0 for row in metrics[9::10])
-    assert torch.equal(adapter.inferred(), adapter.z)
+    assert torch.equal(adapter.history.inferred(), adapter.z)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def latent_of(prior: Prior = PRIOR, **settings: Any) -> tuple[Latent, Inner]:
     table = {"name": "latent", "inner": {"name": "frozen"}, "extrinsics": {}, **settings}
     inner = Inner()
     found = Extrinsics(Settings(size=3), prior, CPU)
-    return Latent(AdapterPlugin.parse(table, "[adapter]").settings, found, prior, inner), inner  # type: ignore[arg-type]
+    return Latent(AdapterPlugin.parse(table, "[adapter]").settings, found, inner), inner  # type: ignore[arg-type]
 
 
 def live(latent: Latent, prior: Prior, steps: int) -> list[np.ndarray]:
@@ -65,8 +65,19 @@ def test_a_row_has_the_z_that_its_step_was_taken_with_and_arrives_with_the_new_o
         np.testing.assert_array_equal(told.next_obs, [*PRIOR.next_obs[step], *after[step]])
         np.testing.assert_array_equal(inner.seen[step], told.obs)
     changed = [not np.array_equal(one, other) for one, other in zip(acted, after, strict=True)]
-    # at every second step, but the first time: φ's strides leave out the newest two of fifty steps
-    assert changed == [False] * 3 + [True, False] * 2 + [True]
+    assert changed == [False, True] * 4, "at every second step, from the first two on"
+
+
+@pytest.mark.parametrize("history", [10, 50, 51, 53])
+def test_the_newest_steps_change_z_and_so_do_the_oldest_up_to_48(history: int) -> None:
+    found = Extrinsics(Settings(size=3, history=history), PRIOR, CPU)
+    features, mask = found.windows.read(torch.tensor([58]), found.history, torch.tensor([found.shown]))
+    with torch.no_grad():
+        z = found.infer(features, mask)
+        for ago in (1, 2, min(history, 48)):
+            other = features.clone()
+            other[:, -ago] += 1.0
+            assert not torch.equal(found.infer(other, mask), z), f"{ago} steps ago"
 
 
 @pytest.mark.parametrize("steps", [3, 7, 50, 58])
@@ -121,7 +132,7 @@ def test_a_student_reads_its_steps_in_the_order_of_the_life() -> None:
         return np.array([np.sin(len(seen))], np.float32)
 
     agent: Any = SimpleNamespace(act=act, action_dim=1)
-    settings: Any = SimpleNamespace(rollout_episodes=1, rollout_steps=30, student_steps=1)
+    settings: Any = SimpleNamespace(rollout_episodes=1, rollout_steps=30, student_steps=1, refresh_every=5)
     student = Student(settings, latents, agent, Source(), seed=0)
     obs, action, next_obs, params = student._episode(Source())
     assert params.tolist() == [1]

@@ -224,7 +224,7 @@ def dependencies(settings: Settings, plan: Plan) -> Dependencies:
             "world": source.about,
         },
         needs=(latents, agent),
-        version=3,  # 2: z was read every five steps, whatever refresh_every said
+        version=4,  # 3: φ did not read the newest two of fifty steps
         steps=settings.student_steps,
         ms_per_step=5.0,
         processor=True,

@@ -26,7 +26,7 @@ from slrl.plugins import at_least, layers, positive, require, seed, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
 
-KERNELS = ((8, 4), (5, 1), (5, 1))  # size and stride of φ's convolutions: 50 steps become 11, 7, 3
+KERNELS = ((8, 4), (5, 1), (5, 1))  # size and stride of φ's convolutions: 48 steps become 11, 7, 3
 SHORTEST = 40  # steps that they need; shorter histories are padded with masked steps before
 POOLED = 3  # length of the convolutions' output, for a history of any length
 EMBEDDED = 32
@@ -213,8 +213,14 @@ class Extrinsics:
         return embedded.transpose(1, 2)
 
     def infer(self, features: Tensor, mask: Tensor) -> Tensor:
-        """φ: (B, k, F), mask (B, k) -> z (B, Z)."""
+        """φ: (B, k, F), mask (B, k) -> z (B, Z).
+
+        The newest step is always read. Where the strides do not come out even, up to three of the oldest are
+        not: of 50 steps the newest 48.
+        """
         x = self.embed(features, mask)
+        kernel, stride = KERNELS[0]
+        x = x[..., (x.shape[-1] - kernel) % stride :]  # so that the last window ends with the newest step
         for i, (_, stride) in enumerate(KERNELS):
             x = F.relu(F.conv1d(x, self.phi[2 + 2 * i], self.phi[3 + 2 * i], stride=stride))
         if x.shape[-1] != POOLED:
@@ -318,7 +324,7 @@ def artefact(
         build=lambda prior: Extrinsics(settings, prior, device),
         about=table(settings) | computed_on(device),
         needs=(prior,),
-        version=2,
+        version=3,  # 2: φ did not read the newest two of fifty steps
         steps=2 * settings.steps,
         ms_per_step=3.0,
         processor=True,
