@@ -3,6 +3,7 @@
 import csv
 import importlib.util
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -328,7 +329,11 @@ def test_false_alarms_of_each_signal_by_hand(
 
 
 def test_false_alarms_are_read_from_lives_of_the_switch_in_a_source(
-    monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
+    brief: Callable[[str], str],
+    tables: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     found, page = script("false_alarms", monkeypatch), tmp_path / "page.md"
     page.write_text("<!-- table:false_alarms -->\n<!-- end -->\n")
@@ -338,7 +343,7 @@ def test_false_alarms_are_read_from_lives_of_the_switch_in_a_source(
     runs.mkdir()
     with pytest.raises(slrl.BadInput, match="has no lives of switch in a source; `slrl eval false_alarms"):
         found.main()
-    scenario = slrl.load_scenario("gusty_pointmass")
+    scenario = slrl.load_scenario(brief("gusty_pointmass"))
     method = hurried("switch", [("adapter.monitor.false_alarms", 0.5)])
     for seed in (0, 1):
         settings = LifeSettings(
