@@ -14,7 +14,7 @@ from slrl import adapters, files, priors
 from slrl.priors import Prior
 from slrl.types import Transition
 
-HURRY = {  # all that comes before the life
+HURRY = {  # all that comes before the life, and before the policy's first update in it
     "pretrain.steps": 20,
     "adapter.extrinsics.steps": 20,
     "adapter.rollout_episodes": 3,
@@ -26,11 +26,14 @@ HURRY = {  # all that comes before the life
     "adapter.monitor.steps": 20,
     "adapter.monitor.latent_steps": 20,
     "adapter.plans": 8,
+    "adapter.warm_up_steps": 100,
+    "adapter.warm_start_updates": 20,
+    "adapter.inner.warm_start_updates": 20,
 }
 
 
 def hurried(name: str, more: Sequence[tuple[str, Any]] = ()) -> adapters.Method:
-    """An adapter as it is, but for the length of what comes before the life, and ``more`` settings."""
+    """An adapter as it is, but for what ``HURRY`` shortens, and ``more`` settings."""
     whole = adapters.load(name)
     table = whole.table()
     paths = ("", "adapter.low.", "adapter.high.")
@@ -83,7 +86,7 @@ def test_an_adapter_goes_on_exactly_from_its_state(name: str, tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", files.names("adapters"))
 def test_every_adapter_lives(name: str) -> None:
-    """With its own settings, but for the length of what comes before the life."""
+    """With its own settings, but for the length of what comes before the life and before learning in it."""
     method = hurried(name)
     scenario, prior = slrl.load_scenario("windy_pointmass"), breezy_prior()
     lives = []
