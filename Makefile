@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench reference reproduce adapters false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation reference reproduce adapters false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -44,7 +44,15 @@ bench: setup  ## speed of updates and lives, beside Stable-Baselines3 and a text
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/throughput.py
 
-reference: setup  ## the comparison in the README, every life listed (hours; continues where it was stopped)
+qwale: setup  ## QWALE and its baselines in the README and docs/adapters/qwale.md, every life listed (an hour and a half; continues)
+	$(BIN)/slrl eval qwale
+	$(BIN)/python benchmarks/tables.py qwale
+
+ablation: setup  ## what of qwale makes the difference, in docs/adapters/qwale.md (half an hour; continues)
+	$(BIN)/slrl eval ablation
+	$(BIN)/python benchmarks/tables.py ablation
+
+reference: setup  ## those that learn nothing in the life, with the whole budget, in docs/adapters.md (hours; continues)
 	$(BIN)/slrl eval reference
 	$(BIN)/python benchmarks/tables.py reference
 

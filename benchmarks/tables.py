@@ -60,6 +60,7 @@ class Table:
     adapters: tuple[str, ...] = ()  # default: all
     seeds: Sequence[int] = ()  # default: all
     distance: bool = False  # of the progress at the end instead of the steps
+    document: str = ""  # default: the record's
 
     @property
     def marker(self) -> str:
@@ -89,7 +90,23 @@ class Record:
 
 
 RECORDS = {
-    "reference": Record("windy_pointmass.csv", "README.md", (Table("windy_pointmass"),)),
+    "qwale": Record(
+        "qwale.csv",
+        "docs/adapters/qwale.md",
+        (
+            Table("calm_pointmass"),
+            Table("windy_pointmass"),
+            Table("windy_pointmass", document="README.md"),
+        ),
+    ),
+    "ablation": Record(
+        "ablation.csv",
+        "docs/adapters/qwale.md",
+        (Table("calm_pointmass", name="ablation_calm"), Table("windy_pointmass", name="ablation_windy")),
+    ),
+    "reference": Record(
+        "windy_pointmass.csv", "docs/adapters.md", (Table("windy_pointmass", name="reference"),)
+    ),
     "adapters": Record(
         "adapters.csv",
         "docs/adapters.md",
@@ -133,7 +150,7 @@ def main() -> None:
     for one in record.tables:
         text = one.text(rows)
         print(f"{one.marker}\n{text}")
-        fill(Path(record.document), one.marker, text)
+        fill(Path(one.document or record.document), one.marker, text)
 
 
 def rows_of(lives: Sequence[LifeSettings], runs: Path, known: list[Row]) -> list[Row]:
@@ -162,7 +179,8 @@ def _lived(folder: Path, life: LifeSettings) -> Row | None:
     try:
         result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         sha256, progress, versions = result["prior_sha256"], result["progress"], result["versions"]
-        if read_toml(folder / "settings.toml") != life.table(sha256) or result["outcome"] == "interrupted":
+        lived = _without_prose(read_toml(folder / "settings.toml"))
+        if lived != _without_prose(life.table(sha256)) or result["outcome"] == "interrupted":
             return None
     except (OSError, ValueError, KeyError, BadInput):
         return None  # `slrl eval` says what is wrong with it, and lives it again
@@ -172,6 +190,13 @@ def _lived(folder: Path, life: LifeSettings) -> Row | None:
         "mujoco": versions["mujoco"],
     }
     return {**{key: result.get(key) for key in COLUMNS}, **about, **_seeds_and_settings(life, sha256)}
+
+
+def _without_prose(settings: Any) -> Any:
+    """Settings without summary and literature of scenario and adapters: other words are no other life."""
+    if not isinstance(settings, dict):
+        return settings
+    return {k: _without_prose(v) for k, v in settings.items() if k not in ("summary", "literature")}
 
 
 def _crashed(folder: Path, life: LifeSettings) -> Row | None:
