@@ -16,7 +16,10 @@ scenarios = ["windy_pointmass"]
 adapters = ["qwale"]
 seeds = "0-{last}"
 life_steps = {steps}
+# As hot as this, and without a warm start, no life succeeds: all are equally long.
+set = {{ "agent.initial_temperature" = 0.1, "adapter.warm_start_updates" = 0 }}
 """
+SHORT = 200  # steps: less than the optimum is refused
 
 
 def main() -> None:
@@ -28,7 +31,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "suite.toml").write_text(SUITE.format(last=arguments.lives - 1, steps=arguments.steps))
-        (folder / "first.toml").write_text(SUITE.format(last=0, steps=1))
+        (folder / "first.toml").write_text(SUITE.format(last=0, steps=SHORT))
         live(
             folder / "first.toml", folder / "first", 1
         )  # builds the prior and learns from it, if that was not done before

@@ -56,7 +56,8 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
     found = {}
     for record in tables.RECORDS.values():
         for one in record.tables:
-            found[one.document or record.document, one.marker] = one.text(tables.read_csv(REFERENCE / record.csv))
+            place = one.document or record.document, one.marker
+            found[place] = one.text(tables.read_csv(REFERENCE / record.csv))
     for document, name in (("README.md", "quick"), ("docs/evaluation.md", "pretrainings")):
         found[document, name] = tables.figures(list(_rows(REFERENCE / f"{name}.csv")))
     if (path := REFERENCE / "planner.csv").is_file():
