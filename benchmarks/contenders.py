@@ -13,9 +13,12 @@ from torch import nn
 from slrl import adapters, envs, scenarios
 from slrl.adapters import replay
 from slrl.learning.agents.sac import Sac
+from slrl.learning.agents.sac import Settings as SacSettings
 from slrl.learning.buffer import Buffer
 from slrl.learning.guidance import q_weighted
+from slrl.learning.guidance.gail import Gail
 from slrl.lives import run
+from slrl.plugins import GuidancePlugin
 from slrl.priors import Prior, formats
 from slrl.scenarios import World
 from slrl.types import Batch, Transition
@@ -46,9 +49,14 @@ def random_prior(sizes: tuple[int, int], rows: int = 50_000) -> Prior:
 
 def sac(prior: Prior, **settings: Any) -> Sac:
     """Ours, with the sizes of the comparison."""
-    return Sac(
-        prior=prior, generator=torch.Generator().manual_seed(0), device=CPU, **{"hidden": HIDDEN, **settings}
-    )
+    chosen = SacSettings(**{"hidden": HIDDEN, **settings})
+    return Sac(chosen, prior, torch.Generator().manual_seed(0), CPU)
+
+
+def qwale(prior: Prior, agent: Sac, rng: np.random.Generator) -> Gail:
+    """The discriminator with its weights."""
+    settings = q_weighted.Settings()
+    return q_weighted.make(settings, prior, agent, CPU, rng=rng, generator=torch.Generator().manual_seed(0))
 
 
 def slrl_update(**settings: Any) -> Step:
@@ -78,18 +86,15 @@ def slrl_life(
 ) -> Step:
     """One step of a life with QWALE: act, environment, store, discriminator, reward, update."""
     prior = random_prior(POINTMASS)
-    agent = sac(prior, hidden=hidden)
-    adapter = replay.make(
-        agent=agent,
-        prior=prior,
-        life_steps=life_rows,
-        rng=np.random.default_rng(0),
-        generator=torch.Generator(),
-        device=CPU,
-        guidance={"name": "q_weighted"},
+    agent, rng = sac(prior, hidden=hidden), np.random.default_rng(0)
+    settings = replay.Settings(
+        guidance=GuidancePlugin.parse({"name": "q_weighted"}, "[adapter.guidance]"),
         batch_size=batch_size,
         guidance_batch_size=batch_size,
         warm_up_steps=0,
+    )
+    adapter = replay.Replay(
+        settings, agent, qwale(prior, agent, rng), Buffer(prior, life_rows, rng, CPU), rng
     )
     env = envs.make_world(World(env="slrl/Pointmass-v0"))
     state = {"obs": env.reset(seed=0)[0]}
@@ -106,6 +111,7 @@ def slrl_life(
         action = adapter.act(obs)
         state["obs"], reward, terminated, truncated, _ = env.step(action)
         adapter.observe(Transition(obs, action, float(reward), state["obs"], terminated, truncated))
+        adapter.learn()
 
     return step
 
@@ -129,7 +135,7 @@ def slrl_discriminator() -> Step:
     """One step of the QWALE discriminator: 256 + 256 rows, mixup, weights."""
     prior = random_prior(POINTMASS)
     agent, rng = sac(prior), np.random.default_rng(0)
-    guidance = q_weighted.make(prior=prior, agent=agent, rng=rng, generator=torch.Generator(), device=CPU)
+    guidance = qwale(prior, agent, rng)
     buffer = Buffer(prior, 1, rng, CPU)
     one, two = buffer.sample(BATCH), buffer.sample(BATCH)
     return lambda: guidance.update(one, two, one.obs[0])
@@ -155,6 +161,7 @@ def control_step(name: str, quick: dict[str, int]) -> Step:
         row = state["row"] = (state["row"] + 1) % 999  # within one episode
         action = adapter.act(prior.obs[row])
         adapter.observe(Transition(prior.obs[row], action, 0.0, prior.next_obs[row], False, False))
+        adapter.learn()
 
     return step
 
