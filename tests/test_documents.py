@@ -23,7 +23,8 @@ FENCE = re.compile(r"^```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MAKE = re.compile(r"`make ([^`]*)`")
 SLRL = re.compile(r"`slrl( [^`]*)`")
 SCRIPT = re.compile(r"(?:benchmarks|examples|tests)/(?:\w+/)*\w+\.py")
-NO_LIVES_YET = {"detection", "planner"}  # their scripts write a CSV since; `make adapters` has not run again
+# Their scripts write a CSV, but `make adapters` and `make false-alarms` have not run since.
+NO_LIVES_YET = {"detection", "planner", "false_alarms"}
 Place = tuple[Path, str, str, str]  # a document, the name of a table, its text, and the section around it
 
 
