@@ -74,7 +74,8 @@ def successes(rows: list[Row], name: str, world: str) -> str:
 
 def not_to_its_budget(row: Row) -> bool:
     """Whether a life was cut before its scenario's budget, and had not succeeded: it has no result."""
-    return row["outcome"] != "success" and row["life_steps"] < scenarios.load(row["scenario"]).life_steps
+    ended = row["outcome"] in ("success", *store.LOST)
+    return not ended and row["life_steps"] < scenarios.load(row["scenario"]).life_steps
 
 
 def table(rows: list[Row]) -> str:
