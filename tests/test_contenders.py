@@ -2,19 +2,31 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
+
+from slrl.learning import extrinsics
 
 from .test_tables import script
 
 
-@pytest.mark.parametrize(
-    "name", ["slrl_update", "slrl_small_life", "slrl_discriminator", "slrl_act", "slrl_rma_step"]
-)
-def test_a_contender_makes_its_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_of_a_contender_learns(monkeypatch: pytest.MonkeyPatch) -> None:
     contenders: Any = script("contenders", monkeypatch)
-    step = getattr(contenders, name)()
-    for _ in range(3):
+    assert np.isfinite(float(contenders.slrl_update()()["agent/critic_loss"]))
+    assert np.isfinite(float(contenders.slrl_discriminator()()["guidance/loss"]))
+    assert np.abs(contenders.slrl_act()()).max() <= 1
+
+
+def test_a_control_step_of_a_contender_reads_its_latent(monkeypatch: pytest.MonkeyPatch) -> None:
+    contenders: Any = script("contenders", monkeypatch)
+    read = []
+    inferred = extrinsics.History.inferred
+    monkeypatch.setattr(extrinsics.History, "inferred", lambda self: read.append(1) or inferred(self))
+    step = contenders.slrl_rma_step()
+    before = len(read)
+    for _ in range(10):  # refresh_every
         step()
+    assert len(read) == before + 1
 
 
 def test_a_step_of_a_life_learns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,17 +104,34 @@ def test_complete_separation_of_three_and_three_is_two_of_twenty_relabellings() 
 
 
 def test_pretrainings_are_relabelled_whole() -> None:
-    """Twelve lives of three and three pretrainings are no more than six: 2/20, and not 2/924.
-
-    Of a single pretraining nothing but its lives can be relabelled.
-    """
+    """Twelve lives of three and three pretrainings are no more than six: 2/20, and not 2/924."""
     one, two = lives("1 1 2 2 3 3"), lives("4 4 5 5 6 6")
     apart = [np.array([7, 7, 8, 8, 9, 9]), np.array([1, 2, 3, 1, 2, 3])]
     pair = tuple(replace(some, pretraining=of) for some, of in zip((one, two), apart, strict=True))
     assert stats.log_rank([pair])[1] == pytest.approx(2 / 20)
     assert stats.log_rank([(one, two)])[1] == pytest.approx(2 / 924)
+
+
+def test_pretrainings_of_unlike_sizes_only_change_sides_within_independent_parts() -> None:
+    """Six lives of their own against pretrainings of 1, 2 and 3: sides may change in three parts, 2/8."""
+    own, two = lives("1 1 2 2 3 3"), lives("4 4 5 5 6 6")
+    shared = replace(two, pretraining=np.array([1, 2, 2, 3, 3, 3]))
+    assert stats.log_rank([(own, shared)])[1] == pytest.approx(2 / 8)
+    assert stats.log_rank([(shared, own)])[1] == pytest.approx(2 / 8)
+    assert stats.log_rank([(own, shared), (own, shared)])[1] == pytest.approx(2 / 64)
+    # of one pretraining, all is one part, which looks the same from either side
     single = replace(two, pretraining=np.zeros(6, np.intp))
-    assert stats.log_rank([(pair[0], single)])[1] == pytest.approx(2 / 924)
+    assert stats.log_rank([(own, single)])[1] == 1.0
+    # where both have a single one, the test is about those two agents, life by life
+    other = replace(own, pretraining=np.zeros(6, np.intp))
+    assert stats.log_rank([(other, single)])[1] == pytest.approx(2 / 924)
+
+
+def test_sides_change_at_random_where_there_are_too_many_parts() -> None:
+    """Of 40 parts, the first has two lives: sides change in 2^39 ways."""
+    early, late = lives(" ".join(["1"] * 40)), lives(" ".join(["2"] * 40))
+    shared = replace(late, pretraining=np.maximum(np.arange(40), 1))
+    assert stats.log_rank([(early, shared)])[1] == pytest.approx(1 / (1 + stats.DRAWN))
 
 
 def test_many_lives_are_relabelled_at_random_and_always_alike() -> None:
@@ -136,7 +153,7 @@ def test_the_permutation_test_is_that_of_scipy(seed: int) -> None:
 
     def difference(one: np.ndarray, two: np.ndarray) -> float:
         whole = [Lives(part, part < 10, 10.0) for part in (one, two)]
-        return float(stats._summed((whole[0], whole[1]))[0].sum())
+        return float(stats._exchangeable((whole[0], whole[1])).one.sum())
 
     theirs = sp.permutation_test([some.time for some in pair], difference, n_resamples=252)
     assert stats.log_rank([pair])[1] == pytest.approx(theirs.pvalue)
@@ -533,3 +550,12 @@ def test_agrees_with_lifelines(seed: int) -> None:
     chi2, p = stats.log_rank([(groups[0], groups[1])])
     assert chi2 == pytest.approx(test.test_statistic, abs=1e-9)
     assert p == pytest.approx(test.p_value, abs=0.02)  # of 30 lives the asymptotic test is about right
+
+
+def test_the_size_of_the_test_of_lives_of_their_own_against_shared_pretrainings() -> None:
+    """Thirty against six of five, correlation 0.3. Mixed as if they were alike, a tenth would be rejected."""
+    r, trials, rejected = np.random.default_rng(5), 600, 0
+    for _ in range(trials):
+        own = replace(pretrained(r, 30, 1, 0.6, 0.3), pretraining=None)
+        rejected += stats.log_rank([(own, pretrained(r, 6, 5, 0.6, 0.3))])[1] <= 0.05
+    assert 0.005 < rejected / trials <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / trials)

@@ -349,16 +349,16 @@ def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
     with its lives belongs to might as well be the other way round. p is the share of such relabellings with
     at least as large a difference, observed minus expected successes: of all if there are at most ``EXACT``,
     else (1 + k) / (1 + ``DRAWN``) of random ones, the same at every call. Lives are relabelled one by one
-    where each has its own pretraining, and where either adapter has a single one.
+    where each has its own pretraining, and where both adapters have a single one. Pretrainings of as many
+    lives on either side are relabelled whole. Where they are not alike, their sums have not the same spread,
+    and may not be mixed: then adapters change sides within each part that shares no pretraining with another.
     """
     observed, relabelled = 0.0, []
-    parts = [_summed(pair) for pair in pairs]
-    sizes = [(len(one), len(two)) for one, two in parts]
-    exact = math.prod(math.comb(one + two, one) for one, two in sizes) <= EXACT
-    for stratum, (one, two) in enumerate(parts):
-        labels = _all_labels(*sizes[stratum]) if exact else _drawn_labels(*sizes[stratum], stratum)
-        observed += one.sum()
-        relabelled.append(labels @ np.concatenate([one, two]))
+    parts = [_exchangeable(pair) for pair in pairs]
+    exact = math.prod(part.relabellings for part in parts) <= EXACT
+    for stratum, part in enumerate(parts):
+        observed += part.one.sum()
+        relabelled.append(part.relabelled(stratum, exact=exact))
     if exact:
         sums = relabelled[0]
         for more in relabelled[1:]:
@@ -369,8 +369,35 @@ def log_rank(pairs: Sequence[Pair]) -> tuple[float, float]:
     return _mantel(pairs), extreme / len(sums) if exact else (1 + extreme) / (1 + len(sums))
 
 
-def _summed(pair: Pair) -> tuple[F64, F64]:
-    """Log-rank scores of each adapter's lives, summed over those that are relabelled together.
+@dataclass(frozen=True)
+class _Exchangeable:
+    """Log-rank scores of each adapter's lives, summed over those that are relabelled together."""
+
+    one: F64
+    two: F64
+    in_pairs: bool  # whether one[i] may only change sides with two[i], and not with all others
+
+    @property
+    def relabellings(self) -> int:
+        """How many there are."""
+        return (
+            2 ** len(self.one) if self.in_pairs else math.comb(len(self.one) + len(self.two), len(self.one))
+        )
+
+    def relabelled(self, stratum: int, *, exact: bool) -> F64:
+        """The first adapter's sum after each relabelling: of all, or of ``DRAWN`` random ones."""
+        if self.in_pairs:
+            swap = _all_swaps(len(self.one)) if exact else _drawn_swaps(len(self.one), stratum)
+            swapped: F64 = np.where(swap, self.two, self.one).sum(1)
+            return swapped
+        sizes = len(self.one), len(self.two)
+        labels = _all_labels(*sizes) if exact else _drawn_labels(*sizes, stratum)
+        summed: F64 = labels @ np.concatenate([self.one, self.two])
+        return summed
+
+
+def _exchangeable(pair: Pair) -> _Exchangeable:
+    """What may be relabelled of a pair: lives, pretrainings, or sides within independent parts.
 
     The score of a life is its event, 0 or 1, minus the pooled cumulative hazard until its time (Nelson and
     Aalen): the scores of one adapter sum up to its observed minus its expected successes.
@@ -380,11 +407,28 @@ def _summed(pair: Pair) -> tuple[F64, F64]:
     scores = event.astype(np.float64)
     for t in np.unique(time[event]):
         scores[time >= t] -= (event & (time == t)).sum() / (time >= t).sum()
-    several = min(lives.pretrainings for lives in pair) > 1
-    units = [lives.clusters if several else np.arange(len(lives)) for lives in pair]
+    single = max(lives.pretrainings for lives in pair) == 1
+    sizes = [sorted(np.bincount(lives.clusters)) for lives in pair]
+    alike = single or sizes[0] == sizes[1] or len({*sizes[0], *sizes[1]}) == 1
+    if alike:
+        units = [np.arange(len(lives)) if single else lives.clusters for lives in pair]
+    else:
+        units = [paired_clusters(pair)] * 2
     parts = np.split(scores, [len(pair[0])])
     one, two = (np.bincount(own, part).astype(np.float64) for own, part in zip(units, parts, strict=True))
-    return one, two
+    return _Exchangeable(one, two, in_pairs=not alike)
+
+
+@lru_cache(maxsize=16)
+def _all_swaps(parts: int) -> Bools:
+    """(2^parts, parts): every way to swap the adapters' sides in some of the parts."""
+    return (np.arange(2**parts)[:, None] >> np.arange(parts) & 1).astype(bool)
+
+
+@lru_cache(maxsize=16)
+def _drawn_swaps(parts: int, stratum: int) -> Bools:
+    """(``DRAWN``, parts): random ones, the same for the same arguments."""
+    return np.random.default_rng([parts, stratum]).random((DRAWN, parts)) < 0.5
 
 
 @lru_cache(maxsize=16)

@@ -130,7 +130,7 @@ def scan(runs: Path) -> Scan:
         except BadInput as error:
             problems.append(f"{name}: {error}")
     problems += [
-        f"{row.folder} {row.outcome} and counts as a failure: {row.reason}"
+        f"{row.folder} {row.outcome} and counts as a failure: {' '.join(row.reason.split())}"
         for row in rows
         if row.outcome in LOST and not row.replaced
     ]
