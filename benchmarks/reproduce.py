@@ -75,7 +75,13 @@ def table(runs: Path) -> str:
 def same(known: Rows, now: Rows) -> int:
     """How many lives ended alike, step for step."""
     ended = [
-        {(row["scenario"], row["adapter"], row["seed"]): (row["outcome"], row["steps"]) for row in rows}
+        {
+            (row["scenario"], row["adapter"], row["seed"], row.get("pretraining")): (
+                row["outcome"],
+                row["steps"],
+            )
+            for row in rows
+        }
         for rows in (known, now)
     ]
     return sum(ended[1].get(life) == end for life, end in ended[0].items())

@@ -69,7 +69,10 @@ class Table:
 
     def text(self, rows: list[Row]) -> str:
         """The table in Markdown, of those rows that belong to it."""
-        own = sorted((row for row in rows if self._has(row)), key=lambda row: int(row["seed"]))
+        own = sorted(
+            (row for row in rows if self._has(row)),
+            key=lambda row: (row.get("pretraining") or 0, int(row["seed"])),
+        )
         return distances(own) if self.distance else table(own)
 
     def _has(self, row: Row) -> bool:
@@ -160,7 +163,7 @@ def rows_of(lives: Sequence[LifeSettings], runs: Path, known: list[Row]) -> list
     """
     before, found = {identity(row): row for row in known}, dict[tuple[str, ...], Row]()
     for life in lives:
-        who = (life.scenario.name, life.world, life.method.name, str(life.seed))
+        who = (life.scenario.name, life.world, life.method.name, str(life.seed), str(life.pretraining))
         row = _lived(folder_of(runs, life), life) or before.get(who)
         if row is not None and row.get("settings_sha256") in (None, settings_hash(life, row["prior_sha256"])):
             found[who] = row
@@ -168,8 +171,9 @@ def rows_of(lives: Sequence[LifeSettings], runs: Path, known: list[Row]) -> list
 
 
 def identity(row: Row) -> tuple[str, ...]:
-    """Scenario, world, adapter and seed: which life it is. A CSV without a world has lives in the target."""
-    return row["scenario"], row.get("world", "target"), row["adapter"], str(row["seed"])
+    """Scenario, world, adapter and seeds: which life it is. A CSV without a world has lives in the target."""
+    world = row.get("world", "target")
+    return row["scenario"], world, row["adapter"], str(row["seed"]), str(row["pretraining"])
 
 
 def _lived(folder: Path, life: LifeSettings) -> Row | None:
@@ -216,8 +220,7 @@ def _crashed(folder: Path, life: LifeSettings) -> Row | None:
 
 def _seeds_and_settings(life: LifeSettings, sha256: str) -> Row:
     """The seed of the pretraining, None without one, and the SHA-256 of all settings."""
-    of = None if life.method.pretrain is None else life.method.pretrain.seed
-    return {"pretraining": of, "settings_sha256": settings_hash(life, sha256)}
+    return {"pretraining": life.pretraining, "settings_sha256": settings_hash(life, sha256)}
 
 
 def settings_hash(life: LifeSettings, prior_sha256: str) -> str:

@@ -59,8 +59,7 @@ def rendered(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str], str]:
         for one in record.tables:
             place = one.document or record.document, one.marker
             found[place] = one.text(tables.read_csv(REFERENCE / record.csv))
-    for document, name in (("README.md", "quick"), ("docs/evaluation.md", "pretrainings")):
-        found[document, name] = tables.figures(list(_rows(REFERENCE / f"{name}.csv")))
+    found["README.md", "quick"] = tables.figures(list(_rows(REFERENCE / "quick.csv")))
     if (path := REFERENCE / "planner.csv").is_file():
         found["docs/adapters/vlm_pc.md", "planner"] = tables.table(tables.read_csv(path))
     if (path := REFERENCE / "detection.csv").is_file():

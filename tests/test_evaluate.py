@@ -18,7 +18,7 @@ import pytest
 import slrl
 from slrl import files
 from slrl.adapters.setup import Plan
-from slrl.evaluation import engines, evaluate, store, suites
+from slrl.evaluation import engines, evaluate, store, suites, verdict
 from slrl.learning import seeds
 from slrl.lives import run
 from slrl.lives.settings import LifeSettings
@@ -304,17 +304,16 @@ def test_every_suite_that_ships_can_be_read() -> None:
     scenarios = len(files.names("scenarios"))
     assert {name: len(suites.load(name).lives) for name in files.names("suites")} == {
         "ablation": 2 * 10 * 5,
-        "adapters": (10 + 6 + 4 + 7) * 10 + 2 * 20,
-        "detection": 10 + 100,
+        "adapters": (10 + 6 + 4) * 2 * 3 + 7 * 4 * 3,
+        "detection": (5 + 34) * 3,
         "everything": scenarios * 19 * 5,
         "false_alarms": scenarios * 100,
-        "gallery": scenarios * (20 + 20 + 2) + 3,
-        "linear": 2 * 2 * 2 * 10,
+        "gallery": scenarios * (12 + 12 + 2) + 3,
+        "linear": 2 * 2 * 3 * 3,
         "paper": 4 * 8 * 10,
-        "pretrainings": 45,
         "quick": 120,
-        "qwale": 9 * 10 + 6 * 10 + 4,
-        "reference": 5 * 5,
+        "qwale": 9 * 10 + 7 * 10,
+        "reference": 4 * 2 * 3 + 5,
         "smoke": 18,
     }
 
@@ -448,7 +447,7 @@ def test_a_suites_pretrainings_are_seen_in_its_results(tiny_adapter: str, worlds
     path.write_text(path.read_text() + 'pretrain_seed = "life"\n')
     evaluate.evaluate(suites.load(str(path)), worlds / "runs", quiet=True)
     found = store.scan(worlds / "runs")
-    assert [(row.seed, row.pretraining) for row in found.rows] == [(0, 0), (1, 1), (2, 2)]
+    assert sorted((row.seed, row.pretraining) for row in found.rows) == [(0, 0), (1, 1), (2, 2)]
     groups, left_out = store.comparable(found)
     assert ([len(rows) for rows in groups.values()], left_out) == ([3], [])
     assert store.lives_of(groups["calm", "tiny"], None).pretrainings == 3
@@ -456,11 +455,42 @@ def test_a_suites_pretrainings_are_seen_in_its_results(tiny_adapter: str, worlds
     assert evaluate.evaluate(suites.load(str(path)), worlds / "runs", quiet=True).lived == 0
 
 
-def test_headline_suites_have_a_pretraining_for_every_life() -> None:
-    """Only of such lives may a table have bold figures."""
-    for name in ("quick", "reference", "adapters"):
+def test_headline_suites_have_three_pretrainings_or_more() -> None:
+    """Only over several pretrainings may a table have bold figures."""
+    for name in ("quick", "reference", "adapters", "qwale", "ablation"):
+        seen: dict[tuple[str, str], set[int]] = {}
         for life in suites.load(name).lives:
-            assert life.method.pretrain is None or life.method.pretrain.seed == life.seed
+            if life.pretraining is not None:
+                seen.setdefault((life.scenario.name, life.method.name), set()).add(life.pretraining)
+        assert all(len(pretrainings) >= 3 for pretrainings in seen.values())
+    assert all(life.pretraining in (None, life.seed) for life in suites.load("quick").lives)
+
+
+def test_every_life_can_be_lived_after_each_of_several_pretrainings(tiny_adapter: str, worlds: Path) -> None:
+    """Folders, the CSV's rows and pairs tell lives with the same seed apart by their pretraining."""
+    path = Path(suite(worlds, tiny_adapter, [scenario(worlds, "calm")], seeds=2))
+    path.write_text(path.read_text() + 'pretrain_seed = "0-1"\n')
+    found = suites.load(str(path))
+    assert [(life.seed, life.pretraining) for life in found.lives] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert evaluate.evaluate(found, worlds / "runs", quiet=True).lived == 4
+    assert evaluate.evaluate(found, worlds / "runs", quiet=True).lived == 0
+    rows, left_out = store.comparable(store.scan(worlds / "runs"))
+    assert left_out == []
+    assert [row.folder for row in rows["calm", "tiny"]] == [
+        "calm/tiny/seed-0",
+        "calm/tiny/pretraining-1/seed-0",
+        "calm/tiny/seed-1",
+        "calm/tiny/pretraining-1/seed-1",
+    ]
+    assert len(set(lives(worlds / "runs").values())) == 4
+
+
+def test_lives_meet_those_with_the_same_seed_and_if_it_is_lived_again_the_same_pretraining() -> None:
+    crossed: list[store.Seeds] = [(0, 0), (0, 1), (1, 0), (1, 1)]
+    assert verdict.paired(crossed, crossed) == [(0, 0), (1, 1), (2, 2), (3, 3)]
+    assert verdict.paired(crossed, [(1, 1), (0, 2)]) == [(3, 0)]
+    assert verdict.paired(crossed, [(0, None), (1, None)]) == [(0, 0), (1, 0), (2, 1), (3, 1)]
+    assert verdict.paired([(0, 0), (1, 0)], [(0, 0), (1, 1), (2, 2)]) == [(0, 0), (1, 1)]
 
 
 def test_what_a_life_prints_is_in_its_log(
@@ -498,7 +528,9 @@ def test_what_a_life_prints_is_in_its_log(
         (("world", '"sauce"'), "'world' in [[lives]] of suite"),
         (("lifesteps", "5"), "did you mean 'life_steps'?"),
         (("life_steps", "123"), "a budget of 123 steps is too small for windy_pointmass"),
-        (("pretrain_seed", '"live"'), "'pretrain_seed' in [[lives]] of suite"),
+        (("pretrain_seed", '"live"'), "'pretrain_seed' of suite"),
+        (("pretrain_seed", "[-1]"), "'pretrain_seed' of suite"),
+        (("pretrain_seed", "3"), "'pretrain_seed' in [[lives]] of suite"),
         (
             ("pretrain_seed", '"life"\nset = { "pretrain.seed" = 3 }'),
             "sets pretrain.seed, and 'pretrain_seed'",

@@ -262,7 +262,13 @@ def test_standings_by_hand(tmp_path: Path) -> None:
     write_life(tmp_path, "b", 0, 1000, outcome="timeout")
     (a, b), left_out = verdict.standings(tmp_path, store.scan(tmp_path), np.random.default_rng(0))
     assert left_out == []
-    assert (a.adapter, a.scenario, a.seeds, a.succeeded, a.known) == ("a", "windy", [0, 1, 2, 3], 2, 3)
+    assert (a.adapter, a.scenario, a.seeds, a.succeeded, a.known) == (
+        "a",
+        "windy",
+        [(n, None) for n in range(4)],
+        2,
+        3,
+    )
     assert (a.rate.estimate, a.mean.estimate, a.lives.optimum) == (
         pytest.approx(2 / 3),
         pytest.approx(575),

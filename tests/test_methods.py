@@ -305,21 +305,6 @@ def test_a_student_of_another_simulator_is_another_one(monkeypatch: pytest.Monke
     assert student() != here
 
 
-def test_a_suite_varies_everything_with_one_setting(tmp_path: Path) -> None:
-    from slrl.evaluation import suites
-
-    found = suites.load("pretrainings")
-    assert len(found.lives) == 45
-    for life in found.lives:
-        settings = life.method.adapter.settings
-        label = int(life.method.name.rpartition("-")[2])
-        assert life.method.pretrain is not None
-        assert life.method.pretrain.seed == label
-        if life.method.adapter.name == "switch":
-            assert settings.low.pretrain.seed is None
-            assert settings.high.pretrain.seed is None
-
-
 # -- settings of a life --------------------------------------------------------------------------------------
 
 

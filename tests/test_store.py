@@ -561,7 +561,7 @@ def test_seeds_are_paired_and_the_others_left_aside(runs: Path) -> None:
         ("w", "a"): Lives(np.array([1.0, 2, 3]), np.ones(3, bool), 10.0),
         ("w", "b"): Lives(np.array([5.0, 2, 1]), np.ones(3, bool), 10.0),
     }
-    seeds = {("w", "a"): [1, 2, 3], ("w", "b"): [9, 3, 1]}
+    seeds = {("w", "a"): [(1, 0), (2, 0), (3, 0)], ("w", "b"): [(9, 0), (3, 0), (1, 0)]}
     (contest,) = verdict.contests(lives, seeds, ("a", "b"), np.random.default_rng(0))
     one, two = contest.pairs[0]
     assert one.time.tolist() == [1, 3]

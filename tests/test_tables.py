@@ -203,7 +203,10 @@ def test_a_csv_keeps_its_columns_and_its_order(tables: Any, tiny_adapter: str, t
 def test_the_references_that_ship_hold_lives_of_their_suites(tables: Any) -> None:
     for name, record in tables.RECORDS.items():
         lives = suites.load(name).lives
-        wanted = {(life.scenario.name, life.world, life.method.name, str(life.seed)) for life in lives}
+        wanted = {
+            (life.scenario.name, life.world, life.method.name, str(life.seed), str(life.pretraining))
+            for life in lives
+        }
         assert {tables.identity(known) for known in tables.read_csv(REFERENCE / record.csv)} == wanted
         if record.document:
             text = (REFERENCE.parents[1] / record.document).read_text(encoding="utf-8")

@@ -39,6 +39,9 @@ PRETRAINED = re.compile(rb"^\[adapter\.(?:[\w.-]+\.)?pretrain\b", re.MULTILINE) 
 LIFE = re.compile(r"seed-\d+(\.\d+)?")  # seed-0.1: a life that was moved aside for another one
 
 
+Seeds = tuple[int, int | None]  # of a life and of its pretraining, if it has one
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One life, as its ``result.json`` and ``settings.toml`` describe it: a row of the index."""
@@ -65,6 +68,11 @@ class Row:
     slrl: str
     git_revision: str
     folder: str  # relative to the folder of runs
+
+    @property
+    def seeds(self) -> Seeds:
+        """Seed of the life and of its pretraining."""
+        return self.seed, self.pretraining
 
 
 SHOWN = (
@@ -352,7 +360,7 @@ def comparable(found: Scan) -> tuple[dict[tuple[str, str], list[Row]], list[str]
 
     Only lives in the target count, with the settings that most of their adapter's lives in the scenario
     have, and the budget that most lives in the scenario have. Replaced lives do not count, nor second lives
-    with a seed. Rows are sorted by seed.
+    with a seed after the same pretraining. Rows are sorted by seed and pretraining.
     """
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in in_target(found):
@@ -381,14 +389,14 @@ def comparable(found: Scan) -> tuple[dict[tuple[str, str], list[Row]], list[str]
                 )
                 del groups[key]
     for key, rows in groups.items():
-        rows.sort(key=lambda row: row.seed)
-        seeds = [row.seed for row in rows]
+        rows.sort(key=lambda row: (row.seed, row.pretraining or 0))
+        seeds = [row.seeds for row in rows]
         if len(set(seeds)) < len(seeds):
             twice = len(seeds) - len(set(seeds))
             left_out.append(
                 f"{twice} lives of {key[1]} in {key[0]} repeat a seed in another folder and are left out."
             )
-            groups[key] = [row for i, row in enumerate(rows) if i == 0 or row.seed != rows[i - 1].seed]
+            groups[key] = [row for i, row in enumerate(rows) if i == 0 or seeds[i] != seeds[i - 1]]
     return groups, left_out
 
 

@@ -1,9 +1,9 @@
 """Suites: which lives an evaluation consists of. Reads eval/suites/*.toml."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from slrl import adapters, files, plugins, scenarios
 from slrl.adapters import Method
@@ -24,8 +24,9 @@ class Block:
     life_steps: int | None = None  # the budget is this, or the scenario's if that is less
     set: dict[str, Any] | None = None  # settings of the adapters, as of `slrl adapt --set`
     # "life": each life begins with a pretraining of its own, whose seed is the life's; "same": all begin with
-    # that of `set`, or 0. Methods without pretraining are left alone.
-    pretrain_seed: Literal["same", "life"] = "same"
+    # that of `set`, or 0; a list or a range: every life after each of these. Methods without pretraining are
+    # left alone.
+    pretrain_seed: tuple[int, ...] | str = "same"
     label: str = ""  # lives of an adapter with other settings need another name: adapter-label
 
 
@@ -59,13 +60,13 @@ def load(name: str) -> Suite:
     ]
     if not lives:
         raise BadInput(f"{where} has no lives.")
-    places = [(life.scenario.name, life.adapter_folder, life.seed) for life in lives]
+    places = [(life.scenario.name, life.place) for life in lives]
     if len(set(places)) < len(places):
-        scenario, adapter, seed = next(place for place in places if places.count(place) > 1)
-        twice = f"two lives of {adapter} in {scenario} with seed {seed}"
+        one = next(life for life, place in zip(lives, places, strict=True) if places.count(place) > 1)
+        twice = f"two lives of {one.adapter_folder} in {one.scenario.name} with seed {one.seed}"
         raise BadInput(f"{where} has {twice}; give one of their blocks a 'label'.")
     # By seed: all adapters start early, and an unfinished suite can be compared.
-    lives.sort(key=lambda life: life.seed)
+    lives.sort(key=lambda life: (life.seed, life.pretraining or 0))
     return Suite(name=Path(name).stem, summary=file.summary, lives=tuple(lives))
 
 
@@ -75,11 +76,11 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
     if block.label and not files.is_name(block.label):
         raise BadInput(f"'label' of {where} must be a part of a folder's name, not {block.label!r}.")
     named = files.names("scenarios") if isinstance(block.scenarios, str) else block.scenarios
-    seeds = _seeds(block.seeds, where)
+    seeds = _seeds(block.seeds, f"'seeds' of {where}")
     if block.life_steps is not None and block.life_steps < 1:
         raise BadInput(f"'life_steps' of {where} must be 1 or more, not {block.life_steps}.")
     found = []
-    if block.pretrain_seed == "life" and "pretrain.seed" in dict(scenarios.dotted(block.set or {})):
+    if block.pretrain_seed != "same" and "pretrain.seed" in dict(scenarios.dotted(block.set or {})):
         raise BadInput(f"{where} sets pretrain.seed, and 'pretrain_seed' too; leave one of them out.")
     for scenario in map(scenarios.load, named):
         for name in block.adapters:
@@ -90,32 +91,38 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
             found += [
                 LifeSettings(
                     scenario=scenario,
-                    method=_pretrained(method, seed) if block.pretrain_seed == "life" else method,
+                    method=one,
                     prior=tuple(recipes.specs(block.prior or scenario.prior)),
                     seed=seed,
                     world=block.world,
                     life_steps=min(scenario.life_steps, block.life_steps or scenario.life_steps),
                 )
                 for seed in seeds
+                for one in _pretrained(method, seed, block.pretrain_seed, where)
             ]
     for life in found:
         life.check_budget()
     return found
 
 
-def _pretrained(method: Method, seed: int) -> Method:
-    """The method with this seed of its pretraining; levels get theirs from it."""
-    return (
-        method if method.pretrain is None else replace(method, pretrain=replace(method.pretrain, seed=seed))
-    )
+def _pretrained(
+    method: Method, seed: int, pretrain_seed: Sequence[int] | str, where: str
+) -> Iterator[Method]:
+    """The method after each pretraining that a life with this seed asks for; so do its levels."""
+    if method.pretrain is None or pretrain_seed == "same":
+        yield method
+        return
+    of = [seed] if pretrain_seed == "life" else _seeds(pretrain_seed, f"'pretrain_seed' of {where}")
+    yield from (replace(method, pretrain=replace(method.pretrain, seed=one)) for one in of)
 
 
-def _seeds(given: Sequence[int] | str, where: str) -> list[int]:
+def _seeds(given: Sequence[int] | str, what: str) -> list[int]:
     if isinstance(given, str):
         first, dash, last = given.partition("-")
         if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise BadInput(f"'seeds' of {where} must be a list, or a range as \"0-9\", not {given!r}.")
+            words = ', "life", "same"' if "pretrain_seed" in what else ""
+            raise BadInput(f'{what} must be a list, or a range as "0-9"{words}, not {given!r}.')
         return list(range(int(first), int(last) + 1))
     if any(seed < 0 for seed in given):
-        raise BadInput(f"'seeds' of {where} must be 0 or more.")
+        raise BadInput(f"{what} must be 0 or more.")
     return list(given)

@@ -11,6 +11,7 @@ import numpy as np
 from slrl.errors import BadInput, unknown
 from slrl.evaluation import stats, store
 from slrl.evaluation.stats import Interval, Lives, Pair
+from slrl.evaluation.store import Seeds
 
 ALPHA = 0.05
 FEW = 5  # with fewer pairs of lives, intervals are unreliable, and no adapter is called faster
@@ -72,7 +73,7 @@ def compare(
     lives = {
         key: store.lives_of(groups[key], store.optimum_of(runs, groups[key][0])) for key in sorted(wanted)
     }
-    seeds = {key: [row.seed for row in groups[key]] for key in wanted}
+    seeds = {key: [row.seeds for row in groups[key]] for key in wanted}
     rng = np.random.default_rng(seed)
     met = contests(lives, seeds, names, rng)
     if not met:
@@ -103,9 +104,9 @@ class Standing:
     mean: Interval  # restricted mean of the steps
 
     @property
-    def seeds(self) -> list[int]:
-        """Seeds of the lives, in the order of ``rows``."""
-        return [row.seed for row in self.rows]
+    def seeds(self) -> list[Seeds]:
+        """Seeds of the lives and their pretrainings, in the order of ``rows``."""
+        return [row.seeds for row in self.rows]
 
     @property
     def succeeded(self) -> int:
@@ -177,13 +178,13 @@ class Meeting(NamedTuple):
     """Adapters that meet, every two of them."""
 
     lives: dict[tuple[str, str], Lives]  # by scenario and adapter
-    seeds: dict[tuple[str, str], list[int]]  # of these lives, in their order; the same seeds are paired
+    seeds: dict[tuple[str, str], list[Seeds]]  # of these lives, in their order; the same seeds are paired
     names: Sequence[str]  # of the adapters
 
 
 def contests(
     lives: dict[tuple[str, str], Lives],
-    seeds: dict[tuple[str, str], list[int]],
+    seeds: dict[tuple[str, str], list[Seeds]],
     names: Sequence[str],
     rng: np.random.Generator,
 ) -> list[Contest]:
@@ -216,21 +217,31 @@ _Draft = tuple[str, str, tuple[str, ...], tuple[Pair, ...], float]  # a contest 
 
 
 def _drafts(
-    lives: dict[tuple[str, str], Lives], seeds: dict[tuple[str, str], list[int]], names: Sequence[str]
+    lives: dict[tuple[str, str], Lives], seeds: dict[tuple[str, str], list[Seeds]], names: Sequence[str]
 ) -> Iterator[_Draft]:
     for one, two in combinations(names, 2):
         both = [scenario for scenario, adapter in lives if adapter == one and (scenario, two) in lives]
         pairs, kept = [], []
         for scenario in both:
-            common = sorted(set(seeds[scenario, one]) & set(seeds[scenario, two]))
+            common = paired(seeds[scenario, one], seeds[scenario, two])
             if common:
                 kept.append(scenario)
-                rows = [
-                    np.array([seeds[scenario, name].index(seed) for seed in common]) for name in (one, two)
-                ]
+                rows = np.array(common).T
                 pairs.append((lives[scenario, one].take(rows[0]), lives[scenario, two].take(rows[1])))
         if pairs:
             yield one, two, tuple(kept), tuple(pairs), stats.log_rank(pairs)[1]
+
+
+def paired(one: Sequence[Seeds], two: Sequence[Seeds]) -> list[tuple[int, int]]:
+    """Which life of one meets which of the other: those with the same seed.
+
+    Where a seed was lived after several pretrainings, these must be the same too. If none is, as where only
+    one of the two has any, a life meets each life that has its seed.
+    """
+    by_seed = [(i, j) for i, a in enumerate(one) for j, b in enumerate(two) if a[0] == b[0]]
+    if all(len({seed for seed, _ in lives}) == len(lives) for lives in (one, two)):
+        return by_seed
+    return [(i, j) for i, j in by_seed if one[i] == two[j]] or by_seed
 
 
 def faster_of(contest: Contest) -> str | None:

@@ -137,19 +137,14 @@ def check_folder(out: Path) -> None:
 
 
 def free_folder(
-    out: Path,
-    scenario: str,
-    adapter: str,
-    seed: int,
-    settings: dict[str, Any],
-    more: Mapping[str, str] = MappingProxyType({}),
+    folder: Path, settings: dict[str, Any], more: Mapping[str, str] = MappingProxyType({})
 ) -> Path:
-    """``out/scenario/adapter/seed-N``, free to be written; a different life there moves to ``seed-N.1``.
+    """The folder ``…/seed-N``, free to be written; a different life there moves to ``seed-N.1``.
 
     A life is different if its settings are, or its adapter's files (``more``), because a planner may have
     answered differently. A life without a result is overwritten.
     """
-    folder = made_folder(out / scenario / adapter) / f"seed-{seed}"
+    made_folder(folder.parent)
     wanted = {"settings.toml": tomli_w.dumps(settings), **more}
     if (folder / "result.json").is_file() and not all(
         (folder / name).is_file() and (folder / name).read_text(encoding="utf-8") == text
@@ -175,7 +170,7 @@ def keep(
     if out is None:
         return Result.of(life, settings, prior, None)
     table, scenario, adapter = settings.table(prior.sha256), settings.scenario, settings.method.name
-    folder = free_folder(out, scenario.name, settings.adapter_folder, settings.seed, table, more)
+    folder = free_folder(out / scenario.name / settings.place, table, more)
     result = Result.of(life, settings, prior, folder)
     write_text(folder / "settings.toml", tomli_w.dumps(table))
     write_text(folder / "metrics.csv", _csv(life.metrics))

@@ -34,6 +34,20 @@ class LifeSettings:
         """Name of the folder for this adapter's lives, with ``-source`` for lives in the source."""
         return self.method.name if self.world == "target" else f"{self.method.name}-source"
 
+    @property
+    def pretraining(self) -> int | None:
+        """The seed of the method's pretraining; None where it has none."""
+        return None if self.method.pretrain is None else self.method.pretrain.seed or 0
+
+    @property
+    def place(self) -> Path:
+        """Where the life's folder is under that of its scenario: ``ADAPTER/seed-N``.
+
+        After a pretraining with another seed than 0 it is ``ADAPTER/pretraining-P/seed-N``.
+        """
+        of = f"pretraining-{self.pretraining}" if self.pretraining else ""
+        return Path(self.adapter_folder, of, f"seed-{self.seed}")
+
     def check_budget(self) -> None:
         """Refuse a budget that ends at or before the scenario's optimum, for no life could show anything.
 

@@ -42,8 +42,11 @@ class Engine(Protocol):
 
 
 def folder_of(runs: Path, life: LifeSettings) -> Path:
-    """``runs/SCENARIO/ADAPTER/seed-N``, or ``ADAPTER-source`` for a life in the source world."""
-    return runs / life.scenario.name / life.adapter_folder / f"seed-{life.seed}"
+    """``runs/SCENARIO/ADAPTER/seed-N``, or ``ADAPTER-source`` for a life in the source world.
+
+    See :attr:`LifeSettings.place` for lives after another pretraining.
+    """
+    return runs / life.scenario.name / life.place
 
 
 def live(life: LifeSettings, runs: Path) -> Ending:
