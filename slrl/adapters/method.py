@@ -22,13 +22,21 @@ class Method:
     name: str
     summary: str
     adapter: AdapterPlugin
-    agent: AgentPlugin
+    agent: AgentPlugin | None = None  # of an adapter that acts by one
     pretrain: PretrainSettings | None = None  # what happens before the life; nothing if absent
     planner: chat.Settings | None = None  # of an adapter that asks one
     literature: str = ""
 
     def __post_init__(self) -> None:
         """An adapter that asks a planner and names none gets the default one, which has no server."""
+        taught = self.pretrain is not None and self.pretrain.objective is not None
+        plugins.require(
+            self.agent is not None or not taught, "[pretrain] has an objective, and there is no [agent]"
+        )
+        plugins.require(
+            self.agent is None or self.pretrain is None or taught,
+            "'objective' of [pretrain] is missing; `pretrain = false` leaves the agent as it is drawn",
+        )
         asks = bool(getattr(plugins.find(ADAPTERS, self.adapter.name), "ASKS_PLANNER", False))
         if self.planner is not None:
             plugins.require(asks, "it asks no planner; leave out [planner]")

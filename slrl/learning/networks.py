@@ -79,7 +79,7 @@ class Adam:
     """
 
     def __init__(self, params: list[Tensor], lr: float) -> None:
-        self._params, self._lr = params, lr
+        self._params, self.lr = params, lr
         self._mean = [torch.zeros_like(p, requires_grad=False) for p in params]
         self._square = [torch.zeros_like(p, requires_grad=False) for p in params]
         self._step = torch.zeros((), device=params[0].device)
@@ -96,7 +96,7 @@ class Adam:
             self._square,
             [],
             self._steps,
-            lr=self._lr,
+            lr=self.lr,
             beta1=0.9,
             beta2=0.999,
             weight_decay=0.0,
@@ -107,7 +107,7 @@ class Adam:
 
     def with_params(self, params: list[Tensor]) -> "Adam":
         """An optimiser of other parameters of the same shapes, with copies of these moments."""
-        other = Adam(params, self._lr)
+        other = Adam(params, self.lr)
         for own, given in zip(other.tensors(), self.tensors(), strict=True):
             own.copy_(given)
         return other

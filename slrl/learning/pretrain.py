@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from slrl.errors import BadInput
 from slrl.learning.agents.sac import Sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.cache import Artefact, computed_on
 from slrl.learning.extrinsics import Extrinsics
 from slrl.learning.offline import Objective
-from slrl.plugins import AgentPlugin, ObjectivePlugin, at_least, seed, table
+from slrl.plugins import AgentPlugin, ObjectivePlugin, at_least, require, seed, table
 from slrl.priors import Prior
 from slrl.types import Metrics, State
 
@@ -21,8 +22,8 @@ from slrl.types import Metrics, State
 class Settings:
     """The ``[pretrain]`` table of an adapter."""
 
-    objective: ObjectivePlugin
-    steps: int  # gradient steps
+    objective: ObjectivePlugin | None = None  # None: there is no agent, and only the seed counts
+    steps: int = 0  # gradient steps
     batch_size: int = 256
     # n-step returns along the prior's own episodes; 1 is the papers' one-step target
     look_ahead_steps: int = 1
@@ -31,7 +32,9 @@ class Settings:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "steps", "batch_size", "look_ahead_steps")
+        at_least(self, 1, "batch_size", "look_ahead_steps")
+        at_least(self, 0 if self.objective is None else 1, "steps")
+        require(self.objective is not None or self.steps == 0, "steps need an objective")
         seed(self)
 
 
@@ -46,6 +49,7 @@ class PretrainedAgent:
         """Minimise the objective on random rows; at the end reset the optimisers and the temperature."""
         agent, settings = self.agent, self._settings
         rng = np.random.default_rng(self._seed)
+        assert settings.objective is not None
         objective: Objective = settings.objective.make(agent=agent, rng=rng, latents=self._latents)
         buffer = Buffer(agent.prior, 0, rng, agent.device)
         buffer.look_ahead(settings.look_ahead_steps, agent.prior, agent.discount)
@@ -78,7 +82,7 @@ class RandomAgent:
 class AgentSource:
     """How a method's agents are made, for any prior."""
 
-    agent: AgentPlugin
+    agent: AgentPlugin | None  # None of a method that learns without one
     pretrain: Settings | None
     seed: int  # of the pretraining
     # of the agents' noise in the life, and of their weights without pretraining
@@ -87,6 +91,8 @@ class AgentSource:
 
     def artefact(self, prior: Artefact[Prior], latents: Artefact[Extrinsics] | None = None) -> Artefact[Any]:
         """The agent for ``prior``, pretrained if the method says so; the objective gets ``latents``."""
+        if self.agent is None:
+            raise BadInput("the method has no [agent], which its adapter needs.")
         if self.pretrain is None:
             return Artefact(
                 name="agent",
@@ -119,5 +125,6 @@ class AgentSource:
         )
 
     def _made(self, prior: Prior, seed: int) -> Sac:
+        assert self.agent is not None
         made: Sac = self.agent.make(prior, torch.Generator().manual_seed(seed), self.device)
         return made

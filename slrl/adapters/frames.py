@@ -1,0 +1,145 @@
+"""Imitation by relations, and trying again: the hand's way to an object and the object's to its goal.
+
+A cloned ensemble acts by differences between what moves together (:mod:`slrl.learning.frames`), at a pace
+that is asked for. Where the object has not been moved for longer than it ever lay still in the prior, the
+body goes back along its own path, further each time, and tries again.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from slrl.adapters.retrace import Retrace, Servo
+from slrl.adapters.retrace import Settings as RetraceSettings
+from slrl.adapters.setup import Plan, Setup
+from slrl.learning import frames
+from slrl.learning.cache import Artefact
+from slrl.learning.frames import FramesPolicy
+from slrl.learning.regression import Settings as RegressionSettings
+from slrl.learning.state import nest, substate
+from slrl.plugins import require, share
+from slrl.priors import Prior
+from slrl.types import F32, Bools, Metrics, State, Transition
+
+POINTS = ("mover", "moved", "goal")
+STAND = 0.02  # of its spread: an object that moves less over the whole patience stands still
+LONGEST = 0.95  # quantile over the prior's episodes of the longest time that an object lies still
+SLOWED = 0.4  # of the furthest it was moved in as long a time in this life: with less it has slipped away
+SLACK = 1.2  # times that
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter]`` table."""
+
+    regression: RegressionSettings = field(default_factory=RegressionSettings)
+    retrace: RetraceSettings = field(default_factory=RetraceSettings)
+    pace: float = 0.9  # rank among the prior's episodes, from the slowest (0) to the fastest (1)
+    # Entries of the points that move, are moved, and are where they are to be: of each as many, axis by axis.
+    # A goal's entry of -1 is none. Empty: as found in the prior.
+    points: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        share(self, "pace")
+        require(
+            not self.points
+            or (set(self.points) == set(POINTS) and len(set(map(len, self.points.values()))) == 1),
+            "points must give 'mover', 'moved' and 'goal' equally many entries, or be empty",
+        )
+
+    def triples(self) -> frames.Points:
+        """The declared points, axis by axis."""
+        return tuple(zip(*(self.points[name] for name in POINTS), strict=True)) if self.points else ()
+
+
+class Frames:
+    """Acts with the cloned policy; goes back and tries again where the object no longer moves."""
+
+    modes = ("forth", "back")
+
+    def __init__(self, settings: Settings, policy: FramesPolicy, prior: Prior) -> None:
+        self.policy, self._pace = policy, settings.pace
+        self._moved = [one.moved for one in policy.relations]
+        movers = [one.mover for one in policy.relations]
+        still = at_rest(prior, self._moved)
+        self.patience = patience(prior, still)
+        self._spread = np.maximum(
+            prior.obs[:, self._moved].std(0), 1e-3 * prior.obs[:, self._moved].std(0).max()
+        )
+        self.best = 0.0  # the furthest that an object was moved within the patience, in its spreads
+        self.retrace = Retrace(settings.retrace, Servo(prior, movers, still))
+        self._grace = 0  # steps until a standstill counts again
+        self._seen: list[NDArray[np.float32]] = []  # of the moved entries, the last ``patience`` + 1
+
+    def act(self, obs: F32) -> F32:
+        """The action (A,) of the policy for an observation (O,), or of the servo on the way back."""
+        return self.retrace.act(obs) if self.retrace.going_back else self.policy.act(obs, self._pace)
+
+    def observe(self, transition: Transition) -> Metrics:
+        """Follow the object; turn back if it stands. ``adapter/mode`` is 1 on the way back."""
+        back = self.retrace.going_back
+        self.retrace.observe(transition.next_obs)
+        if back:
+            self._seen, self._grace = [], self.retrace.steps_back  # as many steps to come again
+        elif self._grace:
+            self._grace -= 1
+        else:
+            self._seen = [*self._seen[-self.patience :], transition.next_obs[self._moved] / self._spread]
+            if len(self._seen) > self.patience:
+                way = float(np.abs(self._seen[-1] - self._seen[0]).max())
+                self.best = max(self.best, way)
+                if way < max(STAND, SLOWED * self.best):
+                    self.retrace.begin()
+        return {"adapter/mode": float(self.retrace.going_back)}
+
+    def learn(self) -> Metrics:
+        """Nothing is learned in the life."""
+        return {}
+
+    def state_dict(self) -> State:
+        """The policy, the path, and the moved entries of the last steps (n, M)."""
+        seen = torch.tensor(np.reshape(self._seen, (-1, len(self._moved))), dtype=torch.float32)
+        return nest(policy=self.policy.state_dict(), retrace=self.retrace.state_dict(), frames={"seen": seen})
+
+    def load_state_dict(self, state: State) -> None:
+        """Go on from :meth:`state_dict` of an adapter with the same settings and prior."""
+        self.policy.load_state_dict(substate(state, "policy"))
+        self.retrace.load_state_dict(substate(state, "retrace"))
+        self._seen = list(substate(state, "frames")["seen"].numpy().copy())
+
+
+def at_rest(prior: Prior, entries: list[int]) -> Bools:
+    """(N,) whether none of these entries moves in a row."""
+    step = np.abs(prior.next_obs[:, entries] - prior.obs[:, entries])
+    found: Bools = (step < frames.LEAST_MOVE * prior.obs[:, entries].std(0)).all(1)
+    return found
+
+
+def patience(prior: Prior, still: Bools) -> int:
+    """Steps that an object may lie still: longer than in nearly all of the prior's episodes.
+
+    ``still`` (N,): the rows in which nothing moved it.
+    """
+    spells = []
+    for first, last in zip(prior.starts, prior.ends, strict=True):
+        edges = np.flatnonzero(np.diff(np.r_[False, still[first : last + 1], False]))
+        spells.append(int((edges[1::2] - edges[::2]).max(initial=0)))
+    return max(2, int(np.ceil(SLACK * np.quantile(spells, LONGEST))))
+
+
+def wanted(settings: Settings, plan: Plan) -> Artefact[FramesPolicy]:
+    """The cloned policy."""
+    return frames.artefact(settings.regression, plan.prior, settings.triples(), plan.agents.seed)
+
+
+def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
+    """The cloned policy."""
+    return [wanted(settings, plan)]
+
+
+def make(settings: Settings, setup: Setup) -> Frames:
+    """Assemble from the cloned policy; nothing is drawn in the life."""
+    return Frames(settings, setup.get(wanted(settings, setup.plan)), setup.prior)
