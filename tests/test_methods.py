@@ -148,7 +148,7 @@ def test_chains_of_files(tmp_path: Path) -> None:
             "'adapter' in adapter 'mine' must be a table, not 'frozen'.",
         ),
         ('like = "rma"\n[adapter]\ninner = "qwal"\n', "did you mean 'qwale'?"),
-        ('[adapter]\nname = "frozen"\n', "adapter 'mine' needs the setting 'agent' (a table)."),
+        ('[adapter]\nname = "frozen"\n', "adapter 'mine': it needs the setting 'agent' (a table)."),
     ],
 )
 def test_what_does_not_work_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:

@@ -29,6 +29,7 @@ STAND = 0.02  # of its spread: an object that moves less over the whole patience
 LONGEST = 0.95  # quantile over the prior's episodes of the longest time that an object lies still
 SLOWED = 0.4  # of the furthest it was moved in as long a time in this life: with less it has slipped away
 SLACK = 1.2  # times that
+NEEDS_AGENT = False
 
 
 @dataclass(frozen=True, kw_only=True)

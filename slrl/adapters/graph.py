@@ -29,7 +29,7 @@ from slrl.learning.relations import SLOW_STEPS, Entries
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior
-from slrl.types import F32, Bools, Metrics, State, Transition
+from slrl.types import F32, Metrics, State, Transition
 
 F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -37,6 +37,7 @@ FEWEST = 10  # successes, to know where arrivals are
 FITTED = 15_000  # rows that the cells are fitted on
 RARE, RARE_COST = 2, 20.0  # moves that the prior made less often cost so many steps more
 DRAWS = 3  # futures of each row that the policy learns from
+NEEDS_AGENT = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +164,7 @@ class Moves:
         return found
 
     def plan(self) -> None:
-        """Find the shortest way to the arrivals from everywhere: ``next`` (K + 1,), -1 where there is none."""
+        """Find the shortest way to the arrivals from all cells: ``next`` (K + 1,), -1 where there is none."""
         self.distance, after = dijkstra(
             csr_matrix(self.cost().T), indices=self.arrived, return_predecessors=True
         )
@@ -227,7 +228,7 @@ class Graph:
         if not self.moves.count[
             cell, to
         ]:  # the prior was never seen to leave: as the nearest cell that it left
-            leaves: Bools = self.moves.count.any(1)[:-1]
+            leaves = self.moves.count[:-1].sum(1) > 0
             near = ((self.cells.centres - self.cells.centres[cell]) ** 2).sum(1)
             cell = int(np.where(leaves, near, np.inf).argmin())
             to = (
@@ -255,6 +256,7 @@ class Graph:
     def load_state_dict(self, state: State) -> None:
         """Go on from :meth:`state_dict` of an adapter with the same settings and prior."""
         self.cells.load_state_dict(substate(state, "cells"))
+        self.moves = Moves(self.cells, self._settings.failure_weight)
         own = substate(state, "graph")
         self.moves.wins, self.moves.failures = own["wins"].numpy().copy(), own["failures"].numpy().copy()
         self.cell, self.to = (int(one) for one in own["move"])

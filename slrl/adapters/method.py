@@ -29,6 +29,8 @@ class Method:
 
     def __post_init__(self) -> None:
         """An adapter that asks a planner and names none gets the default one, which has no server."""
+        needs = getattr(plugins.find(ADAPTERS, self.adapter.name), "NEEDS_AGENT", True)
+        plugins.require(self.agent is not None or not needs, "it needs the setting 'agent' (a table)")
         taught = self.pretrain is not None and self.pretrain.objective is not None
         plugins.require(
             self.agent is not None or not taught, "[pretrain] has an objective, and there is no [agent]"

@@ -28,11 +28,12 @@ from slrl.plugins import at_least, positive, share, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
 
-BODY = 0.1  # share of an entry's one-step change that the action explains, of a body's entry
+BODY = 0.2  # share of an entry's one-step change that the action explains, of a body's entry
 KEEPS = 1.05  # drift of an entry that is a place and not a velocity (see Entries.drift)
 NOISE = 5.0  # median one-step changes that a thing must have changed by in an episode
 CHANGED = 0.1  # of its spread, too
 MARGIN = 0.02  # of its change, beyond the quantile
+NEEDS_AGENT = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,8 +116,8 @@ class Repertory:
         self.modes = modes(prior, entries, settings.fewest, settings.done)
         if len(self.modes) < 2 or not self.places:
             raise Unsupported(
-                f"its prior has {len(self.modes)} modes of {settings.fewest} episodes or more: groups that change "
-                "different things which no action moves by itself; two are needed"
+                f"modes take two groups of {settings.fewest} episodes or more that change different things "
+                f"which no action moves by itself; the prior has {len(self.modes)}"
             )
         self.policies = []
         for number, mode in enumerate(self.modes):
@@ -182,7 +183,7 @@ class Modes:
         return {"adapter/mode": float(number)}
 
     def _choose(self, obs: F32) -> None:
-        """Of the undone modes the one that was tried least, of these the shortest; of all, if all are done."""
+        """The undone mode that was tried least, the shortest of several; any mode, if all are done."""
         self.retrace.forget()
         undone = [i for i, mode in enumerate(self.repertory.modes) if not mode.is_done(obs)]
         self.mode = min(undone or range(len(self.tries)), key=lambda i: (self.tries[i], i))

@@ -109,9 +109,6 @@ class Retrace:
                 self.path.append(here)
             return
         self.steps_back += 1
-        limit = (
-            self._settings.patience * self._settings.depth * 2 ** min(self.times, self._settings.doublings)
-        )
         nearest = int(np.argmin([self.servo.distance(obs, point) for point in self.back[-SEARCHED:]]))
         passed = len(self.back[-SEARCHED:]) - 1 - nearest
         if not passed and self.steps_back % STUCK == 0:  # a point that cannot be reached is left out

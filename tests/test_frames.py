@@ -1,0 +1,399 @@
+"""Relations instead of places, the way back, one mode at a time, and a graph over the prior's moves."""
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from slrl.adapters import frames, graph, modes
+from slrl.adapters.frames import Frames
+from slrl.adapters.graph import Cells, Graph, Moves
+from slrl.adapters.modes import Modes, Repertory
+from slrl.adapters.retrace import Retrace, Servo
+from slrl.adapters.retrace import Settings as RetraceSettings
+from slrl.envs import OneLife
+from slrl.errors import BadInput, Unsupported
+from slrl.learning.frames import FramesPolicy, paces
+from slrl.learning.regression import Settings as Regressed
+from slrl.lives.life import Life, live
+from slrl.plugins import bind
+from slrl.priors import Prior
+from slrl.types import Adapter, Metrics, Transition
+
+from .conftest import prior_of, rows_of
+from .things import Things, carried, pressed
+
+CARRIED, PRESSED = carried(), pressed()
+QUICK = Regressed(members=2, hidden=(64,), steps=600, batch_size=128)
+
+
+def learned(part: Any) -> Any:
+    for _ in part.learn():
+        pass
+    return part
+
+
+def lived(adapter: Adapter, world: Things, steps: int = 400) -> Life:
+    return live(OneLife(world, life_steps=steps), adapter, seed=0, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def carrying() -> FramesPolicy:
+    return learned(FramesPolicy(QUICK, CARRIED, (), seed=0))
+
+
+# -- frames --------------------------------------------------------------------------------------------------
+
+
+def test_an_object_where_none_was_is_carried_to_where_none_was(carrying: FramesPolicy) -> None:
+    """Far outside the prior's table: a policy by places would go where objects used to lie."""
+    for place, goal in (((3.0, 2.0), (-2.0, -2.0)), ((2.2, -1.5), (-2.2, 1.3))):
+        life = lived(Frames(frames.Settings(), carrying, CARRIED), Things("carry", place, goal))
+        assert life.outcome == "success"
+
+
+def test_without_relations_it_says_what_is_missing() -> None:
+    with pytest.raises(Unsupported, match=r"nothing in the prior is moved to a goal.*\[adapter\] points"):
+        FramesPolicy(QUICK, PRESSED, (), seed=0)
+
+
+def test_features_do_not_change_when_everything_is_somewhere_else(carrying: FramesPolicy) -> None:
+    obs = CARRIED.obs[50]
+    moved = obs + np.array([3, -2, 3, -2, 3, -2, 0, 0], np.float32)
+    assert carrying.features(moved, 0.5) == pytest.approx(carrying.features(obs, 0.5), abs=1e-3)
+
+
+def test_features_by_hand(carrying: FramesPolicy) -> None:
+    """Hand at the origin, object at (0.3, 0.4), goal at (0.3, 1.4)."""
+    obs = np.array([0, 0, 0.3, 0.4, 0.3, 1.4, 0, 0], np.float32)
+    x, y = carrying.relations
+    found = carrying.features(obs, 0.25)
+    assert found[:2] == pytest.approx([0.3, 0.4])
+    assert found[2:4] == pytest.approx(np.arcsinh([0.3 / x.contact, 0.4 / y.contact]))
+    fine = np.hypot(x.contact, y.contact)
+    assert found[6:8] == pytest.approx([0.3 / (0.5 + fine), 0.4 / (0.5 + fine)])
+    assert found[8:10] == pytest.approx([-x.offset, 1 - y.offset], abs=1e-6)
+    assert found[-1] == 0.25
+
+
+def test_a_goal_is_where_the_object_was_put_down_next() -> None:
+    """The hand carries the object one step on, leaves it, comes back, and carries it to another place."""
+    hand = np.array([0.0, 1, 2, 1, 2, 3, 4, 5])
+    thing = np.array([0.0, 1, 1, 1, 2, 3, 3, 3])
+    path = np.zeros((8, 8), np.float32)
+    path[:, 0], path[:, 2], path[:, 4] = hand, thing, 9
+    rows = rows_of([7], obs_dim=8, action_dim=3)._replace(obs=path[:-1], next_obs=path[1:])
+    policy = FramesPolicy.__new__(FramesPolicy)
+    policy.relations = [replace(FramesPolicy(QUICK, CARRIED, (), 0).relations[0], offset=0.0, arrival=0.01)]
+    assert policy._relabelled(prior_of(rows))[:, 4].tolist() == [1, 3, 3, 3, 3, 3, 3]
+
+
+def test_a_goal_that_was_reached_is_left_as_it_is(carrying: FramesPolicy) -> None:
+    reached = CARRIED.episode == CARRIED.episode[CARRIED.terminated][0]
+    kept = carrying._relabelled(CARRIED)[reached]
+    tolerance = [4 * one.arrival for one in carrying.relations]
+    assert (np.abs(kept[:, 4:6] - CARRIED.obs[reached][:, 4:6]) <= tolerance).all()
+
+
+def test_paces_are_ranks() -> None:
+    rows = rows_of([3, 3, 3])
+    action = np.repeat([[0.5, 0], [0.1, 0], [0.9, 0]], 3, 0).astype(np.float32)
+    assert paces(prior_of(rows._replace(action=action))).tolist() == [0.5, 0, 1]
+
+
+class Refusing(Things):
+    """The object cannot be grasped until the hand has been near it and has gone away again."""
+
+    touched = willing = False
+
+    def step(self, action: Any) -> Any:
+        away = float(np.abs(self.hand - self.object).max())
+        self.touched |= away < 0.15
+        self.willing |= self.touched and away > 0.4
+        return super().step(np.append(action[:2], action[2] if self.willing else -1.0))
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_where_nothing_moves_it_goes_back_and_tries_again(
+    carrying: FramesPolicy, back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Control: without the way back the hand stays beside the object."""
+    if not back:
+        monkeypatch.setattr(Retrace, "begin", lambda self: None)
+    adapter = Frames(frames.Settings(), carrying, CARRIED)
+    life = lived(adapter, Refusing("carry", (1.2, 0.8), (-1.0, 0.5)), 600)
+    assert life.outcome == ("success" if back else "timeout")
+
+
+def test_it_turns_back_when_the_object_has_not_moved_for_its_patience(carrying: FramesPolicy) -> None:
+    adapter = Frames(frames.Settings(), carrying, CARRIED)
+    obs = CARRIED.obs[0].copy()
+    modes_ = []
+    for _ in range(adapter.patience + 30):
+        obs = obs + np.array([0.02, 0, 0, 0, 0, 0, 0, 0], np.float32)
+        metrics = adapter.observe(Transition(obs, adapter.act(obs), 0.0, obs, False, False))
+        modes_.append(metrics["adapter/mode"])
+        if metrics["adapter/mode"]:
+            break
+    assert len(modes_) == adapter.patience + 1
+
+
+@pytest.mark.parametrize(
+    "points", [{"mover": [0]}, {"mover": [0, 1], "moved": [2], "goal": [4]}, {"hand": [0]}]
+)
+def test_points_must_be_whole(points: dict[str, list[int]]) -> None:
+    with pytest.raises(BadInput, match="points must give 'mover', 'moved' and 'goal' equally many entries"):
+        bind(frames.Settings, {"points": points}, where="[adapter]")
+
+
+# -- retrace -------------------------------------------------------------------------------------------------
+
+
+def drift_prior(gain: tuple[float, float], pushing: float) -> tuple[Prior, np.ndarray]:
+    """Entries that move by gain times the action; in the other half of the rows by ``pushing`` times that."""
+    rows = rows_of([400] * 5, obs_dim=2)
+    free = np.repeat([True, False], 1000)
+    scale = np.where(free[:, None], gain, np.array(gain) * pushing)
+    step = rows.action * scale
+    obs = np.concatenate([np.vstack([np.zeros(2), np.cumsum(part, 0)[:-1]]) for part in np.split(step, 5)])
+    return prior_of(rows._replace(obs=obs.astype(np.float32), next_obs=(obs + step).astype(np.float32))), free
+
+
+def test_the_servos_gain_is_that_of_free_motion_with_its_sign() -> None:
+    prior, free = drift_prior((0.1, -0.05), pushing=-0.5)
+    servo = Servo(prior, [0, 1], free)
+    assert servo.gain == pytest.approx(np.diag([0.1, -0.05]), abs=0.01)
+    assert np.diag(Servo(prior, [0, 1], np.ones(2000, bool)).gain)[0] < 0.06  # of all rows it is too small
+    action = servo.act(np.zeros(2, np.float32), np.array([0.05, 0.025]))
+    assert action == pytest.approx([0.5, -0.5], abs=0.1)
+
+
+def test_the_way_back_is_followed_and_is_longer_each_time() -> None:
+    prior, free = drift_prior((0.1, 0.1), pushing=1.0)
+    retrace = Retrace(RetraceSettings(depth=10, doublings=1), Servo(prior, [0, 1], free))
+    retrace.servo.spread = 0.5
+    obs = np.zeros(2, np.float32)
+    for _ in range(60):
+        retrace.observe(obs)
+        obs = obs + np.array([0.05, 0], np.float32)
+    depths = []
+    for _ in range(3):
+        retrace.begin()
+        depths.append(len(retrace.back) - 1)
+        here = obs.copy()
+        while retrace.going_back:
+            obs = (obs + 0.1 * retrace.act(obs)).astype(np.float32)
+            retrace.observe(obs)
+        assert obs[0] < here[0] - 0.2
+    assert depths == [10, 20, 20]
+
+
+def test_standing_still_does_not_lengthen_the_path() -> None:
+    prior, free = drift_prior((0.1, 0.1), pushing=1.0)
+    retrace = Retrace(RetraceSettings(), Servo(prior, [0, 1], free))
+    for _ in range(50):
+        retrace.observe(np.zeros(2, np.float32))
+    assert len(retrace.path) == 1
+
+
+def test_a_way_back_that_is_blocked_is_given_up() -> None:
+    prior, free = drift_prior((0.1, 0.1), pushing=1.0)
+    retrace = Retrace(RetraceSettings(depth=10, patience=1.5), Servo(prior, [0, 1], free))
+    retrace.servo.spread = 0.01
+    for step in range(30):
+        retrace.observe(np.array([0.05 * step, 0], np.float32))
+    retrace.begin()
+    for _ in range(15):
+        assert retrace.going_back
+        retrace.observe(np.array([5, 5], np.float32))
+    assert not retrace.going_back
+
+
+# -- modes ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def pressing() -> Repertory:
+    return learned(Repertory(modes.Settings(regression=QUICK), PRESSED, seed=0))
+
+
+def test_modes_are_what_episodes_change(pressing: Repertory) -> None:
+    assert sorted(mode.things for mode in pressing.modes) == [[6], [7]]
+    assert [len(mode.episodes) for mode in pressing.modes] == [30, 30]
+    mode = pressing.modes[0]
+    undone, done = np.zeros(8, np.float32), np.ones(8, np.float32)
+    assert not mode.is_done(undone)
+    assert mode.is_done(done + 0.1)
+
+
+def test_both_switches_are_pressed_where_the_prior_only_pressed_one(
+    pressing: Repertory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = Modes(modes.Settings(), pressing, PRESSED)
+    acted: list[int] = []
+    observe = adapter.observe
+
+    def watched(transition: Transition) -> Metrics:
+        metrics = observe(transition)
+        acted.append(int(metrics["adapter/mode"]))
+        return metrics
+
+    monkeypatch.setattr(adapter, "observe", watched)
+    assert lived(adapter, Things("press", on=(0, 0)), 900).outcome == "success"
+    order = [acted[0], *(b for a, b in pairwise(acted) if a != b)]
+    assert order[:3] == [order[0], 2, 1 - order[0]]  # one, back, the other
+
+
+def test_a_mode_that_is_done_is_not_begun(pressing: Repertory) -> None:
+    for number, mode in enumerate(pressing.modes):
+        adapter = Modes(modes.Settings(), pressing, PRESSED)
+        obs = np.zeros(8, np.float32)
+        obs[mode.things] = 1.2
+        adapter.act(obs)
+        assert adapter.mode == 1 - number
+
+
+def test_a_prior_with_one_mode_is_refused() -> None:
+    with pytest.raises(Unsupported, match="modes take two groups of 20 episodes"):
+        Repertory(modes.Settings(), CARRIED, seed=0)
+
+
+# -- graph ---------------------------------------------------------------------------------------------------
+
+
+def ring(episodes: int = 60) -> Prior:
+    """Walks on a ring to angle π: from angle 0 over the top, and from 0.6 π back and round the bottom."""
+    rng = np.random.default_rng(0)
+    obs, action, next_obs, end, episode = [], [], [], [], []
+    for number in range(episodes):
+        first, last = (0.0, np.pi) if number % 2 else (0.6 * np.pi, -np.pi)
+        at = np.array([np.cos(first), np.sin(first)])
+        for angle in np.linspace(first, last, 1 + round(80 * abs(last - first)))[1:]:
+            to = np.array([np.cos(angle), np.sin(angle)])
+            move = (to - at) / 0.015 + rng.normal(0, 0.05, 2)
+            after = at + 0.015 * np.clip(move, -1, 1)
+            for column, value in zip((obs, action, next_obs), (at, np.clip(move, -1, 1), after), strict=True):
+                column.append(value)
+            end.append(angle == last)
+            episode.append(number)
+            at = after
+    rows = rows_of([1])._replace(
+        obs=np.array(obs, np.float32),
+        action=np.array(action, np.float32),
+        next_obs=np.array(next_obs, np.float32),
+        reward=np.array(end, np.float32),
+        terminated=np.array(end),
+        truncated=np.zeros(len(end), bool),
+        episode=np.array(episode, np.int32),
+    )
+    return prior_of(rows)
+
+
+RING = graph.Settings(regression=QUICK, cells=16, horizon=10, ahead=6, haste=1.0)
+
+
+@pytest.fixture(scope="module")
+def cells() -> Cells:
+    return learned(Cells(RING, ring(), seed=0))
+
+
+def walk(adapter: Graph, blocked: bool, steps: int = 1500) -> tuple[int, int]:
+    """Steps to the other side of the ring, or -1, and failures; a wall stands at the top if ``blocked``."""
+    at = np.array([1.0, 0.0], np.float32)
+    for step in range(steps):
+        action = adapter.act(at)
+        after = (at + 0.015 * action).astype(np.float32)
+        if blocked and after[1] > 0.5 and abs(after[0]) < 0.1:
+            after = at
+        done = bool(np.abs(after - [-1, 0]).max() < 0.12)
+        adapter.observe(Transition(at, action, float(done), after, done, False))
+        at = after
+        if done:
+            return step + 1, int(adapter.moves.failures.sum())
+    return -1, int(adapter.moves.failures.sum())
+
+
+def test_a_ring_is_rounded_the_other_way_where_the_usual_way_is_blocked(cells: Cells) -> None:
+    free = walk(Graph(RING, cells), blocked=False)
+    assert 0 < free[0] < 300
+    blocked = walk(Graph(RING, cells), blocked=True)
+    assert free[0] < blocked[0] < 1000
+    assert 1 <= blocked[1] <= 12  # a few moves led to the wall, and each was tried about once
+    ignored = Graph(replace(RING, failure_weight=1e-9), cells)
+    assert walk(ignored, blocked=True)[0] == -1  # control: what failed is forgotten
+
+
+def test_moves_and_their_times_by_hand() -> None:
+    """Three cells in a row; one episode goes 0, 0, 1, 1, 1, 2 and arrives, one stops in 1."""
+    path = np.array([0, 0, 1, 1, 1, 2, 0, 1, 1], np.float32)
+    rows = rows_of([6, 3], obs_dim=1)
+    prior = prior_of(
+        rows._replace(
+            obs=path[:, None],
+            next_obs=np.append(path[1:], 1)[:, None],
+            reward=(np.arange(9) == 5).astype(np.float32),
+            terminated=np.arange(9) == 5,
+            truncated=np.arange(9) == 8,
+        )
+    )
+    cells = Cells.__new__(Cells)
+    cells.prior, cells.slow, cells.scale = prior, [0], np.ones(1)
+    cells.centres = np.array([[0.0], [1.0], [2.0]])
+    moves = Moves(cells, failure_weight=20.0)
+    assert moves.count.tolist() == [[0, 2, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]]
+    assert moves.time[0, 1] == 1.5
+    assert moves.time[1, 2] == 3
+    assert moves.next.tolist()[:3] == [1, 2, 3]
+    # (1.5 + 1) + (3 + 1 + 20) + (1 + 1 + 20): moves made once cost 20 more
+    assert moves.distance[0] == pytest.approx(48.5)
+    moves.failures[0, 1], moves.wins[0, 1] = 1, 1
+    assert moves.cost()[0, 1] == pytest.approx(2.5 / (2 / 22) ** 2)
+    assert moves.rows(1, 2).tolist() == [2, 3, 4]
+
+
+def test_cells_and_wins_come_back_with_the_state(cells: Cells) -> None:
+    one, two = Graph(RING, cells), Graph(RING, Cells(RING, ring(), seed=1))
+    walk(one, blocked=True, steps=200)
+    two.load_state_dict(one.state_dict())
+    at = np.array([0.9, 0.3], np.float32)
+    assert np.array_equal(one.act(at), two.act(at))
+    assert np.array_equal(one.moves.next, two.moves.next)
+
+
+def test_a_prior_without_arrivals_has_no_graph() -> None:
+    prior = ring()
+    with pytest.raises(Unsupported, match="the prior has 2 and 0"):
+        Cells(RING, replace(prior, terminated=np.zeros(len(prior), bool)), seed=0)
+
+
+# -- arriving ------------------------------------------------------------------------------------------------
+
+
+def test_where_the_prior_arrives_is_resolved_finely() -> None:
+    """y spreads by 88 units and by 1 at the goal: 2.0 and 2.8 units become 0.4 apart, and were 0.009."""
+    from slrl.learning.networks import Normaliser
+
+    rng = np.random.default_rng(0)
+    rows = rows_of([50] * 40, obs_dim=2)
+    end = np.arange(2000) % 50 == 49
+    obs = np.column_stack([rng.normal(0, 88, 2000), rng.normal(0, 0.05, 2000)]).astype(np.float32)
+    arrived = np.column_stack([rng.normal(5, 1, 2000), obs[:, 1]]).astype(np.float32)
+    prior = prior_of(
+        rows._replace(
+            obs=obs,
+            next_obs=np.where(end[:, None], arrived, obs),
+            terminated=end,
+            truncated=np.zeros(2000, bool),
+            reward=end.astype(np.float32),
+        )
+    )
+    normaliser = Normaliser(prior, torch.device("cpu"))
+    two = torch.tensor([[5 + 2.0, 0], [5 + 2.8, 0]])
+    assert float(normaliser(two)[:, 0].diff()) == pytest.approx(0.009, abs=0.001)
+    assert normaliser.resolve_arrivals(prior) == [0]
+    assert normaliser.scale[0] == pytest.approx(2, rel=0.3)
+    assert float(normaliser(two)[:, 0].diff()) > 0.2
+    assert normaliser.scale[1] == pytest.approx(0.1)
