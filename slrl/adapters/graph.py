@@ -25,7 +25,7 @@ from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.relations import SLOW_STEPS, Entries
+from slrl.learning.relations import CONTROLLED, SLOW_STEPS, Entries, entries_of
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior
@@ -59,17 +59,30 @@ class Settings:
         positive(self, "haste", "failure_weight", "patience")
 
 
+def slow(entries: Entries) -> list[int]:
+    """The entries that cells are made of: slow ones that the actions move."""
+    return [i for i in entries.varying if entries.slow[i] and entries.controlled[i] > CONTROLLED]
+
+
+def missing(entries: Entries) -> str:
+    """What a graph would need and the prior does not have; empty if there can be one."""
+    found, successes = len(slow(entries)), len(entries.successes)
+    if found and successes >= FEWEST:
+        return ""
+    return (
+        f"a graph takes entries that the actions move slowly, and {FEWEST} successes; the prior has {found} "
+        f"and {successes}"
+    )
+
+
 class Cells:
     """Clusters of the prior's slow entries, fitted before the life, with the policy from one to the next."""
 
     def __init__(self, settings: Settings, prior: Prior, seed: int) -> None:
-        entries = Entries(prior)
-        self.slow = [i for i in entries.varying if entries.slow[i]]
-        if not self.slow or len(entries.successes) < FEWEST:
-            raise Unsupported(
-                f"a graph takes entries that change slowly and {FEWEST} successes; the prior has "
-                f"{len(self.slow)} and {len(entries.successes)}"
-            )
+        entries = entries_of(prior)
+        if why := missing(entries):
+            raise Unsupported(why)
+        self.slow = slow(entries)
         _, change = entries.moved_by(SLOW_STEPS)
         usual = np.sqrt((change**2).mean(0))
         self.scale = np.maximum(usual, 0.02 * entries.spread)[self.slow]  # (S,)
@@ -199,9 +212,12 @@ class Graph:
         return self.cells.policy.act(self.cells.inputs(obs, goal, steps))
 
     def observe(self, transition: Transition) -> Metrics:
-        """Count the move as made or as failed; metrics ``adapter/failures`` and ``adapter/distance``."""
+        """Count the move as made or as failed; metrics ``adapter/failures`` and ``adapter/distance``.
+
+        Whoever acts: another level may have, while this one watches whether the moves of the prior succeed.
+        """
         if self.cell < 0:
-            return {}
+            self._begin(transition.obs)
         self.left -= 1
         now = int(self.cells.at(transition.next_obs))
         if now != self.cell:

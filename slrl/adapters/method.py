@@ -11,7 +11,7 @@ from slrl.errors import BadInput
 from slrl.learning.pretrain import Settings as PretrainSettings
 from slrl.plugins import ADAPTERS, AdapterPlugin, AgentPlugin
 
-LEVELS = ("low", "high")  # settings of an adapter that are methods themselves
+LEVELS = ("low", "high", "frames", "modes", "graph")  # settings of an adapter that are methods themselves
 RENAMED = {"told": "condition_policy"}  # settings in files of earlier versions
 
 

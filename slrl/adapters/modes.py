@@ -22,7 +22,7 @@ from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.relations import Entries
+from slrl.learning.relations import Entries, entries_of
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, positive, share, table
 from slrl.priors import Prior
@@ -110,7 +110,7 @@ class Repertory:
     """The modes of a prior, with a cloned ensemble of each."""
 
     def __init__(self, settings: Settings, prior: Prior, seed: int) -> None:
-        entries = Entries(prior)
+        entries = entries_of(prior)
         self.body = [i for i in entries.varying if entries.controlled[i] > BODY]
         self.places = [i for i in self.body if entries.drift[i] < KEEPS]
         self.modes = modes(prior, entries, settings.fewest, settings.done)

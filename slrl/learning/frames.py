@@ -16,7 +16,6 @@ from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.relations import Entries
 from slrl.plugins import table
 from slrl.priors import Prior
 from slrl.types import F32, Bools, Metrics, State
@@ -38,7 +37,7 @@ class FramesPolicy:
     """Features of an observation, and an ensemble that acts by them."""
 
     def __init__(self, settings: RegressionSettings, prior: Prior, points: Points, seed: int) -> None:
-        entries = Entries(prior)
+        entries = entries_of(prior)
         self.relations = entries.relations(points)
         if not any(relation.goal is not None for relation in self.relations):
             raise Unsupported(
@@ -50,9 +49,8 @@ class FramesPolicy:
         } - {None}
         # The height above the table is the same place in every episode; x and y of what lies on it are not.
         places = {relation.mover for relation in self.relations if not relation.free}
-        self.kept = [
-            i for i in entries.varying if entries.controlled[i] > 0.05 and (i not in named or i in places)
-        ]
+        controlled = [i for i in entries.varying if entries.controlled[i] > CONTROLLED]
+        self.kept = [i for i in controlled if i not in named or i in places]
         rows = self._rows(prior)
         self.regression = Regression(settings, rows.seen, rows.action, seed, torch.device("cpu"))
         self.steps = settings.steps

@@ -6,7 +6,7 @@ number of an observation.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -195,6 +195,12 @@ class Entries:
         free = any(begun[:, i].std() > 0.05 * max(float(self.spread[i]), TINY) for i in named)
         least = 1e-3 * max(float(apart.std()), TINY)
         return Relation(moved, mover, goal, max(contact, least), max(arrival, least), offset, free)
+
+
+@lru_cache(maxsize=4)
+def entries_of(prior: Prior) -> Entries:
+    """The entries of a prior; of the last few they are kept."""
+    return Entries(prior)
 
 
 def _spread(values: F64) -> float:

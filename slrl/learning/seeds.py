@@ -38,6 +38,9 @@ class PretrainingSeeds(NamedTuple):
     planner: int
     low: int
     high: int
+    frames: int
+    modes: int
+    graph: int
 
 
 def of_pretraining(seed: int) -> PretrainingSeeds:
