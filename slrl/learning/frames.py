@@ -16,6 +16,7 @@ from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
+from slrl.learning.relations import CONTROLLED, entries_of
 from slrl.plugins import table
 from slrl.priors import Prior
 from slrl.types import F32, Bools, Metrics, State
