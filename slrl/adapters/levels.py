@@ -4,9 +4,11 @@ Which level acts is decided by what is found in the prior, never by the scenario
 
 * ``frames`` where the actions move something to a goal;
 * else ``modes`` where its episodes change different things;
-* else ``low``, and ``graph`` from the first move that the prior could make and this life cannot.
+* else ``low``, and ``graph`` where a move fails that the prior could make and the body stands still.
 
-The first two notice by themselves that nothing moves any more, and try again.
+The first two notice by themselves that nothing moves any more, and try again. A body that moves too slowly
+for the prior's moves, as against a wind, is left to ``low`` for longer; a graph whose moves fail too gives
+back to it. Each turn is twice as long as the last.
 """
 
 import sys
@@ -15,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from slrl.adapters import frames, graph, modes
 from slrl.adapters.graph import Graph
@@ -29,6 +32,7 @@ from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, State, Transition
 
 NEEDS_AGENT = False
+STILL_STEPS, STILL = 10, 0.1  # stands still: moved less in so many steps, of what the prior does in ten
 FIRST = ("frames", "modes")  # levels in the order in which they are preferred, before ``low``
 
 
@@ -40,10 +44,13 @@ class Settings:
     frames: Method
     modes: Method
     graph: Method
-    failures: int = 1  # moves of the prior that must have failed before the graph takes over
+    failures: int = (
+        6  # moves that must fail before the graph takes over from a body that does not stand still
+    )
+    graph_failures: int = 12  # and more of the graph's than succeed, before it gives back
 
     def __post_init__(self) -> None:
-        at_least(self, 1, "failures")
+        at_least(self, 1, "failures", "graph_failures")
 
 
 def missing(level: Method, prior: Prior) -> str:
@@ -70,9 +77,13 @@ class Levels:
     """The chosen level, and the graph that watches it and may take over."""
 
     def __init__(self, settings: Settings, name: str, level: Adapter, watching: Graph | None) -> None:
-        self.level, self.graph, self._failures = level, watching, settings.failures
+        self.level, self.graph, self._settings = level, watching, settings
         self.modes = (name, "graph") if watching is not None else (name,)
-        self.taken_over = False
+        self.taken_over, self.turns = False, 0  # turns that the graph has had
+        self._since = (0.0, 0.0)  # failures and wins when the present turn began
+        self._places: list[
+            NDArray[np.float64]
+        ] = []  # the slow entries of the last steps, on the cells' scale
 
     def act(self, obs: F32) -> F32:
         """The action (A,) of the level, or of the graph once a move has failed."""
@@ -82,10 +93,26 @@ class Levels:
         """Both observe; ``adapter/mode`` is 1 where the graph acts, with its failures and distance."""
         metrics = {**self.level.observe(transition)}
         if self.graph is not None:
+            before = float(self.graph.moves.failures.sum())
             metrics |= self.graph.observe(transition)
-            failed = float(self.graph.moves.failures.sum())
-            self.taken_over = self.taken_over or failed >= self._failures
+            self._turn(self.graph, transition.next_obs, before)
         return {**metrics, "adapter/mode": float(self.taken_over)}
+
+    def _turn(self, watching: Graph, obs: F32, before: float) -> None:
+        """Change who acts, if the moves of the present turn say so; ``before`` failed before this step."""
+        self._places = [*self._places[-STILL_STEPS:], watching.cells.places(obs)]
+        counts = float(watching.moves.failures.sum()), float(watching.moves.wins.sum())
+        failed, won = (now - then for now, then in zip(counts, self._since, strict=True))
+        longer = 2**self.turns
+        if self.taken_over:
+            over = failed - won >= self._settings.graph_failures * longer
+            self.turns += over
+        else:
+            far = float(np.abs(self._places[-1] - self._places[0]).max())
+            still = len(self._places) > STILL_STEPS and far < STILL
+            over = (counts[0] > before and still) or failed >= self._settings.failures * longer
+        if over:
+            self.taken_over, self._since = not self.taken_over, counts
 
     def _graph(self) -> Graph:
         assert self.graph is not None
@@ -96,8 +123,13 @@ class Levels:
         return {} if self.taken_over else self.level.learn()
 
     def state_dict(self) -> State:
-        """Both levels, and whether the graph has taken over."""
-        parts = {"level": self.level.state_dict(), "own": {"taken_over": torch.tensor(self.taken_over)}}
+        """Both levels, who acts since which failures and wins, and the slow entries of the last steps."""
+        own = {
+            "turns": torch.tensor([int(self.taken_over), self.turns]),
+            "since": torch.tensor(self._since, dtype=torch.float64),
+            "places": torch.tensor(np.array(self._places)),
+        }
+        parts = {"level": self.level.state_dict(), "own": own}
         if self.graph is not None:
             parts["graph"] = self.graph.state_dict()
         return nest(**parts)
@@ -107,7 +139,10 @@ class Levels:
         self.level.load_state_dict(substate(state, "level"))
         if self.graph is not None:
             self.graph.load_state_dict(substate(state, "graph"))
-        self.taken_over = bool(substate(state, "own")["taken_over"])
+        own = substate(state, "own")
+        taken_over, self.turns = own["turns"].tolist()
+        self.taken_over, self._since = bool(taken_over), tuple(own["since"].tolist())
+        self._places = list(own["places"].numpy().copy())
 
 
 def used(settings: Settings, prior: Prior) -> list[str]:
