@@ -8,11 +8,12 @@ Which level acts is decided by what is found in the prior, never by the scenario
 
 The first two notice by themselves that nothing moves any more, and try again. A body that moves too slowly
 for the prior's moves, as against a wind, is left to ``low`` for longer; a graph whose moves fail too gives
-back to it. Each turn is twice as long as the last.
+back to it. Each turn is twice as long as the last. Where a body with a latent stands still beside where the
+prior arrived, its model brings it there (:mod:`slrl.adapters.arrive`).
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,16 @@ import torch
 from numpy.typing import NDArray
 
 from slrl.adapters import frames, graph, modes
+from slrl.adapters.arrive import Arrive
+from slrl.adapters.arrive import Settings as ArriveSettings
 from slrl.adapters.graph import Graph
+from slrl.adapters.latent import Latent
 from slrl.adapters.method import Method
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.relations import entries_of
-from slrl.learning.state import nest, substate
+from slrl.learning.state import nest, of_rng, set_rng, substate
 from slrl.plugins import at_least
 from slrl.priors import Prior
 from slrl.types import F32, Adapter, Metrics, State, Transition
@@ -47,6 +51,7 @@ class Settings:
     failures: int = (
         6  # moves that must fail before the graph takes over from a body that does not stand still
     )
+    arrive: ArriveSettings = field(default_factory=ArriveSettings)  # of a ``low`` with a latent
     graph_failures: int = 12  # and more of the graph's than succeed, before it gives back
 
     def __post_init__(self) -> None:
@@ -76,9 +81,18 @@ def chosen(settings: Settings, prior: Prior) -> str:
 class Levels:
     """The chosen level, and the graph that watches it and may take over."""
 
-    def __init__(self, settings: Settings, name: str, level: Adapter, watching: Graph | None) -> None:
-        self.level, self.graph, self._settings = level, watching, settings
-        self.modes = (name, "graph") if watching is not None else (name,)
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        level: Adapter,
+        watching: Graph | None,
+        arrive: Arrive | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self.level, self.graph, self.arrive, self._settings = level, watching, arrive, settings
+        self._rng = rng  # of the actions that are drawn to arrive
+        self.modes = (name, "graph", "arrive")
         self.taken_over, self.turns = False, 0  # turns that the graph has had
         self._since = (0.0, 0.0)  # failures and wins when the present turn began
         self._places: list[
@@ -86,17 +100,27 @@ class Levels:
         ] = []  # the slow entries of the last steps, on the cells' scale
 
     def act(self, obs: F32) -> F32:
-        """The action (A,) of the level, or of the graph once a move has failed."""
+        """The action (A,) of the level, of the graph once a move has failed, or of the model to arrive."""
+        if self.arriving is not None:
+            return self.arriving.act(obs)
         return self._graph().act(obs) if self.taken_over else self.level.act(obs)
 
+    @property
+    def arriving(self) -> Arrive | None:
+        """What acts for the last steps, where it does."""
+        return self.arrive if self.arrive is not None and self.arrive.left else None
+
     def observe(self, transition: Transition) -> Metrics:
-        """Both observe; ``adapter/mode`` is 1 where the graph acts, with its failures and distance."""
+        """All observe; ``adapter/mode`` is 1 where the graph acts and 2 where the model does to arrive."""
         metrics = {**self.level.observe(transition)}
         if self.graph is not None:
             before = float(self.graph.moves.failures.sum())
             metrics |= self.graph.observe(transition)
-            self._turn(self.graph, transition.next_obs, before)
-        return {**metrics, "adapter/mode": float(self.taken_over)}
+            if self.arriving is None:
+                self._turn(self.graph, transition.next_obs, before)
+        if self.arrive is not None:
+            self.arrive.observe(transition.next_obs)
+        return {**metrics, "adapter/mode": 2.0 if self.arriving is not None else float(self.taken_over)}
 
     def _turn(self, watching: Graph, obs: F32, before: float) -> None:
         """Change who acts, if the moves of the present turn say so; ``before`` failed before this step."""
@@ -132,6 +156,9 @@ class Levels:
         parts = {"level": self.level.state_dict(), "own": own}
         if self.graph is not None:
             parts["graph"] = self.graph.state_dict()
+        if self.arrive is not None:
+            parts["arrive"] = self.arrive.state_dict()
+        parts["draws"] = of_rng(self._rng)
         return nest(**parts)
 
     def load_state_dict(self, state: State) -> None:
@@ -139,6 +166,9 @@ class Levels:
         self.level.load_state_dict(substate(state, "level"))
         if self.graph is not None:
             self.graph.load_state_dict(substate(state, "graph"))
+        if self.arrive is not None:
+            self.arrive.load_state_dict(substate(state, "arrive"))
+        set_rng(self._rng, substate(state, "draws"))
         own = substate(state, "own")
         taken_over, self.turns = own["turns"].tolist()
         self.taken_over, self._since = bool(taken_over), tuple(own["since"].tolist())
@@ -179,4 +209,6 @@ def make(settings: Settings, setup: Setup) -> Levels:
     if watching is not None and not isinstance(watching, Graph):
         raise Unsupported("the level 'graph' must be an adapter of that kind")
     print(f"slrl: acts by {names[0]}{', watched by the graph' if watching else ''}", file=sys.stderr)
-    return Levels(settings, names[0], built[names[0]], watching)
+    low = built[names[0]]
+    arrive = Arrive(settings.arrive, setup.prior, low, setup.rng) if isinstance(low, Latent) else None
+    return Levels(settings, names[0], low, watching, arrive, setup.rng)

@@ -145,6 +145,7 @@ class Normaliser:
             return []
         mean, spread = (torch.from_numpy(x).to(self.mean) for x in (reached.mean(0), reached.std(0)))
         sharp = (spread < SHARP * self.scale) & (self.scale > WORTH)
+        sharp[len(sharp) - prior.latent_size :] = False  # a latent of the world says nothing of a place
         self.mean = torch.where(sharp, mean, self.mean)
         self.scale = torch.where(sharp, (2 * spread).clamp(min=FINEST), self.scale)
         return torch.nonzero(sharp)[:, 0].tolist()
