@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation reference reproduce adapters false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved reference reproduce adapters false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -55,6 +55,10 @@ ablation: setup  ## what of qwale makes the difference, in docs/adapters/qwale.m
 reference: setup  ## those that learn nothing in the life, with the whole budget, in docs/adapters.md (hours; continues)
 	$(BIN)/slrl eval reference
 	$(BIN)/python benchmarks/tables.py reference
+
+solved: setup  ## the README's table of the default: eight scenarios, five pretrainings, ten lives each (an hour; continues)
+	$(BIN)/slrl eval solved
+	$(BIN)/python benchmarks/tables.py solved
 
 ANEW = runs/reproduce/$(shell git rev-parse --short HEAD)
 reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (half an hour)

@@ -18,10 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slrl import adapters, files
+import numpy as np
+
+from slrl import adapters, files, scenarios
 from slrl.adapters import latent
 from slrl.errors import BadInput, unknown
-from slrl.evaluation import store, suites
+from slrl.evaluation import stats, store, suites
 from slrl.evaluation.engines import folder_of
 from slrl.files import made_folder, read_toml, write_text
 from slrl.lives.results import ERROR
@@ -55,7 +57,7 @@ FEWER = {"rlpd": (10, 20)}
 class Table:
     """One table in a document, between ``<!-- table:NAME -->`` and ``<!-- end -->``."""
 
-    scenario: str
+    scenario: str = ""  # default: a row for each scenario, of one adapter
     name: str = ""  # default: the scenario's
     adapters: tuple[str, ...] = ()  # default: all
     seeds: Sequence[int] = ()  # default: all
@@ -73,11 +75,13 @@ class Table:
             (row for row in rows if self._has(row)),
             key=lambda row: (row.get("pretraining") or 0, int(row["seed"])),
         )
+        if not self.scenario:
+            return by_scenario(own)
         return distances(own) if self.distance else table(own)
 
     def _has(self, row: Row) -> bool:
         return (
-            row["scenario"] == self.scenario
+            self.scenario in ("", row["scenario"])
             and (not self.adapters or row["adapter"] in self.adapters)
             and (not self.seeds or row["seed"] in self.seeds)
         )
@@ -121,6 +125,7 @@ RECORDS = {
             Table("maze_blocked", name="maze_blocked_30", adapters=("switch", "skills")),
         ),
     ),
+    "solved": Record("solved.csv", "README.md", (Table(name="solved"),)),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
 
@@ -272,6 +277,36 @@ def table(rows: list[Row]) -> str:
         lines.append((mean, f"| {' | '.join(cells)} |"))
     head = "| adapter | succeeded | median steps | restricted mean steps | steps of each life |"
     return "\n".join([head, "|---|---|---|---|---|", *(line for _, line in sorted(lines))])
+
+
+def by_scenario(rows: list[Row]) -> str:
+    """Successes and restricted mean steps of one adapter in each scenario, as Markdown.
+
+    The 95 % interval of the mean takes pretrainings whole.
+    """
+    lines = []
+    for name in dict.fromkeys(sorted(row["scenario"] for row in rows)):
+        own = [row for row in rows if row["scenario"] == name]
+        steps = np.array([float(row["life_steps"] if row["censored"] else row["steps"]) for row in own])
+        success = np.array([not row["censored"] for row in own])
+        of = np.array([row["pretraining"] or 0 for row in own])
+        optimum = scenarios.load(name).optimum_steps or 0
+        lives = stats.Lives(steps, success, float(own[0]["life_steps"]), float(optimum), of)
+        mean = stats.restricted_mean(lives, np.random.default_rng(0))
+        each = ", ".join(
+            f"{int(success[of == one].sum())}: {steps[of == one].mean():,.0f}" for one in np.unique(of)
+        )
+        cells = (
+            f"`{name}`",
+            f"{optimum:,}",
+            f"{success.sum()} of {len(own)}",
+            f"{np.median(steps):,.0f}",
+            f"{mean.estimate:,.0f} ({mean.low:,.0f}–{mean.high:,.0f})",
+            each,
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    head = "| scenario | optimum | succeeded | median steps | restricted mean steps | of each pretraining |"
+    return "\n".join([head, "|---|--:|---|--:|---|---|", *lines])
 
 
 def _lost(row: Row) -> str:

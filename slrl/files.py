@@ -17,7 +17,7 @@ from slrl.errors import BadInput, unknown
 Kind = Literal["priors", "adapters", "scenarios", "suites"]
 _PLACES = {"suites": "eval/suites"}  # of the kinds that do not have a folder of their name
 SCHEMA = 1
-DEFAULT_ADAPTER = "switch"  # of a life for which none is named
+DEFAULT_ADAPTER = "levels"  # of a life for which none is named
 _PACKAGE = Path(__file__).parent
 
 

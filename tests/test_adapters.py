@@ -33,6 +33,9 @@ HURRY = {  # all that comes before the life, and before the policy's first updat
     "adapter.warm_start_updates": 20,
     "adapter.inner.warm_start_updates": 20,
     "adapter.regression.steps": 20,
+    "adapter.graph.adapter.regression.steps": 20,
+    "adapter.frames.adapter.regression.steps": 20,
+    "adapter.modes.adapter.regression.steps": 20,
 }
 
 
@@ -126,6 +129,19 @@ def test_every_adapter_lives(name: str) -> None:
         lives.append(slrl.live(slrl.make(scenario, life_steps=330), adapter, seed=1))
     assert lives[0].steps == 330
     np.testing.assert_array_equal(lives[0].obs, lives[1].obs)
-    still = ("frozen", "rma", "rma_fixed", "robust", "model", "switch", "vlm_pc", "frames", "modes", "graph")
+    still = (
+        "frozen",
+        "rma",
+        "rma_fixed",
+        "rma_arriving",
+        "levels",
+        "robust",
+        "model",
+        "switch",
+        "vlm_pc",
+        "frames",
+        "modes",
+        "graph",
+    )
     learns = name not in still  # by gradient
     assert ("agent/critic_loss" in lives[0].metrics[-1]) == learns

@@ -29,6 +29,7 @@ from slrl.adapters.method import Method
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
+from slrl.learning.modes import modes as modes_of
 from slrl.learning.relations import entries_of
 from slrl.learning.state import nest, of_rng, set_rng, substate
 from slrl.plugins import at_least
@@ -65,7 +66,7 @@ def missing(level: Method, prior: Prior) -> str:
         aimed = any(one.goal is not None for one in entries.relations(settings.triples()))
         return "" if aimed else "nothing in the prior is moved to a goal"
     if isinstance(settings, modes.Settings):
-        found = modes.modes(prior, entries, settings.fewest, settings.done)
+        found = modes_of(prior, entries, settings.fewest, settings.done)
         return "" if len(found) > 1 else "its episodes do not change different things"
     if isinstance(settings, graph.Settings):
         return graph.missing(entries)

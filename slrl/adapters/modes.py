@@ -13,26 +13,22 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from slrl.adapters.retrace import Retrace, Servo
 from slrl.adapters.retrace import Settings as RetraceSettings
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
+from slrl.learning.modes import BODY, modes
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.relations import Entries, entries_of
+from slrl.learning.relations import entries_of
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, positive, share, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
 
-BODY = 0.2  # share of an entry's one-step change that the action explains, of a body's entry
 KEEPS = 1.05  # drift of an entry that is a place and not a velocity (see Entries.drift)
-NOISE = 5.0  # median one-step changes that a thing must have changed by in an episode
-CHANGED = 0.1  # of its spread, too
-MARGIN = 0.02  # of its change, beyond the quantile
 NEEDS_AGENT = False
 
 
@@ -50,60 +46,6 @@ class Settings:
         at_least(self, 1, "fewest")
         share(self, "done")
         positive(self, "patience")
-
-
-@dataclass(frozen=True)
-class Mode:
-    """Episodes that change the same things."""
-
-    things: list[int]  # entries that they change
-    episodes: NDArray[np.int64]
-    before: NDArray[np.float64]  # (T,) medians of the things when an episode begins
-    after: NDArray[np.float64]  # (T,) and ends
-    enough: float  # share of that change with which the mode is done
-    steps: float  # the 90 % quantile of its episodes' lengths
-    median_steps: float
-
-    def is_done(self, obs: F32) -> bool:
-        """Whether all of its things have changed as far as in most of its episodes."""
-        share = (obs[self.things] - self.before) / (self.after - self.before)
-        return bool((share >= self.enough).all())
-
-
-def things(entries: Entries) -> list[int]:
-    """Slow entries that no action moves by itself."""
-    return [i for i in entries.varying if entries.slow[i] and entries.controlled[i] < BODY]
-
-
-def modes(prior: Prior, entries: Entries, fewest: int, done: float) -> list[Mode]:
-    """The groups of episodes that change the same things, the shortest first."""
-    own = things(entries)
-    if not own:
-        return []
-    begin, end = prior.obs[prior.starts][:, own], prior.next_obs[prior.ends][:, own]
-    noise = np.median(np.abs(prior.next_obs[:, own] - prior.obs[:, own]), 0)
-    changed = np.abs(end - begin) > np.maximum(NOISE * noise, CHANGED * entries.spread[own])
-    kinds, which = np.unique(changed, axis=0, return_inverse=True)
-    lengths = prior.ends - prior.starts + 1
-    found = []
-    for number, kind in enumerate(kinds):
-        episodes = np.flatnonzero(which.reshape(-1) == number)
-        if not kind.any() or len(episodes) < fewest:
-            continue
-        before, after = (np.median(rows[episodes][:, kind], 0).astype(np.float64) for rows in (begin, end))
-        shares = ((end[episodes][:, kind] - before) / (after - before)).min(1)
-        found.append(
-            Mode(
-                [own[i] for i in np.flatnonzero(kind)],
-                episodes,
-                before,
-                after,
-                float(np.quantile(shares, done)) + MARGIN,
-                float(np.quantile(lengths[episodes], 0.9)),
-                float(np.median(lengths[episodes])),
-            )
-        )
-    return sorted(found, key=lambda mode: mode.median_steps)
 
 
 class Repertory:

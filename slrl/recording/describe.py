@@ -4,6 +4,8 @@ import numpy as np
 
 from slrl import envs, scenarios
 from slrl.errors import BadInput
+from slrl.learning.modes import modes
+from slrl.learning.relations import entries_of
 from slrl.priors import Prior, check_fit
 
 
@@ -27,6 +29,7 @@ def describe(prior: Prior, scenario: str | None = None) -> str:
         "actions": _space(prior.action, prior.action_space.low, prior.action_space.high),
         "constant": f"observation {constant[0]}; action {constant[1]}",
         "saturated": _saturated(prior),
+        **_found(prior),
         "env_params": "none"
         if prior.env_params is None
         else f"{prior.env_params.shape[1]} per row, {_ranges(prior.env_params)}",
@@ -35,6 +38,24 @@ def describe(prior: Prior, scenario: str | None = None) -> str:
     text = "\n".join(f"{key:<15} {value}" for key, value in lines.items())
     text += "".join(f"\n{'note':<15} {note}" for note in prior.notes)
     return text if scenario is None else f"{text}\n{'fit':<15} {_fit(prior, scenario)}"
+
+
+def _found(prior: Prior) -> dict[str, str]:
+    """What moves with what, where it arrives, and what episodes change; only what there is."""
+    entries, lines = entries_of(prior), dict[str, str]()
+    if slow := [i for i in entries.varying if entries.slow[i]]:
+        lines["slow"] = f"entries {', '.join(map(str, slow))} change little in ten steps"
+    if together := entries.together():
+        lines["moves with"] = "; ".join(f"entry {moved} with entry {mover}" for mover, moved in together)
+    if arrivals := entries.arrivals():
+        lines["arrives at"] = "; ".join(f"entry {i} at entry {goal}" for i, goal in arrivals)
+    if found := modes(prior, entries):
+        lines["modes"] = "; ".join(
+            f"{len(mode.episodes):,} episodes change entr{'y' if len(mode.things) == 1 else 'ies'} "
+            f"{', '.join(map(str, mode.things))}"
+            for mode in found
+        )
+    return lines
 
 
 def _fit(prior: Prior, name: str) -> str:
