@@ -190,6 +190,13 @@ def _cell(row: Row) -> str:
     return f"{row['raised']} ({low:.1f}–{high:.1f} %), {float(row['per_10000_steps']):.1f}"
 
 
+def read_csv(path: Path) -> list[Row]:
+    """The rows that :func:`write_csv` wrote."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows: list[Row] = list(csv.DictReader(file))
+    return [{**row, **{key: int(row[key]) for key in ("lives", "steps", "longest")}} for row in rows]
+
+
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Every figure; what is empty is a signal that is off."""
     text = io.StringIO()
