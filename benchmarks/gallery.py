@@ -126,7 +126,7 @@ def page(rows: list[Row]) -> str:
 A scenario tests something if the policy that was pretrained on its prior succeeds where the prior comes
 from (the source) and fails where the life takes place (the target). Below: lives of `frozen`, seeds
 {seeds[0]} to {seeds[-1]}, cut after the scenario's budget or {cut:,} steps, whichever is less
-(`slrl check NAME --lives 20` lives the same ones); and one life each of `switch`, the default, and of
+(`slrl check NAME --lives 20` lives the same ones); and one life each of `switch` and of
 `qwale`, seed {seeds[0]}, cut after 5,000 steps. One that had not succeeded by then, in a scenario with a
 larger budget, has no result: the table says "not run to its budget". Their settings were chosen on the point
 mass, those of `switch` in the maze too, and none on these lives. The lives of `switch` are of before one seed

@@ -531,6 +531,8 @@ def test_what_a_life_prints_is_in_its_log(
         (("life_steps", "123"), "a budget of 123 steps is too small for windy_pointmass"),
         (("pretrain_seed", '"live"'), "'pretrain_seed' of suite"),
         (("pretrain_seed", "[-1]"), "'pretrain_seed' of suite"),
+        (("pretrain_seed", "[]"), "must name one seed or more, each once"),
+        (("pretrain_seed", "[2, 2]"), "must name one seed or more, each once"),
         (("pretrain_seed", "3"), "'pretrain_seed' in [[lives]] of suite"),
         (
             ("pretrain_seed", '"life"\nset = { "pretrain.seed" = 3 }'),

@@ -17,7 +17,9 @@ from slrl.adapters.retrace import Settings as RetraceSettings
 from slrl.envs import OneLife
 from slrl.errors import BadInput, Unsupported
 from slrl.learning.frames import FramesPolicy, paces
+from slrl.learning.modes import modes as modes_of
 from slrl.learning.regression import Settings as Regressed
+from slrl.learning.relations import entries_of
 from slrl.lives.life import Life, live
 from slrl.plugins import bind
 from slrl.priors import Prior
@@ -226,7 +228,7 @@ def test_modes_are_what_episodes_change(pressing: Repertory) -> None:
     mode = pressing.modes[0]
     undone, done = np.zeros(8, np.float32), np.ones(8, np.float32)
     assert not mode.is_done(undone)
-    assert mode.is_done(done + 0.1)
+    assert mode.is_done(done)  # the world's switches stop at 1
 
 
 def test_both_switches_are_pressed_where_the_prior_only_pressed_one(
@@ -247,17 +249,27 @@ def test_both_switches_are_pressed_where_the_prior_only_pressed_one(
     assert order[:3] == [order[0], 2, 1 - order[0]]  # one, back, the other
 
 
+def test_turning_on_and_turning_off_are_two_modes() -> None:
+    on, off = PRESSED.obs.copy(), PRESSED.next_obs.copy()
+    odd = PRESSED.episode % 4 >= 2
+    on[odd, 6:], off[odd, 6:] = 1 - on[odd, 6:], 1 - off[odd, 6:]
+    toggled = replace(PRESSED, obs=on, next_obs=off)
+    found = modes_of(toggled, entries_of(toggled), fewest=10)
+    assert len(found) == 4
+    assert all(np.isfinite(mode.enough) for mode in found)
+
+
 def test_a_mode_that_is_done_is_not_begun(pressing: Repertory) -> None:
     for number, mode in enumerate(pressing.modes):
         adapter = Modes(modes.Settings(), pressing, PRESSED)
         obs = np.zeros(8, np.float32)
-        obs[mode.things] = 1.2
+        obs[mode.things] = 1.0
         adapter.act(obs)
         assert adapter.mode == 1 - number
 
 
 def test_a_prior_with_one_mode_is_refused() -> None:
-    with pytest.raises(Unsupported, match="modes take two groups of 20 episodes"):
+    with pytest.raises(Unsupported, match=r"modes take two groups of 20 .*; the prior has 0 and 4"):
         Repertory(modes.Settings(), CARRIED, seed=0)
 
 
@@ -361,6 +373,23 @@ def test_cells_and_wins_come_back_with_the_state(cells: Cells) -> None:
     at = np.array([0.9, 0.3], np.float32)
     assert np.array_equal(one.act(at), two.act(at))
     assert np.array_equal(one.moves.next, two.moves.next)
+    one.moves.failures[one.cell, one.to] += 1
+    one.moves.plan()
+    one.moves.wins[one.cell, one.to] += 1  # plans nothing anew before the next failure, here or there
+    two.load_state_dict(one.state_dict())
+    assert np.array_equal(one.moves.distance, two.moves.distance)
+
+
+def test_where_the_prior_was_never_seen_to_leave_moves_can_fail_too(cells: Cells) -> None:
+    """A body that is held in a cell without a way out counts failures of the nearest cell that has one."""
+    adapter = Graph(RING, cells)
+    at = np.array([0.0, 1.0], np.float32)
+    adapter.moves.count[int(cells.at(at))] = 0
+    adapter.moves.plan()
+    for _ in range(200):
+        adapter.observe(Transition(at, adapter.act(at), 0.0, at, False, False))
+    assert adapter.moves.failures.sum() > 0
+    assert adapter.moves.wins.sum() == 0
 
 
 def test_a_prior_without_arrivals_has_no_graph() -> None:

@@ -15,6 +15,7 @@ from slrl.adapters.arrive import Arrive
 from slrl.adapters.graph import Cells, Graph
 from slrl.adapters.levels import Levels, chosen, used
 from slrl.priors import Prior
+from slrl.recording.describe import describe
 from slrl.types import F32, Transition
 
 from .conftest import prior_of, rows_of
@@ -176,6 +177,32 @@ def test_a_body_that_stands_beside_the_goal_is_brought_there() -> None:
         at = (at + adapter.act(at) + [0, 0.5]).astype(np.float32)
         adapter.observe(at)
     assert np.abs(at).max() < 0.15
+
+
+def test_a_spell_that_brings_the_body_no_nearer_is_followed_by_a_pause_that_doubles() -> None:
+    """It is held beside the goal: the levels must have their turn."""
+    adapter, acted = bringing(sharp_prior(), still_steps=5, steps=10), ""
+    for _ in range(200):
+        adapter.observe(np.array([0.0, 1.5], np.float32))
+        acted += "x" if adapter.left else " "
+    pauses = [len(part) for part in acted.strip().split("x") if part]
+    assert pauses[:3] == pytest.approx([10, 20, 40], abs=1)
+
+
+def test_without_arrivals_it_does_nothing_and_its_state_comes_back() -> None:
+    prior = sharp_prior()
+    none = replace(prior, reward=np.zeros_like(prior.reward))
+    one, two = bringing(none), bringing(none)
+    one.observe(np.zeros(2, np.float32))
+    two.load_state_dict(one.state_dict())
+    assert (one.entries, two.left) == ([], 0)
+
+
+@pytest.mark.parametrize("lengths", [[1] * 40, [2] * 40, [5]])
+def test_a_prior_of_short_episodes_is_lived_with_by_low(lengths: list[int]) -> None:
+    prior = prior_of(rows_of(lengths))
+    assert used(SETTINGS, prior) == ["low"]
+    assert "episodes" in describe(prior)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """The last steps: where the body stands beside where the prior arrived, a learned model brings it there.
 
-For a few steps the action is that of many drawn ones after which the model, told of the present world by z,
+For some steps the action is that of many drawn ones after which the model, told of the present world by z,
 sees the body nearest to where the prior's successes were. Only entries count that are alike at all successes
 (:meth:`slrl.learning.networks.Normaliser.resolve_arrivals`).
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from slrl.adapters.latent import Latent
-from slrl.learning.networks import Normaliser
+from slrl.learning.networks import FINEST, Normaliser
 from slrl.plugins import at_least, positive
 from slrl.priors import Prior
 from slrl.types import F32, State
@@ -43,9 +43,11 @@ class Arrive:
         reached = prior.next_obs[prior.terminated & (prior.reward > 0)]
         self.entries = Normaliser(prior, torch.device("cpu")).resolve_arrivals(prior)
         self.goal = reached[:, self.entries].mean(0) if len(reached) else np.zeros(0, np.float32)
-        self.spread = reached[:, self.entries].std(0) if len(reached) else np.zeros(0, np.float32)
+        spread = reached[:, self.entries].std(0) if len(reached) else np.zeros(0, np.float32)
+        self.spread = np.maximum(spread, FINEST / 2)  # arrivals may be all the same
         self._beside = settings.near * prior.obs[:, self.entries].std(0)
         self.left = 0  # steps that the model still acts for
+        self._begun, self._pause, self._wait = np.inf, 0, 0  # distance at the beginning; steps until the next
         self._seen: list[F32] = []  # the entries of the last steps
 
     def act(self, obs: F32) -> F32:
@@ -74,18 +76,29 @@ class Arrive:
             return
         here = obs[self.entries]
         self._seen = [*self._seen[-self._settings.still_steps :], here]
-        self.left = max(0, self.left - 1)
-        if self.left or len(self._seen) <= self._settings.still_steps:
+        away = float((np.abs(here - self.goal) / self.spread).max())
+        self._wait = max(0, self._wait - 1)
+        if self.left:
+            self.left -= 1
+            if not self.left and away > self._begun - 1:  # it has brought the body no nearer: others may try
+                self._pause = 2 * self._pause or self._settings.steps
+                self._wait = self._pause
+        if self.left or self._wait or len(self._seen) <= self._settings.still_steps:
             return
         still = (np.ptp(self._seen, 0) < MOVED * self.spread).all()
         if still and (np.abs(here - self.goal) < self._beside).all():
-            self.left = self._settings.steps
+            self.left, self._begun = self._settings.steps, away
 
     def state_dict(self) -> State:
-        """Steps left, and the entries of the last steps (n, E)."""
-        seen = torch.tensor(np.reshape(self._seen, (-1, len(self.entries))), dtype=torch.float32)
-        return {"left": torch.tensor(self.left), "seen": seen}
+        """Steps left and to wait, the distance at the beginning, and the entries of the last steps (n, E)."""
+        seen = np.reshape(self._seen, (len(self._seen), len(self.entries)))
+        return {
+            "steps": torch.tensor([self.left, self._pause, self._wait]),
+            "begun": torch.tensor(self._begun, dtype=torch.float64),
+            "seen": torch.tensor(seen, dtype=torch.float32),
+        }
 
     def load_state_dict(self, state: State) -> None:
         """Go on from :meth:`state_dict`; the generator of the draws is the owner's."""
-        self.left, self._seen = int(state["left"]), list(state["seen"].numpy().copy())
+        self.left, self._pause, self._wait = state["steps"].tolist()
+        self._begun, self._seen = float(state["begun"]), list(state["seen"].numpy().copy())

@@ -51,6 +51,10 @@ class Settings:
             "points must give 'mover', 'moved' and 'goal' equally many entries, or be empty",
         )
 
+        entries = [(name, i) for name, own in self.points.items() for i in own]
+        whole = all(type(i) is int and i >= (-1 if name == "goal" else 0) for name, i in entries)
+        require(whole, "points must be entries of the observation, from 0 on (a goal's may be -1: none)")
+
     def triples(self) -> frames.Points:
         """The declared points, axis by axis."""
         return tuple(zip(*(self.points[name] for name in POINTS), strict=True)) if self.points else ()
@@ -101,15 +105,22 @@ class Frames:
         return {}
 
     def state_dict(self) -> State:
-        """The policy, the path, and the moved entries of the last steps (n, M)."""
+        """The policy, the path, the moved entries of the last steps (n, M), and what tells a standstill."""
         seen = torch.tensor(np.reshape(self._seen, (-1, len(self._moved))), dtype=torch.float32)
-        return nest(policy=self.policy.state_dict(), retrace=self.retrace.state_dict(), frames={"seen": seen})
+        own = {
+            "seen": seen,
+            "best": torch.tensor(self.best, dtype=torch.float64),
+            "grace": torch.tensor(self._grace),
+        }
+        return nest(policy=self.policy.state_dict(), retrace=self.retrace.state_dict(), frames=own)
 
     def load_state_dict(self, state: State) -> None:
         """Go on from :meth:`state_dict` of an adapter with the same settings and prior."""
         self.policy.load_state_dict(substate(state, "policy"))
         self.retrace.load_state_dict(substate(state, "retrace"))
-        self._seen = list(substate(state, "frames")["seen"].numpy().copy())
+        own = substate(state, "frames")
+        self._seen = list(own["seen"].numpy().copy())
+        self.best, self._grace = float(own["best"]), int(own["grace"])
 
 
 def at_rest(prior: Prior, entries: list[int]) -> Bools:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import sklearn
 import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -25,9 +26,9 @@ from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.relations import CONTROLLED, SLOW_STEPS, Entries, entries_of
+from slrl.learning.relations import CONTROLLED, SLOW_STEPS, SPAN, Entries, entries_of
 from slrl.learning.state import nest, substate
-from slrl.plugins import at_least, positive, table
+from slrl.plugins import at_least, positive, require, table
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State, Transition
 
@@ -36,6 +37,7 @@ Ints = NDArray[np.int64]
 FEWEST = 10  # successes, to know where arrivals are
 FITTED = 15_000  # rows that the cells are fitted on
 RARE, RARE_COST = 2, 20.0  # moves that the prior made less often cost so many steps more
+ROWS_A_CELL = 10  # at least, or there are fewer cells
 DRAWS = 3  # futures of each row that the policy learns from
 NEEDS_AGENT = False
 
@@ -57,6 +59,10 @@ class Settings:
         at_least(self, 2, "cells")
         at_least(self, 1, "horizon", "ahead", "patience_steps")
         positive(self, "haste", "failure_weight", "patience")
+        require(
+            self.haste * self.ahead <= self.horizon,
+            f"haste × ahead must be no more than horizon ({self.horizon}), the longest way that is learned",
+        )
 
 
 def slow(entries: Entries) -> list[int]:
@@ -67,7 +73,7 @@ def slow(entries: Entries) -> list[int]:
 def missing(entries: Entries) -> str:
     """What a graph would need and the prior does not have; empty if there can be one."""
     found, successes = len(slow(entries)), len(entries.successes)
-    if found and successes >= FEWEST:
+    if found and successes >= FEWEST and entries.rows >= 2 * ROWS_A_CELL and entries.longest >= SPAN:
         return ""
     return (
         f"a graph takes entries that the actions move slowly, and {FEWEST} successes; the prior has {found} "
@@ -83,13 +89,13 @@ class Cells:
         if why := missing(entries):
             raise Unsupported(why)
         self.slow = slow(entries)
-        _, change = entries.moved_by(SLOW_STEPS)
+        _, change = entries.moved_by(min(SLOW_STEPS, entries.longest))
         usual = np.sqrt((change**2).mean(0))
         self.scale = np.maximum(usual, 0.02 * entries.spread)[self.slow]  # (S,)
         # The prior's goal is the same all along, and says nothing of the way to another place.
         self.seen = [i for i in entries.varying if not entries.fixed[i]]
         self._settings, self._seed, self.prior = settings, seed, prior
-        self.centres: F64 = np.zeros((settings.cells, len(self.slow)))
+        self.centres: F64 = np.zeros((min(settings.cells, len(prior) // ROWS_A_CELL), len(self.slow)))
         self.steps = settings.regression.steps + 1
         rng = np.random.default_rng(seed)
         rows = np.repeat(np.arange(len(prior)), DRAWS)
@@ -196,12 +202,13 @@ class Graph:
     def __init__(self, settings: Settings, cells: Cells) -> None:
         self._settings, self.cells = settings, cells
         self.moves = Moves(cells, settings.failure_weight)
-        self.cell = self.to = -1  # the move under way
+        self.here = -1  # the cell of the body
+        self.cell = self.to = -1  # the move under way; it may be that of the nearest cell that the prior left
         self.left = 0.0  # steps until it has failed
 
     def act(self, obs: F32) -> F32:
         """The action (A,) for obs (O,): the policy's, towards where the prior was when it made the move."""
-        if self.cell < 0:
+        if self.here < 0:
             self._begin(obs)
         rows = self.moves.rows(self.cell, self.to)
         places = self.cells.places(self.cells.prior.obs[rows])
@@ -216,15 +223,13 @@ class Graph:
 
         Whoever acts: another level may have, while this one watches whether the moves of the prior succeed.
         """
-        if self.cell < 0:
+        if self.here < 0:
             self._begin(transition.obs)
         self.left -= 1
         now = int(self.cells.at(transition.next_obs))
-        if now != self.cell:
+        if now != self.here:  # in another cell than the one aimed at, the next move begins from there
             if now == self.to:
                 self.moves.wins[self.cell, self.to] += 1
-            else:
-                self.moves.plan()
             self._begin(transition.next_obs)
         elif self.left < 0:
             self.moves.failures[self.cell, self.to] += 1
@@ -237,7 +242,7 @@ class Graph:
 
     def _begin(self, obs: F32) -> None:
         """The next move of the shortest way; without a way, the move that the prior made most often here."""
-        cell = int(self.cells.at(obs))
+        cell = self.here = int(self.cells.at(obs))
         to = int(self.moves.next[cell])
         if to < 0:
             to = int(self.moves.count[cell].argmax())
@@ -260,11 +265,13 @@ class Graph:
         return {}
 
     def state_dict(self) -> State:
-        """Cells and policy, wins and failures (K + 1, K + 1), and the move under way."""
+        """Cells and policy, wins and failures (K + 1, K + 1), the plan (K + 1,), and the move under way."""
         own = {
             "wins": torch.from_numpy(self.moves.wins.copy()),
             "failures": torch.from_numpy(self.moves.failures.copy()),
-            "move": torch.tensor([self.cell, self.to]),
+            "move": torch.tensor([self.here, self.cell, self.to]),
+            "next": torch.from_numpy(self.moves.next.copy()),
+            "distance": torch.from_numpy(self.moves.distance.copy()),
             "left": torch.tensor(self.left, dtype=torch.float64),
         }
         return nest(cells=self.cells.state_dict(), graph=own)
@@ -275,9 +282,10 @@ class Graph:
         self.moves = Moves(self.cells, self._settings.failure_weight)
         own = substate(state, "graph")
         self.moves.wins, self.moves.failures = own["wins"].numpy().copy(), own["failures"].numpy().copy()
-        self.cell, self.to = (int(one) for one in own["move"])
+        self.here, self.cell, self.to = own["move"].tolist()
         self.left = float(own["left"])
-        self.moves.plan()
+        # As they were planned after the last failure: wins since then do not count before the next one.
+        self.moves.next, self.moves.distance = own["next"].numpy().copy(), own["distance"].numpy().copy()
 
 
 def wanted(settings: Settings, plan: Plan) -> Artefact[Cells]:
@@ -287,7 +295,7 @@ def wanted(settings: Settings, plan: Plan) -> Artefact[Cells]:
     return Artefact(
         name="graph",
         build=lambda prior: Cells(settings, prior, seed),
-        about={**learned, "seed": seed},
+        about={**learned, "seed": seed, "sklearn": sklearn.__version__},  # cells depend on it
         needs=(plan.prior,),
         steps=settings.regression.steps + 1,
         ms_per_step=1.5,

@@ -1,6 +1,7 @@
 """The level that the prior supports acts; where a move of the prior fails, a graph over its moves takes over.
 
-Which level acts is decided by what is found in the prior, never by the scenario's name:
+Which level acts is decided by what is found in the prior, or by the points that a scenario declares
+(``adapter.points`` of ``frames``), never by the scenario's name:
 
 * ``frames`` where the actions move something to a goal;
 * else ``modes`` where its episodes change different things;
@@ -26,10 +27,10 @@ from slrl.adapters.arrive import Settings as ArriveSettings
 from slrl.adapters.graph import Graph
 from slrl.adapters.latent import Latent
 from slrl.adapters.method import Method
+from slrl.adapters.retrace import GAIN_STEPS
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
-from slrl.learning.modes import modes as modes_of
 from slrl.learning.relations import entries_of
 from slrl.learning.state import nest, of_rng, set_rng, substate
 from slrl.plugins import at_least
@@ -63,11 +64,14 @@ def missing(level: Method, prior: Prior) -> str:
     """What the level would need and the prior does not have; empty if it can act."""
     settings, entries = level.adapter.settings, entries_of(prior)
     if isinstance(settings, frames.Settings):
-        aimed = any(one.goal is not None for one in entries.relations(settings.triples()))
+        declared = settings.triples()
+        aimed = any(goal >= 0 for _, _, goal in declared) or any(
+            one.goal is not None for one in (entries.relations() if not declared else ())
+        )
+        aimed = aimed and entries.longest >= GAIN_STEPS
         return "" if aimed else "nothing in the prior is moved to a goal"
     if isinstance(settings, modes.Settings):
-        found = modes_of(prior, entries, settings.fewest, settings.done)
-        return "" if len(found) > 1 else "its episodes do not change different things"
+        return modes.missing(settings, prior)
     if isinstance(settings, graph.Settings):
         return graph.missing(entries)
     return ""
@@ -119,6 +123,9 @@ class Levels:
             metrics |= self.graph.observe(transition)
             if self.arriving is None:
                 self._turn(self.graph, transition.next_obs, before)
+            else:  # moves that fail while the model acts are nobody's
+                moves = self.graph.moves
+                self._since, self._places = (float(moves.failures.sum()), float(moves.wins.sum())), []
         if self.arrive is not None:
             self.arrive.observe(transition.next_obs)
         return {**metrics, "adapter/mode": 2.0 if self.arriving is not None else float(self.taken_over)}

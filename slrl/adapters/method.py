@@ -31,6 +31,11 @@ class Method:
         """An adapter that asks a planner and names none gets the default one, which has no server."""
         needs = getattr(plugins.find(ADAPTERS, self.adapter.name), "NEEDS_AGENT", True)
         plugins.require(self.agent is not None or not needs, "it needs the setting 'agent' (a table)")
+        plugins.require(needs or self.agent is None, "its adapter acts without an agent; leave out [agent]")
+        plugins.require(
+            needs or self.pretrain is not None,
+            "[pretrain] must not be left out: its seed is that of what the adapter learns",
+        )
         taught = self.pretrain is not None and self.pretrain.objective is not None
         plugins.require(
             self.agent is not None or not taught, "[pretrain] has an objective, and there is no [agent]"

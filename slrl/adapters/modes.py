@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from slrl.adapters.retrace import Retrace, Servo
+from slrl.adapters.retrace import GAIN_STEPS, Retrace, Servo
 from slrl.adapters.retrace import Settings as RetraceSettings
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
@@ -22,7 +22,7 @@ from slrl.learning.cache import Artefact
 from slrl.learning.modes import BODY, modes
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.relations import entries_of
+from slrl.learning.relations import Entries, entries_of
 from slrl.learning.state import nest, substate
 from slrl.plugins import at_least, positive, share, table
 from slrl.priors import Prior
@@ -48,19 +48,34 @@ class Settings:
         positive(self, "patience")
 
 
+def places(entries: Entries) -> list[int]:
+    """The body's entries that are places: the way back leads through them."""
+    return [i for i in entries.varying if entries.controlled[i] > BODY and entries.drift[i] < KEEPS]
+
+
+def missing(settings: Settings, prior: Prior) -> str:
+    """What modes would need and the prior does not have; empty if there are some."""
+    entries = entries_of(prior)
+    found = modes(prior, entries, settings.fewest, settings.done)
+    if len(found) > 1 and places(entries) and int((prior.ends - prior.starts).max()) >= GAIN_STEPS:
+        return ""
+    return (
+        f"modes take two groups of {settings.fewest} episodes or more that change different things which no "
+        "action moves by itself, and places of the body; the prior has "
+        f"{len(found)} and {len(places(entries))}"
+    )
+
+
 class Repertory:
     """The modes of a prior, with a cloned ensemble of each."""
 
     def __init__(self, settings: Settings, prior: Prior, seed: int) -> None:
+        if why := missing(settings, prior):
+            raise Unsupported(why)
         entries = entries_of(prior)
         self.body = [i for i in entries.varying if entries.controlled[i] > BODY]
-        self.places = [i for i in self.body if entries.drift[i] < KEEPS]
+        self.places = places(entries)
         self.modes = modes(prior, entries, settings.fewest, settings.done)
-        if len(self.modes) < 2 or not self.places:
-            raise Unsupported(
-                f"modes take two groups of {settings.fewest} episodes or more that change different things "
-                f"which no action moves by itself; the prior has {len(self.modes)}"
-            )
         self.policies = []
         for number, mode in enumerate(self.modes):
             rows = np.isin(prior.episode, mode.episodes)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from slrl.errors import Unsupported
 from slrl.plugins import at_least, positive
 from slrl.priors import Prior
 from slrl.types import F32, Bools, State
@@ -53,6 +54,8 @@ class Servo:
         rows = np.flatnonzero(episode[GAIN_STEPS:] == episode[:-GAIN_STEPS])
         if free[rows].sum() >= 10 * (prior.action.shape[1] + 1):
             rows = rows[free[rows]]
+        if not len(rows):
+            raise Unsupported(f"a way back takes episodes of more than {GAIN_STEPS} steps in the prior")
         change = (obs[rows + GAIN_STEPS][:, self.entries] - obs[rows][:, self.entries]) / GAIN_STEPS
         action = np.mean([prior.action[rows + i] for i in range(GAIN_STEPS)], 0).astype(np.float64)
         centred = action - action.mean(0)

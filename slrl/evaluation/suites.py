@@ -80,6 +80,10 @@ def _lives(block: Block, where: str) -> list[LifeSettings]:
     if block.life_steps is not None and block.life_steps < 1:
         raise BadInput(f"'life_steps' of {where} must be 1 or more, not {block.life_steps}.")
     found = []
+    if block.pretrain_seed not in ("same", "life"):
+        of = _seeds(block.pretrain_seed, f"'pretrain_seed' of {where}")
+        if not of or len(set(of)) < len(of):
+            raise BadInput(f"'pretrain_seed' of {where} must name one seed or more, each once.")
     if block.pretrain_seed != "same" and "pretrain.seed" in dict(scenarios.dotted(block.set or {})):
         raise BadInput(f"{where} sets pretrain.seed, and 'pretrain_seed' too; leave one of them out.")
     for scenario in map(scenarios.load, named):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slrl.errors import Unsupported
+from slrl.errors import BadInput, Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
@@ -39,6 +39,10 @@ class FramesPolicy:
 
     def __init__(self, settings: RegressionSettings, prior: Prior, points: Points, seed: int) -> None:
         entries = entries_of(prior)
+        size = prior.obs.shape[1]
+        if any(i >= size for point in points for i in point):
+            last = max(map(max, points))
+            raise BadInput(f"[adapter] points name entry {last}, and observations have {size} entries.")
         self.relations = entries.relations(points)
         if not any(relation.goal is not None for relation in self.relations):
             raise Unsupported(

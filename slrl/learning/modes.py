@@ -12,7 +12,8 @@ from slrl.types import F32
 BODY = 0.2  # share of an entry's one-step change that the action explains, of a body's entry
 NOISE = 5.0  # median one-step changes that a thing must have changed by in an episode
 CHANGED = 0.1  # of its spread, too
-MARGIN = 0.02  # of its change, beyond the quantile
+MARGIN = 0.02  # of its change, beyond the quantile,
+LEAST = 1e-3  # but less than the median, which a thing that stops at its end does not exceed
 FEWEST, DONE = 20, 0.1  # episodes that make a mode; quantile of how far its things have changed at the end
 
 
@@ -46,11 +47,14 @@ def modes(prior: Prior, entries: Entries, fewest: int = FEWEST, done: float = DO
         return []
     begin, end = prior.obs[prior.starts][:, own], prior.next_obs[prior.ends][:, own]
     noise = np.median(np.abs(prior.next_obs[:, own] - prior.obs[:, own]), 0)
+    # Turning a thing on and turning it off are two modes.
     changed = np.abs(end - begin) > np.maximum(NOISE * noise, CHANGED * entries.spread[own])
+    changed = changed * np.sign(end - begin).astype(np.int8)
     kinds, which = np.unique(changed, axis=0, return_inverse=True)
     lengths = prior.ends - prior.starts + 1
     found = []
-    for number, kind in enumerate(kinds):
+    for number, signs in enumerate(kinds):
+        kind = signs != 0
         episodes = np.flatnonzero(which.reshape(-1) == number)
         if not kind.any() or len(episodes) < fewest:
             continue
@@ -62,7 +66,7 @@ def modes(prior: Prior, entries: Entries, fewest: int = FEWEST, done: float = DO
                 episodes,
                 before,
                 after,
-                float(np.quantile(shares, done)) + MARGIN,
+                min(float(np.quantile(shares, done)) + MARGIN, float(np.median(shares)) - LEAST),
                 float(np.quantile(lengths[episodes], 0.9)),
                 float(np.median(lengths[episodes])),
             )

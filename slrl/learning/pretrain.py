@@ -34,7 +34,11 @@ class Settings:
     def __post_init__(self) -> None:
         at_least(self, 1, "batch_size", "look_ahead_steps")
         at_least(self, 0 if self.objective is None else 1, "steps")
-        require(self.objective is not None or self.steps == 0, "steps need an objective")
+        unused = (self.steps, self.batch_size, self.look_ahead_steps) == (0, 256, 1)
+        require(
+            self.objective is not None or unused,
+            "steps, batch_size and look_ahead_steps are of an objective, and there is none",
+        )
         seed(self)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from slrl.learning.networks import Adam, mlp_params, stack
 from slrl.learning.state import of_tensors, set_tensors
-from slrl.plugins import at_least, positive
+from slrl.plugins import at_least, layers, positive
 from slrl.types import F32, Metrics, State
 
 SMALLEST_SCALE = 1e-3  # of an input; one that varies less in the data is ignored
@@ -35,6 +35,7 @@ class Settings:
     def __post_init__(self) -> None:
         at_least(self, 1, "members", "steps", "batch_size")
         positive(self, "lr")
+        layers(self, "hidden")
 
 
 class Regression:

@@ -39,9 +39,10 @@ class Relation:
     moved: int
     mover: int
     goal: int | None = None
-    # Spread (standard deviation) of moved - mover while the moved one moves: how exactly it must be held.
+    # Spread of moved - mover while the moved one moves: how exactly it must be held. Spreads are half of the
+    # width that holds the middle 68 %.
     contact: float = 1.0
-    # Spread of goal - moved at the prior's successes: how exactly it must arrive; their mean difference.
+    # Spread of goal - moved at the prior's successes: how exactly it must arrive; their median difference.
     arrival: float = 1.0
     offset: float = 0.0
     free: bool = True  # whether the prior has it at different places when an episode begins
@@ -55,10 +56,15 @@ class Entries:
         self._rng = np.random.default_rng(0)
         self.spread: F64 = prior.obs.std(0, dtype=np.float64)
 
+    @property
+    def rows(self) -> int:
+        """How many rows the prior has."""
+        return len(self._prior)
+
     def moved_by(self, steps: int) -> tuple[Ints, F64]:
         """Rows (M,) with a later one of the same episode so many steps on, and the changes (M, O) to it."""
         episode = self._prior.episode
-        rows = np.flatnonzero(episode[steps:] == episode[:-steps])
+        rows = np.flatnonzero(episode[steps:] == episode[: len(episode) - steps])
         obs = self._prior.obs
         return rows, (obs[rows + steps] - obs[rows]).astype(np.float64)
 
@@ -72,7 +78,10 @@ class Entries:
         largest = np.abs(prior.obs).max(0)
         for i in np.flatnonzero(self.spread > VARIES * np.maximum(largest, 1)).tolist():
             near = COPY * self.spread[i]
-            copies = (np.abs(other[:, found] - now[:, [i]]).max(0) < near for other in (now, before))
+            copies = (
+                np.abs(other[:, found] - now[:, [i]]).max(0, initial=np.inf if not len(now) else 0.0) < near
+                for other in (now, before)
+            )
             if not any(copy.any() for copy in copies):
                 found.append(i)
         return found
@@ -89,7 +98,7 @@ class Entries:
 
         Of what keeps nothing of its value in that time it is √2.
         """
-        _, change = self.moved_by(min(SLOW_STEPS, self._longest))
+        _, change = self.moved_by(min(SLOW_STEPS, self.longest))
         found: F64 = np.sqrt((change**2).mean(0)) / np.maximum(self.spread, TINY)
         return found
 
@@ -121,12 +130,13 @@ class Entries:
         return np.flatnonzero(self._prior.terminated & (self._prior.reward > 0))
 
     @property
-    def _longest(self) -> int:
+    def longest(self) -> int:
+        """Steps between the first and the last row of the longest episode."""
         return int((self._prior.ends - self._prior.starts).max())
 
     def together(self) -> list[tuple[int, int]]:
         """Pairs (mover, moved): what the moved one moves, the mover moves too, and it also moves alone."""
-        if self._longest < SPAN:
+        if self.longest < SPAN:
             return []
         _, change = self.moved_by(SPAN)
         places = [
@@ -142,7 +152,7 @@ class Entries:
             explained = 1 - ((y[:, None] - x) ** 2).sum(0) / (y @ y)
             alone = np.abs(change[~moves][:, places]).mean(0) / (np.abs(x).mean(0) + TINY)
             fits = (explained > TOGETHER_R2) & (np.abs(slope - 1) < TOGETHER_SLOPE) & (alone > ALONE)
-            fits &= np.array(places) != j
+            fits &= (np.array(places) != j) & (self.controlled[places] > CONTROLLED)
             if fits.any():
                 found.append((places[int(np.argmax(np.where(fits, explained, -np.inf)))], j))
         return found
@@ -173,7 +183,10 @@ class Entries:
 
         A declared goal of -1 is none. Without declared ones, those of :meth:`together` and :meth:`arrivals`.
         """
-        goals = dict(self.arrivals())
+        at, goals = self._prior.next_obs[self.successes].astype(np.float64), dict[int, int]()
+        for i, goal in self.arrivals():  # of several the one that it is nearest to
+            if i not in goals or (at[:, i] - at[:, goal]).std() < (at[:, i] - at[:, goals[i]]).std():
+                goals[i] = goal
         pairs = [(i, j, goals.get(j)) for i, j in self.together()]
         if points:
             pairs = [(i, j, None if goal < 0 else goal) for i, j, goal in points]
@@ -181,7 +194,7 @@ class Entries:
 
     def _measured(self, mover: int, moved: int, goal: int | None) -> Relation:
         prior = self._prior
-        rows, change = self.moved_by(min(SPAN, self._longest))
+        rows, change = self.moved_by(min(SPAN, self.longest))
         moves = rows[np.abs(change[:, moved]) > self.still(change[:, moved], moved)]
         apart = (prior.obs[:, moved] - prior.obs[:, mover]).astype(np.float64)
         contact = _spread(apart[moves] if len(moves) > 1 else apart)
