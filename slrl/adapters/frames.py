@@ -28,6 +28,8 @@ POINTS = ("mover", "moved", "goal")
 STAND = 0.02  # of its spread: an object that moves less over the whole patience stands still
 LONGEST = 0.95  # quantile over the prior's episodes of the longest time that an object lies still
 SLOWED = 0.4  # of the furthest it was moved in as long a time in this life: with less it has slipped away
+PACES = (0.5, 0.7, 0.3)  # of further attempts, in turn with the one that is asked for
+HOOKED = 0.05  # of its spread: a thing that moves more on the way back is caught, and the way back is over
 SLACK = 1.2  # times that
 NEEDS_AGENT = False
 
@@ -76,18 +78,26 @@ class Frames:
         )
         self.best = 0.0  # the furthest that an object was moved within the patience, in its spreads
         self.retrace = Retrace(settings.retrace, Servo(prior, movers, still))
+        self._turned: NDArray[Any] = np.zeros(
+            len(self._moved)
+        )  # where the thing was when the body turned back
         self._grace = 0  # steps until a standstill counts again
-        self._seen: list[NDArray[np.float32]] = []  # of the moved entries, the last ``patience`` + 1
+        self._seen: list[NDArray[Any]] = []  # of the moved entries, the last ``patience`` + 1
 
     def act(self, obs: F32) -> F32:
         """The action (A,) of the policy for an observation (O,), or of the servo on the way back."""
-        return self.retrace.act(obs) if self.retrace.going_back else self.policy.act(obs, self._pace)
+        if self.retrace.going_back:
+            return self.retrace.act(obs)
+        return self.policy.act(obs, (self._pace, *PACES)[self.retrace.times % (1 + len(PACES))])
 
     def observe(self, transition: Transition) -> Metrics:
         """Follow the object; turn back if it stands. ``adapter/mode`` is 1 on the way back."""
         back = self.retrace.going_back
         self.retrace.observe(transition.next_obs)
         if back:
+            there = transition.next_obs[self._moved] / self._spread
+            if self.retrace.going_back and np.abs(there - self._turned).max() > HOOKED:
+                self.retrace.stop()
             self._seen, self._grace = [], self.retrace.steps_back  # as many steps to come again
         elif self._grace:
             self._grace -= 1
@@ -97,6 +107,7 @@ class Frames:
                 way = float(np.abs(self._seen[-1] - self._seen[0]).max())
                 self.best = max(self.best, way)
                 if way < max(STAND, SLOWED * self.best):
+                    self._turned = self._seen[-1]
                     self.retrace.begin()
         return {"adapter/mode": float(self.retrace.going_back)}
 
@@ -111,6 +122,7 @@ class Frames:
             "seen": seen,
             "best": torch.tensor(self.best, dtype=torch.float64),
             "grace": torch.tensor(self._grace),
+            "turned": torch.tensor(self._turned, dtype=torch.float64),
         }
         return nest(policy=self.policy.state_dict(), retrace=self.retrace.state_dict(), frames=own)
 
@@ -121,6 +133,7 @@ class Frames:
         own = substate(state, "frames")
         self._seen = list(own["seen"].numpy().copy())
         self.best, self._grace = float(own["best"]), int(own["grace"])
+        self._turned = own["turned"].numpy().copy()
 
 
 def at_rest(prior: Prior, entries: list[int]) -> Bools:
@@ -131,12 +144,13 @@ def at_rest(prior: Prior, entries: list[int]) -> Bools:
 
 
 def patience(prior: Prior, still: Bools) -> int:
-    """Steps that an object may lie still: longer than in nearly all of the prior's episodes.
+    """Steps that an object may lie still: longer than in nearly all of the prior's episodes that succeeded.
 
     ``still`` (N,): the rows in which nothing moved it.
     """
-    spells = []
-    for first, last in zip(prior.starts, prior.ends, strict=True):
+    spells, succeeded = [], frames.successful(prior)
+    for episode in np.flatnonzero(succeeded):
+        first, last = prior.starts[episode], prior.ends[episode]
         edges = np.flatnonzero(np.diff(np.r_[False, still[first : last + 1], False]))
         spells.append(int((edges[1::2] - edges[::2]).max(initial=0)))
     return max(2, int(np.ceil(SLACK * np.quantile(spells, LONGEST))))

@@ -119,7 +119,11 @@ class Retrace:
         del self.back[max(1, len(self.back) - passed) :]
         arrived = len(self.back) == 1 and self.servo.distance(obs, self.back[0]) < NEAR
         if arrived or self.steps_back >= self._limit:
-            self.back = []
+            self.stop()
+
+    def stop(self) -> None:
+        """End the way back here; what is left of it is still the way by which the body came."""
+        self.path, self.back = self.path + self.back, []
 
     def state_dict(self) -> State:
         """The path and the way back, (n, E) each, and the counters."""

@@ -79,10 +79,7 @@ class FramesPolicy:
         return self.regression.act(self.features(obs, pace))
 
     def _rows(self, prior: Prior) -> Rows:
-        succeeded = np.zeros(prior.episodes, bool)
-        succeeded[prior.episode[prior.terminated & (prior.reward > 0)]] = True
-        if succeeded.sum() < FEWEST:
-            succeeded[:] = True
+        succeeded = successful(prior)
         obs = self._relabelled(prior)
         kept = succeeded[prior.episode]
         pace = paces(prior)[prior.episode]
@@ -120,6 +117,13 @@ class FramesPolicy:
     def load_state_dict(self, state: State) -> None:
         """Load the ensemble's state, in place."""
         self.regression.load_state_dict(state)
+
+
+def successful(prior: Prior) -> Bools:
+    """(episodes,) which episodes succeed; all of them if fewer than ``FEWEST`` do."""
+    found = np.zeros(prior.episodes, np.bool_)
+    found[prior.episode[prior.terminated & (prior.reward > 0)]] = True
+    return found if found.sum() >= FEWEST else np.ones(prior.episodes, np.bool_)
 
 
 def _direction(difference: NDArray[np.float32], fine: NDArray[np.float32]) -> NDArray[np.float32]:
