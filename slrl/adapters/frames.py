@@ -30,6 +30,7 @@ LONGEST = 0.95  # quantile over the prior's episodes of the longest time that an
 SLOWED = 0.4  # of the furthest it was moved in as long a time in this life: with less it has slipped away
 PACES = (0.5, 0.7, 0.3)  # of further attempts, in turn with the one that is asked for
 HOOKED = 0.05  # of its spread: a thing that moves more on the way back is caught, and the way back is over
+SLACKEST = 3.0
 SLACK = 1.2  # times that
 NEEDS_AGENT = False
 
@@ -144,16 +145,22 @@ def at_rest(prior: Prior, entries: list[int]) -> Bools:
 
 
 def patience(prior: Prior, still: Bools) -> int:
-    """Steps that an object may lie still: longer than in nearly all of the prior's episodes that succeeded.
+    """Steps that an object may lie still: longer than in nearly all of the prior's episodes.
+
+    Episodes that fail may stand still for long, so it is no more than ``SLACKEST`` times as long as in those
+    that succeed.
 
     ``still`` (N,): the rows in which nothing moved it.
     """
-    spells, succeeded = [], frames.successful(prior)
-    for episode in np.flatnonzero(succeeded):
-        first, last = prior.starts[episode], prior.ends[episode]
+    spells = []
+    for first, last in zip(prior.starts, prior.ends, strict=True):
         edges = np.flatnonzero(np.diff(np.r_[False, still[first : last + 1], False]))
         spells.append(int((edges[1::2] - edges[::2]).max(initial=0)))
-    return max(2, int(np.ceil(SLACK * np.quantile(spells, LONGEST))))
+    usual, succeeding = (
+        float(np.quantile(np.array(spells)[kept], LONGEST))
+        for kept in (np.ones(len(spells), np.bool_), frames.successful(prior))
+    )
+    return max(2, int(np.ceil(min(SLACK * usual, SLACKEST * succeeding))))
 
 
 def wanted(settings: Settings, plan: Plan) -> Artefact[FramesPolicy]:
