@@ -171,14 +171,23 @@ def test_a_bad_file(refused: Callable[..., str], tmp_path: Path, case: str) -> N
             "unknown setting in [agent] of adapter 'qwale': 'hiden'; did you mean 'hidden'?",
         ),
         ((*QWALE, "--set", "adapter.guidance.mixap=1"), "did you mean 'mixup'?"),
-        ((*WINDY, "--set", "pretrain.objective.expectil=0.5"), "did you mean 'expectile'?"),
-        ((*WINDY, "--set", "agent.hidden=64"), "must be a list of which each is a whole number, not 64."),
+        (
+            (*WINDY, "--adapter", "qwale", "--set", "pretrain.objective.expectil=0.5"),
+            "did you mean 'expectile'?",
+        ),
+        (
+            (*WINDY, "--adapter", "qwale", "--set", "agent.hidden=64"),
+            "must be a list of which each is a whole number, not 64.",
+        ),
         (
             (*QWALE, "--set", "agent.discount=high"),
             "'discount' in [agent] of adapter 'qwale' must be a number, not 'high'.",
         ),
         ((*WINDY, "--set", "agent.name=sacc"), "unknown agent 'sacc'; did you mean 'sac'?"),
-        ((*WINDY, "--set", "agent.precision=float16"), "must be one of 'float32', 'bfloat16'"),
+        (
+            (*WINDY, "--adapter", "qwale", "--set", "agent.precision=float16"),
+            "must be one of 'float32', 'bfloat16'",
+        ),
         (
             (*QWALE, "--set", "adapter.prior_fraction=2.0"),
             "prior_fraction must be 'proportional' or between 0 and 1",

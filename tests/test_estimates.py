@@ -287,7 +287,7 @@ def test_contests_are_adjusted_for_their_number() -> None:
         ("w", name): of([float(base + i) for i in range(5)])
         for name, base in zip("abc", (1, 3, 4), strict=True)
     }
-    met = verdict.contests(lives, {key: [0, 1, 2, 3, 4] for key in lives}, "abc", rng())
+    met = verdict.contests(lives, {key: [(i, 0) for i in range(5)] for key in lives}, "abc", rng())
     assert [contest.adjusted for contest in met] == stats.holm([contest.p_value for contest in met])
     first = min(met, key=lambda contest: contest.p_value)
     assert first.adjusted == pytest.approx(3 * first.p_value)

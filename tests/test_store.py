@@ -549,7 +549,7 @@ def test_contests_are_adjusted_for_their_number(runs: Path) -> None:
         ("windy", name): Lives(np.arange(1.0, 9) + shift, np.ones(8, bool), 1000.0)
         for name, shift in (("a", 0), ("b", 3), ("c", 9))
     }
-    seeds = {key: list(range(8)) for key in lives}
+    seeds: dict[tuple[str, str], list[store.Seeds]] = {key: [(i, 0) for i in range(8)] for key in lives}
     found = verdict.contests(lives, seeds, ("a", "b", "c"), np.random.default_rng(0))
     assert [(contest.one, contest.two) for contest in found] == [("a", "b"), ("a", "c"), ("b", "c")]
     assert found[1].adjusted == pytest.approx(3 * found[1].p_value)
