@@ -25,7 +25,6 @@ class Things(gym.Env[Any, Any]):
         self.observation_space = gym.spaces.Box(-np.inf, np.inf, (8,), np.float32)
         self.action_space = gym.spaces.Box(-1, 1, (3,), np.float32)
         self.task, self.begin = task, [np.array(value, np.float64) for value in (place, goal, on)]
-        self.stuck = 0.0  # share of the hand's steps by which a held object slips away
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
