@@ -1,8 +1,8 @@
 """Imitation by relations, and trying again: the hand's way to an object and the object's to its goal.
 
 A cloned ensemble acts by differences between what moves together (:mod:`slrl.learning.frames`), at a pace
-that is asked for. Where the object has not been moved for longer than it ever lay still in the prior, the
-body goes back along its own path, further each time, and tries again.
+that is asked for. Where the object has come no nearer to its goal for longer than it lay still in nearly all
+of the prior's episodes, the body goes back along its own path, further each time, and tries again.
 """
 
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ from slrl.priors import Prior
 from slrl.types import F32, Bools, Metrics, State, Transition
 
 POINTS = ("mover", "moved", "goal")
-STAND = 0.02  # of its spread: an object that moves less over the whole patience stands still
+STAND = 0.02  # of its spread: an object that comes less near to its goal over the whole patience stands still
 LONGEST = 0.95  # quantile over the prior's episodes of the longest time that an object lies still
-SLOWED = 0.4  # of the furthest it was moved in as long a time in this life: with less it has slipped away
+SLOWED = 0.4  # of the most that it came nearer in as long a time in this life: with less it has slipped away
 PACES = (0.5, 0.7, 0.3)  # of further attempts, in turn with the one that is asked for
 HOOKED = 0.05  # of its spread: a thing that moves more on the way back is caught, and the way back is over
 SLACKEST = 3.0
@@ -64,7 +64,7 @@ class Settings:
 
 
 class Frames:
-    """Acts with the cloned policy; goes back and tries again where the object no longer moves."""
+    """Acts with the cloned policy; goes back and tries again where the object comes no nearer to its goal."""
 
     modes = ("forth", "back")
 
@@ -77,13 +77,14 @@ class Frames:
         self._spread = np.maximum(
             prior.obs[:, self._moved].std(0), 1e-3 * prior.obs[:, self._moved].std(0).max()
         )
-        self.best = 0.0  # the furthest that an object was moved within the patience, in its spreads
+        self._aimed = [self._moved.index(one.moved) for one in policy.aims]
+        self.best = 0.0  # the furthest that an object came nearer to its goal within the patience
         self.retrace = Retrace(settings.retrace, Servo(prior, movers, still))
         self._turned: NDArray[Any] = np.zeros(
             len(self._moved)
         )  # where the thing was when the body turned back
         self._grace = 0  # steps until a standstill counts again
-        self._seen: list[NDArray[Any]] = []  # of the moved entries, the last ``patience`` + 1
+        self._left: list[float] = []  # distances to the goal after the last ``patience`` + 1 steps
 
     def act(self, obs: F32) -> F32:
         """The action (A,) of the policy for an observation (O,), or of the servo on the way back."""
@@ -92,35 +93,38 @@ class Frames:
         return self.policy.act(obs, (self._pace, *PACES)[self.retrace.times % (1 + len(PACES))])
 
     def observe(self, transition: Transition) -> Metrics:
-        """Follow the object; turn back if it stands. ``adapter/mode`` is 1 on the way back."""
+        """Follow the object; turn back if it comes no nearer. ``adapter/mode`` is 1 on the way back."""
         back = self.retrace.going_back
         self.retrace.observe(transition.next_obs)
         if back:
             there = transition.next_obs[self._moved] / self._spread
             if self.retrace.going_back and np.abs(there - self._turned).max() > HOOKED:
                 self.retrace.stop()
-            self._seen, self._grace = [], self.retrace.steps_back  # as many steps to come again
+            self._left, self._grace = [], self.retrace.steps_back  # as many steps to come again
         elif self._grace:
             self._grace -= 1
         else:
-            self._seen = [*self._seen[-self.patience :], transition.next_obs[self._moved] / self._spread]
-            if len(self._seen) > self.patience:
-                way = float(np.abs(self._seen[-1] - self._seen[0]).max())
-                self.best = max(self.best, way)
-                if way < max(STAND, SLOWED * self.best):
-                    self._turned = self._seen[-1]
+            self._left = [*self._left[-self.patience :], self._distance(transition.next_obs)]
+            if len(self._left) > self.patience:
+                gain = self._left[0] - self._left[-1]
+                self.best = max(self.best, gain)
+                if gain < max(STAND, SLOWED * self.best):
+                    self._turned = transition.next_obs[self._moved] / self._spread
                     self.retrace.begin()
         return {"adapter/mode": float(self.retrace.going_back)}
+
+    def _distance(self, obs: F32) -> float:
+        """Of the object to its goal, in its spreads."""
+        return float(np.linalg.norm(self.policy.left(obs) / self._spread[self._aimed]))
 
     def learn(self) -> Metrics:
         """Nothing is learned in the life."""
         return {}
 
     def state_dict(self) -> State:
-        """The policy, the path, the moved entries of the last steps (n, M), and what tells a standstill."""
-        seen = torch.tensor(np.reshape(self._seen, (-1, len(self._moved))), dtype=torch.float32)
+        """The policy, the path, the last distances to the goal (n,), and what tells a standstill."""
         own = {
-            "seen": seen,
+            "left": torch.tensor(self._left, dtype=torch.float64),
             "best": torch.tensor(self.best, dtype=torch.float64),
             "grace": torch.tensor(self._grace),
             "turned": torch.tensor(self._turned, dtype=torch.float64),
@@ -132,7 +136,7 @@ class Frames:
         self.policy.load_state_dict(substate(state, "policy"))
         self.retrace.load_state_dict(substate(state, "retrace"))
         own = substate(state, "frames")
-        self._seen = list(own["seen"].numpy().copy())
+        self._left = own["left"].tolist()
         self.best, self._grace = float(own["best"]), int(own["grace"])
         self._turned = own["turned"].numpy().copy()
 

@@ -16,12 +16,14 @@ from slrl.errors import BadInput, Unsupported
 from slrl.learning.cache import Artefact
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.relations import CONTROLLED, entries_of
+from slrl.learning.relations import CONTROLLED, Relation, entries_of
 from slrl.plugins import table
 from slrl.priors import Prior
 from slrl.types import F32, Bools, Metrics, State
 
 FEWEST = 20  # successful episodes; with fewer, all episodes are cloned
+UNMOVED = 0.1  # of its spread: nearer to where an episode began, an object has not been moved yet
+WIDER = 2.0  # spread of the goals that are drawn there, as a multiple of the prior's
 LEAST_MOVE = 0.02  # of an entry's spread, in one step
 Points = tuple[tuple[int, int, int], ...]  # declared relations: mover, moved, goal (-1: none)
 
@@ -56,7 +58,7 @@ class FramesPolicy:
         places = {relation.mover for relation in self.relations if not relation.free}
         controlled = [i for i in entries.varying if entries.controlled[i] > CONTROLLED]
         self.kept = [i for i in controlled if i not in named or i in places]
-        rows = self._rows(prior)
+        rows = self._rows(prior, seed)
         self.regression = Regression(settings, rows.seen, rows.action, seed, torch.device("cpu"))
         self.steps = settings.steps
 
@@ -66,24 +68,53 @@ class FramesPolicy:
         reach = np.stack([obs[..., one.moved] - obs[..., one.mover] for one in self.relations], -1)
         fine = np.array([one.contact for one in self.relations], np.float32)
         columns += [reach, np.arcsinh(reach / fine), np.arcsinh(reach / (4 * fine)), _direction(reach, fine)]
-        if aims := [one for one in self.relations if one.goal is not None]:
-            left = np.stack([obs[..., one.goal] - obs[..., one.moved] - one.offset for one in aims], -1)
-            fine = np.array([4 * one.arrival for one in aims], np.float32)
-            columns += [left, np.arcsinh(left / fine), _direction(left, fine)]
+        left, fine = self.left(obs), np.array([4 * one.arrival for one in self.aims], np.float32)
+        columns += [left, np.arcsinh(left / fine), _direction(left, fine)]
         columns.append(obs[..., self.kept])
         columns.append(np.broadcast_to(np.float32(pace), obs.shape[:-1])[..., None])
         return np.concatenate(columns, -1).astype(np.float32)
+
+    @property
+    def aims(self) -> list[Relation]:
+        """The relations whose moved entry has a goal."""
+        return [one for one in self.relations if one.goal is not None]
+
+    def left(self, obs: F32) -> F32:
+        """(…, O) -> (…, G): how far the entries that have a goal are from it."""
+        found = [obs[..., one.goal] - obs[..., one.moved] - one.offset for one in self.aims]
+        return np.stack(found, -1).astype(np.float32)
 
     def act(self, obs: F32, pace: float) -> F32:
         """The action (A,) for an observation (O,), asked for at this pace: a rank from 0 to 1."""
         return self.regression.act(self.features(obs, pace))
 
-    def _rows(self, prior: Prior) -> Rows:
+    def _rows(self, prior: Prior, seed: int) -> Rows:
         succeeded = successful(prior)
         obs = self._relabelled(prior)
+        self._draw_goals(prior, obs, seed)
         kept = succeeded[prior.episode]
         pace = paces(prior)[prior.episode]
         return Rows(self.features(obs, pace)[kept], prior.action[kept])
+
+    def _draw_goals(self, prior: Prior, obs: F32, seed: int) -> None:
+        """Change ``obs`` (N, O): where the object has not been moved yet, its goal may be anywhere.
+
+        The way to the object does not depend on where it is to go. In the prior the two go together (the
+        further to the right it lies, the further it is carried to the left), and a policy that saw them so
+        goes to the goal without the object when it lies further to the right than ever.
+        """
+        rng = np.random.default_rng(seed)
+        entries = [one.moved for one in self.aims]
+        begun = prior.obs[prior.starts][prior.episode][:, entries]
+        moved = (np.abs(prior.obs[:, entries] - begun) > UNMOVED * prior.obs[:, entries].std(0)).any(1)
+        unmoved = np.zeros(len(prior), np.bool_)
+        for first, last in zip(prior.starts, prior.ends, strict=True):
+            unmoved[first : last + 1] = ~np.logical_or.accumulate(moved[first : last + 1])
+        rows = np.flatnonzero(unmoved)
+        drawn = rng.integers(len(prior), size=len(rows))
+        for one in self.aims:
+            left = prior.obs[:, one.goal] - prior.obs[:, one.moved]
+            obs[rows, one.goal] = obs[rows, one.moved] + left.mean() + WIDER * (left[drawn] - left.mean())
 
     def _relabelled(self, prior: Prior) -> F32:
         """Observations (N, O) whose goals are where the object was put down next, at its goal or elsewhere.
@@ -91,7 +122,7 @@ class FramesPolicy:
         Play carries an object to many places; each is the goal of the way to it.
         """
         obs = prior.obs.copy()
-        with_goal = [one for one in self.relations if one.goal is not None]
+        with_goal = self.aims
         moved, mover = ([getattr(one, what) for one in with_goal] for what in ("moved", "mover"))
         moves, leads = (_moves(prior, entries) for entries in (moved, mover))
         after = np.append(moves[1:] | ~leads[1:], True)  # the next row moves the object on, or nothing at all
@@ -159,6 +190,7 @@ def artefact(
         build=lambda prior: FramesPolicy(settings, prior, points, seed),
         about={"regression": table(settings), "points": [list(one) for one in points], "seed": seed},
         needs=(prior,),
+        version=2,
         steps=settings.steps,
         ms_per_step=1.5,
     )
