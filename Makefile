@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved reference reproduce adapters false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved variants reproduce adapters false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -52,31 +52,29 @@ ablation: setup  ## what of qwale makes the difference, in docs/adapters/qwale.m
 	$(BIN)/slrl eval ablation
 	$(BIN)/python benchmarks/tables.py ablation
 
-reference: setup  ## those that learn nothing in the life, with the whole budget, in docs/adapters.md (hours; continues)
-	$(BIN)/slrl eval reference
-	$(BIN)/python benchmarks/tables.py reference
-
 solved: setup  ## the README's table of the default: eight scenarios, five pretrainings, ten lives each (an hour; continues)
 	$(BIN)/slrl eval solved
 	$(BIN)/python benchmarks/tables.py solved
 
+variants: setup  ## the default in scenarios/variants, in docs/adapters/levels.md (a quarter of an hour; continues)
+	$(BIN)/slrl eval variants
+	$(BIN)/python benchmarks/tables.py variants
+
 ANEW = runs/reproduce/$(shell git rev-parse --short HEAD)
-reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (half an hour)
+reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (an hour and a half of one core)
 	SLRL_CACHE=$(ANEW)/.cache $(BIN)/slrl eval quick --out $(ANEW)
 	$(BIN)/python benchmarks/reproduce.py $(ANEW)
 
-adapters: setup  ## the tables in docs/adapters.md, every life listed (an hour and a half; continues where it was stopped)
+adapters: setup  ## the tables in docs/adapters.md, every life listed (an hour of one core; continues where it was stopped)
 	$(BIN)/slrl eval adapters
 	$(BIN)/python benchmarks/tables.py adapters
-	$(BIN)/slrl eval detection --out runs/adapters
-	$(BIN)/python benchmarks/detection.py runs/adapters --readme docs/adapters.md
 	$(BIN)/python benchmarks/planner.py --readme docs/adapters/vlm_pc.md
 
 false-alarms: setup  ## the table in docs/adapters/switch.md (an hour of one core; continues where it was stopped)
 	$(BIN)/slrl eval false_alarms
 	$(BIN)/python benchmarks/false_alarms.py runs/false_alarms --csv eval/reference/false_alarms.csv --readme docs/adapters/switch.md
 
-gallery: setup  ## 42 lives in each scenario, a still of each, docs/scenarios.md (an hour and a half; continues where it was stopped)
+gallery: setup  ## 41 lives in each scenario, a still of each, docs/scenarios.md (an hour of one core; continues where it was stopped)
 	$(BIN)/slrl eval gallery
 	$(BIN)/python benchmarks/tables.py gallery
 	$(BIN)/python benchmarks/gallery.py

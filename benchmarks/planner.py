@@ -7,6 +7,7 @@ bound for language models, and shows what the named skills can do.
 """
 
 import argparse
+import itertools
 import sys
 import threading
 from http.server import ThreadingHTTPServer
@@ -29,7 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))))
+    parser.add_argument("--seeds", default="2000,2001,2002", help="of the lives after each pretraining")
+    parser.add_argument("--pretrainings", default="0,1,2", help="seeds of the skills")
     parser.add_argument("--life-steps", type=int, default=10_000)
     parser.add_argument("--runs", type=Path, default=Path("runs/planner"))
     parser.add_argument("--readme", type=Path, default=None, help="also write the table there, and the CSV")
@@ -39,19 +41,23 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
+    pretrainings, seeds = (
+        [int(seed) for seed in given.split(",")] for given in (arguments.pretrainings, arguments.seeds)
+    )
     rows = []
-    for seed in tqdm([int(seed) for seed in arguments.seeds.split(",")], desc="lives", unit="life"):
-        for name, overrides in (("vlm_pc, a map", [("planner.url", url)]), ("vlm_pc, nobody to ask", [])):
+    pairs = list(itertools.product(pretrainings, seeds))
+    for pretraining, seed in tqdm(pairs, desc="lives", unit="life"):
+        for name, asked in (("vlm_pc, a map", [("planner.url", url)]), ("vlm_pc, nobody to ask", [])):
             result = slrl.adapt(
                 SCENARIO,
                 adapter="vlm_pc",
                 seed=seed,
                 life_steps=arguments.life_steps,
-                overrides=overrides,
-                out=arguments.runs / name.partition(", ")[2].replace(" ", "_"),
+                overrides=[("pretrain.seed", pretraining), *asked],
+                out=arguments.runs / name.partition(", ")[2].replace(" ", "_") / f"pretraining-{pretraining}",
             )
             known = {key: result.versions[key] for key in ("torch", "mujoco")}
-            rows.append({**vars(result), **known, "adapter": name})
+            rows.append({**vars(result), **known, "adapter": name, "pretraining": pretraining})
     server.shutdown()
     text = table(rows)
     print(text)

@@ -111,9 +111,6 @@ RECORDS = {
         "docs/adapters/qwale.md",
         (Table("calm_pointmass", name="ablation_calm"), Table("windy_pointmass", name="ablation_windy")),
     ),
-    "reference": Record(
-        "windy_pointmass.csv", "docs/adapters.md", (Table("windy_pointmass", name="reference"),)
-    ),
     "adapters": Record(
         "adapters.csv",
         "docs/adapters.md",
@@ -121,11 +118,10 @@ RECORDS = {
             Table("windy_pointmass"),
             Table("gusty_pointmass"),
             Table("ant_broken_leg", distance=True),
-            Table("maze_blocked", seeds=range(2000, 2010)),
-            Table("maze_blocked", name="maze_blocked_30", adapters=("switch", "skills")),
         ),
     ),
     "solved": Record("solved.csv", "README.md", (Table(name="solved"),)),
+    "variants": Record("variants.csv", "docs/adapters/levels.md", (Table(name="variants"),)),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
 
@@ -290,7 +286,8 @@ def by_scenario(rows: list[Row]) -> str:
         steps = np.array([float(row["life_steps"] if row["censored"] else row["steps"]) for row in own])
         success = np.array([not row["censored"] for row in own])
         of = np.array([row["pretraining"] or 0 for row in own])
-        optimum = scenarios.load(name).optimum_steps or 0
+        known = name if name in files.names("scenarios") else f"variants/{name}"
+        optimum = scenarios.load(known).optimum_steps or 0
         lives = stats.Lives(steps, success, float(own[0]["life_steps"]), float(optimum), of)
         mean = stats.restricted_mean(lives, np.random.default_rng(0))
         each = ", ".join(

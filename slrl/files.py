@@ -33,6 +33,11 @@ def names(kind: Kind) -> list[str]:
     return sorted(path.stem for path in folder(kind).glob("*.toml"))
 
 
+def variants(kind: Kind) -> list[str]:
+    """As ``variants/NAME``: files that :func:`names` does not list, tests of what was chosen elsewhere."""
+    return sorted(f"variants/{path.stem}" for path in (folder(kind) / "variants").glob("*.toml"))
+
+
 def read(kind: Kind, name: str) -> dict[str, Any]:
     """Read ``<kind>/<name>.toml``, or the file itself when ``name`` ends in ``.toml``.
 
@@ -42,8 +47,8 @@ def read(kind: Kind, name: str) -> dict[str, Any]:
         BadInput: there is no such name or file, it is not TOML, or its schema is another one.
     """
     path = Path(name).expanduser() if name.endswith(".toml") else folder(kind) / f"{name}.toml"
-    if not name.endswith(".toml") and name not in names(kind):
-        raise unknown(kind.removesuffix("s"), name, names(kind))
+    if not name.endswith(".toml") and name not in (known := [*names(kind), *variants(kind)]):
+        raise unknown(kind.removesuffix("s"), name, known)
     return checked_schema(read_toml(path), str(path))
 
 

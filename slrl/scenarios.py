@@ -82,14 +82,15 @@ _ABOUT = ("novelty", "why", "extra", "optimum", "camera", "reward_function", "ad
 def load(name: str) -> Scenario:
     """Read ``scenarios/<name>.toml``, or a file if ``name`` ends in ``.toml``.
 
-    A scenario in a file of the user's may name a file beside it as its prior.
+    ``variants/<name>`` is named by its last part. A scenario in a file of the user's may name a file beside
+    it as its prior.
 
     Raises:
         BadInput: there is no such scenario, or a key of it is unknown or has a wrong value.
     """
     table = files.read("scenarios", name)
     if not name.endswith(".toml"):
-        return parse(table, name=name)
+        return parse(table, name=Path(name).name)
     scenario = parse(table, name=Path(name).stem)
     beside = Path(name).expanduser().absolute().parent / scenario.prior
     return replace(scenario, prior=str(beside)) if beside.is_file() else scenario

@@ -2,6 +2,7 @@
 
 import csv
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -208,8 +209,6 @@ def test_the_references_that_ship_hold_lives_of_their_suites(tables: Any) -> Non
             for life in lives
         }
         known = {tables.identity(row) for row in tables.read_csv(REFERENCE / record.csv)}
-        if name in ("reference", "adapters", "gallery"):  # lives of before each had a pretraining of its own
-            known, wanted = ({who[:4] for who in either} for either in (known, wanted))
         assert known == wanted
         if record.document:
             text = (REFERENCE.parents[1] / record.document).read_text(encoding="utf-8")
@@ -257,52 +256,6 @@ def test_the_table_goes_between_its_markers(tables: Any, tmp_path: Path) -> None
     assert page.read_text() == "before\n<!-- table:s -->\nnew\n<!-- end -->\nafter\n"
     with pytest.raises(slrl.BadInput, match="no place"):
         tables.fill(page, "t", "new")
-
-
-def test_false_alarms_by_hand(monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path) -> None:
-    """A shift at step 50. Delays 8, 12, never; alarms at 20 and in a source: 2 in 3 · 50 + 2 · 425 steps."""
-    detection = script("detection", monkeypatch)
-    target = [detection.Changes((58, 90), 200), detection.Changes((20, 62), 300), detection.Changes((), 900)]
-    source = [detection.Changes((400,), 425), detection.Changes((), 425)]
-    assert detection.table(target, source, onset=50).splitlines()[2] == (
-        "| 2 of 3 | 10.0 steps | 8, 12, never | 20.0 (2 in 1,000) |"
-    )
-    assert "| 0 of 1 | none | never |" in detection.table([detection.Changes((50,), 60)], source, onset=50)
-    text = "life/step,adapter/changed,adapter/mode\n50,1,1\n58,,1\n60,1,0\n70,1,2\n"
-    (tmp_path / "metrics.csv").write_text(text)
-    assert detection.changes(tmp_path, 100) == detection.Changes((50, 70), 100)
-
-
-def test_detection_reads_lives_of_target_and_source(
-    monkeypatch: pytest.MonkeyPatch, tables: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    detection = script("detection", monkeypatch)
-    monkeypatch.setattr(sys, "argv", ["detection.py", str(tmp_path)])
-    about = {"scenario": "gusty_pointmass"}
-    target = write_life(tmp_path, "switch", 0, 100, **about)
-    with pytest.raises(slrl.BadInput, match=r"has no metrics\.csv that can be read"):
-        detection.main()
-    (target / "metrics.csv").write_text("life/step,adapter/changed,adapter/mode\n60,1,1\n")
-    with pytest.raises(slrl.BadInput, match="lacks lives of switch in gusty_pointmass or in its source"):
-        detection.main()
-    source = write_life(tmp_path, "switch", 0, 400, folder="../switch-source/seed-0", world="source", **about)
-    (source / "metrics.csv").write_text("life/step,adapter/changed,adapter/mode\n70,1,1\n")
-    detection.main()
-    line = "| 1 of 1 | 10 steps | 10 | 22.2 (1 in 450) |"
-    assert line in capsys.readouterr().out
-    assert not (tmp_path / "detection.csv").exists()
-    page = tmp_path / "page.md"
-    page.write_text("<!-- table:detection -->\n<!-- end -->\n")
-    more = ["--readme", str(page), "--reference", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", ["detection.py", str(tmp_path), *more])
-    detection.main()
-    lives = detection.read_csv(tmp_path / "detection.csv")
-    assert lives == {
-        "target": [detection.Changes((60,), 100, 0)],
-        "source": [detection.Changes((70,), 400, 0)],
-    }
-    assert detection.table(lives["target"], lives["source"], 50) in page.read_text()
-    assert line in page.read_text()
 
 
 def test_false_alarms_of_each_signal_by_hand(
@@ -377,15 +330,10 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
     assert (BENCHMARKS.parent / "docs" / "scenarios.md").read_text(encoding="utf-8") == gallery.page(rows)
     few = [known for known in rows if known["scenario"] == "windy_pointmass"]
     lines = gallery.table(few).splitlines()
-    assert "| 20 of 20 | 0 of 20 within 10,000 | 126 steps (918/s) | 3,592 steps (134/s) |" in lines[-1]
-    assert lines[2].endswith(" |" + " not lived |" * 5)
-    lost = [
-        {**known, "outcome": "diverged"} if known["adapter"] == "qwale" else {**known, "outcome": "crashed"}
-        for known in few
-    ]
-    assert (
-        gallery.table(lost).splitlines()[-1].endswith("| 0 of 20 | 0 of 20 | crashed | diverged | crashed |")
-    )
+    assert re.search(r"\| 20 of 20 \| 0 of 20 within 5,000 \| \d+ steps \(\d+/s\) \|$", lines[-1])
+    assert lines[2].endswith(" |" + " not lived |" * 3)
+    lost = [{**known, "outcome": "crashed"} for known in few]
+    assert gallery.table(lost).splitlines()[-1].endswith("| 0 of 20 | 0 of 20 | crashed |")
 
 
 def test_a_life_that_was_cut_before_its_budget_is_no_result_unless_it_succeeded(

@@ -21,10 +21,16 @@ def door_close(obs: F32, action: F32, next_obs: F32) -> F32:
 
 def kitchen_pair(obs: F32, action: F32, next_obs: F32) -> F32:
     """``slrl/Kitchen-v0``: 1 when light switch and slide cabinet are both less than 0.3 from their goals."""
-    light = np.linalg.norm(next_obs[:, 7:9] - next_obs[:, 18:20], axis=1)
-    cabinet = np.abs(next_obs[:, 10] - next_obs[:, 21])
-    result: F32 = ((light < 0.3) & (cabinet < 0.3)).astype(np.float32)
-    return result
+    return _near(next_obs[:, 7:9], next_obs[:, 18:20], 0.3) * _cabinet(next_obs)
+
+
+def kitchen_kettle(obs: F32, action: F32, next_obs: F32) -> F32:
+    """``slrl/Kitchen-v0``: 1 when kettle and slide cabinet are both less than 0.3 from their goals."""
+    return _near(next_obs[:, 0:7], next_obs[:, 11:18], 0.3) * _cabinet(next_obs)
+
+
+def _cabinet(obs: F32) -> F32:
+    return _near(obs[:, 10:11], obs[:, 21:22], 0.3)
 
 
 def _near(a: F32, b: F32, limit_m: float) -> F32:

@@ -1,4 +1,4 @@
-"""A script for two tasks of the Franka kitchen: push the light switch, and slide the cabinet open."""
+"""A script for the Franka kitchen: push the light switch, slide the cabinet open, push the kettle back."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +13,11 @@ from slrl.types import F32
 ROUTES = {
     "light switch": [(-0.25, 0.4, 2.32), (-0.22, 0.6, 2.32), (-0.45, 0.6, 2.32), (-0.62, 0.6, 2.32)],
     "slide cabinet": [(-0.3, 0.3, 2.5), (-0.25, 0.58, 2.6), (0.26, 0.6, 2.6)],
+    "kettle": [(-0.27, 0.15, 1.8), (-0.25, 0.65, 1.8)],
 }
 # Of a flattened kitchen observation: what is, and what should be.
-ACHIEVED = {"light switch": slice(7, 9), "slide cabinet": slice(10, 11)}
-DESIRED = {"light switch": slice(18, 20), "slide cabinet": slice(21, 22)}
+ACHIEVED = {"light switch": slice(7, 9), "slide cabinet": slice(10, 11), "kettle": slice(0, 7)}
+DESIRED = {"light switch": slice(18, 20), "slide cabinet": slice(21, 22), "kettle": slice(11, 18)}
 FULL_SPEED_RAD_PER_S = 2.0  # of a joint, at action 1
 REACHED_M = 0.04
 PATIENCE_STEPS = 40  # with a point that it cannot reach
