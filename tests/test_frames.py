@@ -100,6 +100,30 @@ def test_a_goal_that_was_reached_is_left_as_it_is(carrying: FramesPolicy) -> Non
     assert (np.abs(kept[:, 4:6] - CARRIED.obs[reached][:, 4:6]) <= tolerance).all()
 
 
+def test_the_goal_is_drawn_where_the_object_has_not_been_moved_yet(carrying: FramesPolicy) -> None:
+    """In the prior the ways to the object and to the goal vary together, which the policy must not see."""
+    drawn = CARRIED.obs.copy()
+    carrying._draw_goals(CARRIED, drawn, seed=0)
+    first = CARRIED.obs[CARRIED.starts][CARRIED.episode]
+    away = (np.abs(CARRIED.obs - first)[:, 2:4] > 0.1 * CARRIED.obs[:, 2:4].std(0)).any(1)
+    changed = (drawn != CARRIED.obs).any(1)
+    assert changed[CARRIED.starts].all()
+    assert not changed[away].any()
+    assert changed[~away].mean() > 0.99
+    assert (np.delete(drawn, [4, 5], 1) == np.delete(CARRIED.obs, [4, 5], 1)).all()  # goals alone
+    before, after = ((obs[:, 4] - obs[:, 2])[changed] for obs in (CARRIED.obs, drawn))
+    everywhere = (CARRIED.obs[:, 4] - CARRIED.obs[:, 2]).std()
+    assert after.std() == pytest.approx(2 * everywhere, rel=0.1)
+    assert abs(np.corrcoef(drawn[changed, 2] - drawn[changed, 0], after)[0, 1]) < 0.1
+    assert abs(np.corrcoef(CARRIED.obs[changed, 2] - CARRIED.obs[changed, 0], before)[0, 1]) > 0.2
+    kept = np.isin(CARRIED.episode, CARRIED.episode[CARRIED.terminated])  # those that succeed
+    cloned = carrying._rows(CARRIED, seed=0).seen[:, 8]
+    assert cloned[changed[kept]].std() > 1.5 * everywhere
+    again = CARRIED.obs.copy()
+    carrying._draw_goals(CARRIED, again, seed=0)
+    assert (again == drawn).all()
+
+
 def test_paces_are_ranks() -> None:
     rows = rows_of([3, 3, 3])
     action = np.repeat([[0.5, 0], [0.1, 0], [0.9, 0]], 3, 0).astype(np.float32)
@@ -141,6 +165,36 @@ def test_it_turns_back_when_the_object_has_not_moved_for_its_patience(carrying: 
         if metrics["adapter/mode"]:
             break
     assert len(modes_) == adapter.patience + 1
+
+
+@pytest.mark.parametrize("step", [0.02, -0.02])
+def test_an_object_that_moves_must_come_nearer_to_its_goal(carrying: FramesPolicy, step: float) -> None:
+    """The goal lies at smaller x: after as many steps the other way the body turns back, though it moves."""
+    adapter = Frames(frames.Settings(), carrying, CARRIED)
+    obs = np.array([2, 0, 2, 0, -1, 0, 0, 0], np.float32)
+    turned = False
+    for _ in range(adapter.patience + 2):
+        obs = obs + np.array([step, 0, step, 0, 0, 0, 0, 0], np.float32)
+        metrics = adapter.observe(Transition(obs, np.zeros(3, np.float32), 0.0, obs, False, False))
+        turned |= metrics["adapter/mode"] == 1
+    assert turned == (step > 0)
+
+
+@pytest.mark.parametrize(("share", "turns"), [(0.3, True), (0.6, False)])
+def test_an_object_that_comes_nearer_much_slower_than_before_has_slipped_away(
+    carrying: FramesPolicy, share: float, turns: bool
+) -> None:
+    """Less than 0.4 times as fast as it was in as long a time before."""
+    adapter = Frames(frames.Settings(), carrying, CARRIED)
+    obs = np.array([9, 0, 9, 0, -1, 0, 0, 0], np.float32)
+    turned = []
+    for step in (0.02, 0.02 * share):
+        for _ in range(adapter.patience + 2):
+            obs = obs - np.array([step, 0, step, 0, 0, 0, 0, 0], np.float32)
+            metrics = adapter.observe(Transition(obs, np.zeros(3, np.float32), 0.0, obs, False, False))
+            turned.append(metrics["adapter/mode"] == 1)
+    assert not any(turned[: adapter.patience + 2])
+    assert any(turned) == turns
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,8 @@ from slrl.scenarios import Scenario
 Command = Callable[..., tuple[int, str, str]]
 PACKAGES = {"mujoco": "mujoco", "robotics": "gymnasium_robotics", "metaworld": "metaworld"}
 MY_ROBOT = Path(__file__).parents[1] / "examples" / "my_robot"
-LONG_BUILDS = ("door", "kitchen", "peg")  # about a minute each
+LONG_BUILDS = ("door", "kitchen", "kitchen_kettle", "peg")  # about a minute each
+ALL = [*files.names("scenarios"), *files.variants("scenarios")]
 
 
 def with_its_extra(name: str) -> Scenario:
@@ -36,7 +37,7 @@ def broken(verdicts: Any) -> list[str]:
     return [f"{verdict.contract}: {verdict.sentence}" for verdict in verdicts if verdict.outcome == "broken"]
 
 
-@pytest.mark.parametrize("name", files.names("scenarios"))
+@pytest.mark.parametrize("name", ALL)
 def test_every_scenario_holds_its_contract(name: str, tmp_path: Path) -> None:
     scenario = with_its_extra(name)
     prior = scenario.prior
@@ -62,10 +63,18 @@ def test_every_scenario_says_what_it_is(name: str) -> None:
         assert scenario.extra in PACKAGES
 
 
+def test_variants_are_named_by_their_folder_and_are_not_among_all() -> None:
+    found = files.variants("scenarios")
+    assert found == [f"variants/{name}" for name in ("kitchen_kettle", "maze_blocked_early", "tabletop_edge")]
+    assert not set(found) & set(files.names("scenarios"))
+    assert scenarios.load("variants/tabletop_edge").name == "tabletop_edge"
+    for name in ("tabletop_edge", "variants/tabletop_edg", "variants/../tabletop_edge"):
+        with pytest.raises(BadInput, match="did you mean"):
+            scenarios.load(name)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name", [n for n in files.names("scenarios") if scenarios.load(n).prior in LONG_BUILDS]
-)
+@pytest.mark.parametrize("name", [n for n in ALL if scenarios.load(n).prior in LONG_BUILDS])
 def test_the_contract_with_the_whole_prior(name: str) -> None:
     with_its_extra(name)
     assert broken(contracts.check(name)) == []

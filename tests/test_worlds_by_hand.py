@@ -45,6 +45,9 @@ def rows(width: int, *entries: dict[int, float]) -> np.ndarray:
             [({7: 0.2, 8: 0.2, 10: 0.29}, 1), ({7: 0.2, 8: 0.25}, 0), ({10: -0.31}, 0)],
         ),
         (rewards.kitchen_pair, 81, [({18: 0.31}, 0), ({21: 0.31}, 0), ({9: 9, 20: -9, 6: 9, 11: 9}, 1)]),
+        # kettle: 0 to 6 against 11 to 17, less than 0.3; slide cabinet as above
+        (rewards.kitchen_kettle, 81, [({0: 0.2, 6: 0.2}, 1), ({0: 0.25, 1: 0.2}, 0), ({17: 0.31}, 0)]),
+        (rewards.kitchen_kettle, 81, [({10: 0.31}, 0), ({7: 9, 8: 9, 9: 9, 18: 9}, 1)]),
         # 1.2, 1.6: 2 away
         (pointmass.reward, 6, [({4: 1.2, 5: 1.6}, 1), ({0: -1.21, 1: 1.6}, 0), ({2: 9, 3: 9}, 1)]),
         # 0.09, 0.12: 0.15 away
