@@ -10,7 +10,7 @@ import torch
 
 import slrl
 from slrl import adapters
-from slrl.adapters import arrive, levels
+from slrl.adapters import arrive, levels, modes
 from slrl.adapters.arrive import Arrive
 from slrl.adapters.graph import Cells, Graph
 from slrl.adapters.levels import Levels, chosen, used
@@ -32,6 +32,12 @@ def test_the_level_is_what_the_prior_supports() -> None:
     assert used(SETTINGS, ring()) == ["low", "graph"]
     without = ring()
     assert used(SETTINGS, replace(without, terminated=np.zeros(len(without), bool))) == ["low"]
+
+
+def test_relations_come_before_modes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(modes, "missing", lambda *_: "")
+    assert chosen(SETTINGS, carried()) == "frames"
+    assert chosen(SETTINGS, pressed()) == "modes"
 
 
 def test_points_that_a_scenario_declares_count() -> None:

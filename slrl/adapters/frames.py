@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slrl.adapters.retrace import Retrace, Servo
+from slrl.adapters.retrace import GAIN_STEPS, Retrace, Servo
 from slrl.adapters.retrace import Settings as RetraceSettings
 from slrl.adapters.setup import Plan, Setup
 from slrl.learning import frames
 from slrl.learning.cache import Artefact
 from slrl.learning.frames import FramesPolicy
 from slrl.learning.regression import Settings as RegressionSettings
+from slrl.learning.relations import entries_of
 from slrl.learning.state import nest, substate
 from slrl.plugins import require, share
 from slrl.priors import Prior
@@ -139,6 +140,17 @@ class Frames:
         self._left = own["left"].tolist()
         self.best, self._grace = float(own["best"]), int(own["grace"])
         self._turned = own["turned"].numpy().copy()
+
+
+def missing(settings: Settings, prior: Prior) -> str:
+    """What this would need and the prior does not have; empty if it can act."""
+    entries, declared = entries_of(prior), settings.triples()
+    goals = (
+        [goal for _, _, goal in declared if goal >= 0]
+        if declared
+        else [one.goal for one in entries.relations() if one.goal is not None]
+    )
+    return "" if goals and entries.longest >= GAIN_STEPS else "nothing in the prior is moved to a goal"
 
 
 def at_rest(prior: Prior, entries: list[int]) -> Bools:

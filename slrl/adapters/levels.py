@@ -27,7 +27,6 @@ from slrl.adapters.arrive import Settings as ArriveSettings
 from slrl.adapters.graph import Graph
 from slrl.adapters.latent import Latent
 from slrl.adapters.method import Method
-from slrl.adapters.retrace import GAIN_STEPS
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
 from slrl.learning.cache import Artefact
@@ -62,18 +61,13 @@ class Settings:
 
 def missing(level: Method, prior: Prior) -> str:
     """What the level would need and the prior does not have; empty if it can act."""
-    settings, entries = level.adapter.settings, entries_of(prior)
+    settings = level.adapter.settings
     if isinstance(settings, frames.Settings):
-        declared = settings.triples()
-        aimed = any(goal >= 0 for _, _, goal in declared) or any(
-            one.goal is not None for one in (entries.relations() if not declared else ())
-        )
-        aimed = aimed and entries.longest >= GAIN_STEPS
-        return "" if aimed else "nothing in the prior is moved to a goal"
+        return frames.missing(settings, prior)
     if isinstance(settings, modes.Settings):
         return modes.missing(settings, prior)
     if isinstance(settings, graph.Settings):
-        return graph.missing(entries)
+        return graph.missing(entries_of(prior))
     return ""
 
 
