@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved variants reproduce adapters false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved variants reproduce planner false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -65,16 +65,14 @@ reproduce: setup  ## the quick suite anew, from pretraining on; fails if a resul
 	SLRL_CACHE=$(ANEW)/.cache $(BIN)/slrl eval quick --out $(ANEW)
 	$(BIN)/python benchmarks/reproduce.py $(ANEW)
 
-adapters: setup  ## the tables in docs/adapters.md, every life listed (an hour of one core; continues where it was stopped)
-	$(BIN)/slrl eval adapters
-	$(BIN)/python benchmarks/tables.py adapters
+planner: setup  ## a planner that knows the map, in docs/adapters/vlm_pc.md (a quarter of an hour)
 	$(BIN)/python benchmarks/planner.py --readme docs/adapters/vlm_pc.md
 
 false-alarms: setup  ## the table in docs/adapters/switch.md (an hour of one core; continues where it was stopped)
 	$(BIN)/slrl eval false_alarms
 	$(BIN)/python benchmarks/false_alarms.py runs/false_alarms --csv eval/reference/false_alarms.csv --readme docs/adapters/switch.md
 
-gallery: setup  ## 41 lives in each scenario, a still of each, docs/scenarios.md (an hour of one core; continues where it was stopped)
+gallery: setup  ## 21 lives in each scenario, a still of each, docs/scenarios.md (an hour of one core; continues where it was stopped)
 	$(BIN)/slrl eval gallery
 	$(BIN)/python benchmarks/tables.py gallery
 	$(BIN)/python benchmarks/gallery.py

@@ -1,4 +1,4 @@
-"""`vlm_pc` with a planner that knows the way: examples/planner_server.py. Part of `make adapters`.
+"""`vlm_pc` with a planner that knows the way: examples/planner_server.py. By `make planner`.
 
     python benchmarks/planner.py --readme docs/adapters/vlm_pc.md
 

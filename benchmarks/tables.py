@@ -1,7 +1,7 @@
 """Write every life of a suite into its CSV in eval/reference, and tables of them into README and docs.
 
-    slrl eval adapters
-    python benchmarks/tables.py adapters
+    slrl eval solved
+    python benchmarks/tables.py solved
 
 A life that is not in the folder of runs keeps its row in the CSV if the SHA-256 of its settings is still the
 same. If lives are in neither, nothing is written, unless `--partial` asks for it.
@@ -110,15 +110,6 @@ RECORDS = {
         "ablation.csv",
         "docs/adapters/qwale.md",
         (Table("calm_pointmass", name="ablation_calm"), Table("windy_pointmass", name="ablation_windy")),
-    ),
-    "adapters": Record(
-        "adapters.csv",
-        "docs/adapters.md",
-        (
-            Table("windy_pointmass"),
-            Table("gusty_pointmass"),
-            Table("ant_broken_leg", distance=True),
-        ),
     ),
     "solved": Record("solved.csv", "README.md", (Table(name="solved"),)),
     "variants": Record("variants.csv", "docs/adapters/levels.md", (Table(name="variants"),)),
