@@ -48,9 +48,11 @@ qwale: setup  ## QWALE and its baselines in the README and docs/adapters/qwale.m
 	$(BIN)/slrl eval qwale
 	$(BIN)/python benchmarks/tables.py qwale
 
-ablation: setup  ## what of qwale makes the difference, in docs/adapters/qwale.md (half an hour; continues)
+ablation: setup  ## what makes the difference in qwale and in the default, in their pages (an hour; continues)
 	$(BIN)/slrl eval ablation
 	$(BIN)/python benchmarks/tables.py ablation
+	$(BIN)/slrl eval ablation_levels
+	$(BIN)/python benchmarks/tables.py ablation_levels
 
 solved: setup  ## the README's table of the default: eight scenarios, five pretrainings, ten lives each (an hour; continues)
 	$(BIN)/slrl eval solved
