@@ -135,6 +135,26 @@ def test_a_graph_whose_moves_fail_gives_back_and_turns_grow_longer(cells: Cells)
     assert turns[2] > 1.5 * turns[0]
 
 
+def test_the_modes_are_those_of_what_can_act_and_each_change_is_said(cells: Cells) -> None:
+    class Turning(Still):
+        modes = ("forth", "back")
+
+        def observe(self, transition: Transition) -> dict[str, Any]:
+            return {"adapter/mode": float(transition.reward)}
+
+    rng = np.random.default_rng(0)
+    alone = Levels(SETTINGS, "frames", Turning(), None, None, rng)
+    assert alone.modes == ("forth", "back")
+    obs = np.zeros(2, np.float32)
+    said = [
+        alone.observe(Transition(obs, np.zeros(2, np.float32), reward, obs, False, False))
+        for reward in (0, 1, 1, 0)
+    ]
+    assert [one["adapter/mode"] for one in said] == [0, 1, 1, 0]
+    assert ["adapter/changed" in one for one in said] == [False, True, False, True]
+    assert Levels(SETTINGS, "low", Still(), Graph(RING, cells), None, rng).modes == ("low", "graph")
+
+
 def test_what_acts_learns(cells: Cells) -> None:
     adapter = made(cells, Still())
     assert adapter.learn() == {"learned": 1.0}

@@ -91,7 +91,10 @@ class Levels:
     ) -> None:
         self.level, self.graph, self.arrive, self._settings = level, watching, arrive, settings
         self._rng = rng  # of the actions that are drawn to arrive
-        self.modes = (name, "graph", "arrive")
+        own: tuple[str, ...] = getattr(level, "modes", ()) or (name,)
+        watched = ("graph",) if watching is not None else ()
+        self.modes = (*own, *watched, *(("arrive",) if arrive is not None else ()))
+        self._mode = 0  # which of them acted last
         self.taken_over, self.turns = False, 0  # turns that the graph has had
         self._since = (0.0, 0.0)  # failures and wins when the present turn began
         self._places: list[
@@ -110,7 +113,10 @@ class Levels:
         return self.arrive if self.arrive is not None and self.arrive.left else None
 
     def observe(self, transition: Transition) -> Metrics:
-        """All observe; ``adapter/mode`` is 1 where the graph acts and 2 where the model does to arrive."""
+        """All observe; ``adapter/mode`` is the number of what acts next in ``modes``.
+
+        ``adapter/changed`` is 1 where that is another one than before.
+        """
         metrics = {**self.level.observe(transition)}
         if self.graph is not None:
             before = float(self.graph.moves.failures.sum())
@@ -122,7 +128,13 @@ class Levels:
                 self._since, self._places = (float(moves.failures.sum()), float(moves.wins.sum())), []
         if self.arrive is not None:
             self.arrive.observe(transition.next_obs)
-        return {**metrics, "adapter/mode": 2.0 if self.arriving is not None else float(self.taken_over)}
+        before_it, self._mode = self._mode, int(metrics.get("adapter/mode", 0))
+        if self.arriving is not None:
+            self._mode = self.modes.index("arrive")
+        elif self.taken_over:
+            self._mode = self.modes.index("graph")
+        changed = {"adapter/changed": 1.0} if self._mode != before_it else {}
+        return {**changed, **metrics, "adapter/mode": float(self._mode)}
 
     def _turn(self, watching: Graph, obs: F32, before: float) -> None:
         """Change who acts, if the moves of the present turn say so; ``before`` failed before this step."""
@@ -151,7 +163,7 @@ class Levels:
     def state_dict(self) -> State:
         """Both levels, who acts since which failures and wins, and the slow entries of the last steps."""
         own = {
-            "turns": torch.tensor([int(self.taken_over), self.turns]),
+            "turns": torch.tensor([int(self.taken_over), self.turns, self._mode]),
             "since": torch.tensor(self._since, dtype=torch.float64),
             "places": torch.tensor(np.array(self._places)),
         }
@@ -172,7 +184,7 @@ class Levels:
             self.arrive.load_state_dict(substate(state, "arrive"))
         set_rng(self._rng, substate(state, "draws"))
         own = substate(state, "own")
-        taken_over, self.turns = own["turns"].tolist()
+        taken_over, self.turns, self._mode = own["turns"].tolist()
         self.taken_over, self._since = bool(taken_over), tuple(own["since"].tolist())
         self._places = list(own["places"].numpy().copy())
 
