@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved variants reproduce planner false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants reproduce planner false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -57,6 +57,10 @@ ablation: setup  ## what makes the difference in qwale and in the default, in th
 solved: setup  ## the README's table of the default: eight scenarios, five pretrainings, ten lives each (an hour; continues)
 	$(BIN)/slrl eval solved
 	$(BIN)/python benchmarks/tables.py solved
+
+source: setup  ## the default beside frozen where nothing is new, in docs/adapters/levels.md (half an hour; continues)
+	$(BIN)/slrl eval source
+	$(BIN)/python benchmarks/tables.py source
 
 variants: setup  ## the default in scenarios/variants, in docs/adapters/levels.md (a quarter of an hour; continues)
 	$(BIN)/slrl eval variants

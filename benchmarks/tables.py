@@ -26,7 +26,7 @@ from slrl.errors import BadInput, unknown
 from slrl.evaluation import stats, store, suites
 from slrl.evaluation.engines import folder_of
 from slrl.files import made_folder, read_toml, write_text
-from slrl.lives.results import ERROR
+from slrl.lives.results import ERROR, mode_names, read_metrics
 from slrl.lives.settings import LifeSettings
 
 COLUMNS = (
@@ -47,10 +47,12 @@ COLUMNS = (
     "git_revision",
     "torch",
     "mujoco",
+    "turns",
 )
 Row = dict[str, Any]
 # (critics, updates per step) of the paper, where a method as shipped has fewer
 FEWER = {"rlpd": (10, 20)}
+TURNS = ("graph", "arrive", "back")  # modes of the default to which it turns because something went wrong
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class Table:
     name: str = ""  # default: the scenario's
     adapters: tuple[str, ...] = ()  # default: all
     seeds: Sequence[int] = ()  # default: all
+    beside_frozen: bool = False  # a row for each scenario, of the default and of ``frozen``
     distance: bool = False  # of the progress at the end instead of the steps
     document: str = ""  # default: the record's
 
@@ -76,7 +79,7 @@ class Table:
             key=lambda row: (row.get("pretraining") or 0, int(row["seed"])),
         )
         if not self.scenario:
-            return by_scenario(own)
+            return beside_frozen(own) if self.beside_frozen else by_scenario(own)
         return distances(own) if self.distance else table(own)
 
     def _has(self, row: Row) -> bool:
@@ -118,6 +121,7 @@ RECORDS = {
     ),
     "solved": Record("solved.csv", "README.md", (Table(name="solved"),)),
     "variants": Record("variants.csv", "docs/adapters/levels.md", (Table(name="variants"),)),
+    "source": Record("source.csv", "docs/adapters/levels.md", (Table(name="source", beside_frozen=True),)),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
 
@@ -189,8 +193,16 @@ def _lived(folder: Path, life: LifeSettings) -> Row | None:
         "progress": "" if progress is None else f"{progress:.3f}",
         "torch": versions["torch"],
         "mujoco": versions["mujoco"],
+        "turns": _turns(folder),
     }
     return {**{key: result.get(key) for key in COLUMNS}, **about, **_seeds_and_settings(life, sha256)}
+
+
+def _turns(folder: Path) -> int:
+    """How often something else than the acting level took over in a life."""
+    changes = [int(row["adapter/mode"]) for row in read_metrics(folder) if "adapter/changed" in row]
+    names = mode_names(folder, max(changes, default=0) + 1)
+    return sum(names[mode] in TURNS for mode in changes)
 
 
 def _without_prose(settings: Any) -> Any:
@@ -300,6 +312,23 @@ def by_scenario(rows: list[Row]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     head = "| scenario | optimum | succeeded | median steps | restricted mean steps | of each pretraining |"
     return "\n".join([head, "|---|--:|---|--:|---|---|", *lines])
+
+
+def beside_frozen(rows: list[Row]) -> str:
+    """The default beside ``frozen`` in each scenario, and how often something took over, as Markdown."""
+    lines = []
+    for name in dict.fromkeys(sorted(row["scenario"] for row in rows)):
+        cells, means = [f"`{name}`"], []
+        for adapter in ("frozen", files.DEFAULT_ADAPTER):
+            own = [row for row in rows if (row["scenario"], row["adapter"]) == (name, adapter)]
+            steps = [row["life_steps"] if row["censored"] else row["steps"] for row in own]
+            means.append(statistics.mean(steps))
+            cells.append(f"{sum(not row['censored'] for row in own)} of {len(own)}, {means[-1]:,.0f}")
+        turns, lived = sum(int(row["turns"]) for row in own), sum(row["steps"] for row in own)
+        cells += [f"{means[1] / means[0]:.2f}", f"{1e4 * turns / lived:.1f} ({turns} in {lived:,})"]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = "| source of | frozen | levels | ratio | turns per 10,000 steps |"
+    return "\n".join([head, "|---|---|---|--:|---|", *lines])
 
 
 def _lost(row: Row) -> str:

@@ -314,6 +314,7 @@ def test_every_suite_that_ships_can_be_read() -> None:
         "qwale": 9 * 10 + 7 * 10,
         "smoke": 18,
         "solved": 8 * 5 * 10,
+        "source": 6 * 2 * 10,
         "variants": 3 * 2 * 5,
     }
 

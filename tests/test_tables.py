@@ -249,6 +249,19 @@ def test_nothing_is_written_of_a_suite_that_is_not_all_there(
         tables.main()
 
 
+def test_the_default_beside_frozen_by_hand(tables: Any) -> None:
+    """Frozen needs 100 and its budget of 400; the default 120 and 180, with two turns in 300 steps."""
+
+    def row(adapter: str, steps: int, turns: int, censored: bool = False) -> Any:
+        about = {"scenario": "maze", "adapter": adapter, "steps": steps, "life_steps": 400}
+        return {**about, "censored": censored, "turns": str(turns)}
+
+    rows = [row("frozen", 100, 0), row("frozen", 400, 0, True), row("levels", 120, 0), row("levels", 180, 2)]
+    assert tables.beside_frozen(rows).splitlines()[2] == (
+        "| `maze` | 1 of 2, 250 | 2 of 2, 150 | 0.60 | 66.7 (2 in 300) |"
+    )
+
+
 def test_the_table_goes_between_its_markers(tables: Any, tmp_path: Path) -> None:
     page = tmp_path / "README.md"
     page.write_text("before\n<!-- table:s -->\nold\n<!-- end -->\nafter\n")
