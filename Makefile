@@ -67,7 +67,7 @@ variants: setup  ## the default in scenarios/variants, in docs/adapters/levels.m
 	$(BIN)/python benchmarks/tables.py variants
 
 ANEW = runs/reproduce/$(shell git rev-parse --short HEAD)
-reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (an hour and a half of one core)
+reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (an hour of one core)
 	SLRL_CACHE=$(ANEW)/.cache $(BIN)/slrl eval quick --out $(ANEW)
 	$(BIN)/python benchmarks/reproduce.py $(ANEW)
 

@@ -30,8 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", default="2000,2001,2002", help="of the lives after each pretraining")
-    parser.add_argument("--pretrainings", default="0,1,2", help="seeds of the skills")
+    parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))), help="of the lives")
+    parser.add_argument("--pretrainings", default="0", help="seeds of the skills")
     parser.add_argument("--life-steps", type=int, default=10_000)
     parser.add_argument("--runs", type=Path, default=Path("runs/planner"))
     parser.add_argument("--readme", type=Path, default=None, help="also write the table there, and the CSV")
