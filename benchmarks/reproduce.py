@@ -2,8 +2,8 @@
 
 A result leaves its reference interval if the share of lives that succeeded is outside the reference's, or the
 restricted mean is outside the reference's bootstrap interval, widened by a tenth: lives that were all alike
-have an interval without width. `--write` makes these lives the reference, and puts their table into the
-README: bold as `slrl report --format md` has it, so only over several pretrainings.
+have an interval without width. `--write` makes these lives the reference, and puts their table into a
+document: bold as `slrl report --format md` has it, so only over several pretrainings.
 """
 
 import argparse

@@ -52,7 +52,8 @@ COLUMNS = (
 Row = dict[str, Any]
 # (critics, updates per step) of the paper, where a method as shipped has fewer
 FEWER = {"rlpd": (10, 20)}
-TURNS = ("graph", "arrive", "back")  # modes of the default to which it turns because something went wrong
+# Modes to which the default turns where something does not go on; `modes` goes back after each thing, too.
+TURNS = ("graph", "arrive", "back")
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,7 @@ class Table:
 
     scenario: str = ""  # default: a row for each scenario, of one adapter
     name: str = ""  # default: the scenario's
-    adapters: tuple[str, ...] = ()  # default: all
-    seeds: Sequence[int] = ()  # default: all
     beside_frozen: bool = False  # a row for each scenario, of the default and of ``frozen``
-    distance: bool = False  # of the progress at the end instead of the steps
     document: str = ""  # default: the record's
 
     @property
@@ -75,19 +73,12 @@ class Table:
     def text(self, rows: list[Row]) -> str:
         """The table in Markdown, of those rows that belong to it."""
         own = sorted(
-            (row for row in rows if self._has(row)),
+            (row for row in rows if self.scenario in ("", row["scenario"])),
             key=lambda row: (row.get("pretraining") or 0, int(row["seed"])),
         )
         if not self.scenario:
             return beside_frozen(own) if self.beside_frozen else by_scenario(own)
-        return distances(own) if self.distance else table(own)
-
-    def _has(self, row: Row) -> bool:
-        return (
-            self.scenario in ("", row["scenario"])
-            and (not self.adapters or row["adapter"] in self.adapters)
-            and (not self.seeds or row["seed"] in self.seeds)
-        )
+        return table(own)
 
 
 @dataclass(frozen=True)
@@ -182,20 +173,22 @@ def _lived(folder: Path, life: LifeSettings) -> Row | None:
         lived = _without_prose(read_toml(folder / "settings.toml"))
         if lived != _without_prose(life.table(sha256)) or result["outcome"] == "interrupted":
             return None
+        turns = _turns(folder)
     except (OSError, ValueError, KeyError, BadInput):
         return None  # `slrl eval` says what is wrong with it, and lives it again
     about = {
         "progress": "" if progress is None else f"{progress:.3f}",
         "torch": versions["torch"],
         "mujoco": versions["mujoco"],
-        "turns": _turns(folder),
+        "turns": turns,
     }
     return {**{key: result.get(key) for key in COLUMNS}, **about, **_seeds_and_settings(life, sha256)}
 
 
 def _turns(folder: Path) -> int:
-    """How often something else than the acting level took over in a life."""
-    changes = [int(row["adapter/mode"]) for row in read_metrics(folder) if "adapter/changed" in row]
+    """How often something else than the acting level took over in a life, but for its last step."""
+    rows = read_metrics(folder)[:-1]
+    changes = [int(row["adapter/mode"]) for row in rows if "adapter/changed" in row]
     names = mode_names(folder, max(changes, default=0) + 1)
     return sum(names[mode] in TURNS for mode in changes)
 
@@ -289,8 +282,7 @@ def by_scenario(rows: list[Row]) -> str:
         steps = np.array([float(row["life_steps"] if row["censored"] else row["steps"]) for row in own])
         success = np.array([not row["censored"] for row in own])
         of = np.array([row["pretraining"] or 0 for row in own])
-        known = name if name in files.names("scenarios") else f"variants/{name}"
-        optimum = scenarios.load(known).optimum_steps or 0
+        optimum = scenarios.load(files.shipped("scenarios", name) or name).optimum_steps or 0
         lives = stats.Lives(steps, success, float(own[0]["life_steps"]), float(optimum), of)
         mean = stats.restricted_mean(lives, np.random.default_rng(0))
         each = ", ".join(
@@ -316,10 +308,14 @@ def beside_frozen(rows: list[Row]) -> str:
         cells, means = [f"`{name}`"], []
         for adapter in ("frozen", files.DEFAULT_ADAPTER):
             own = [row for row in rows if (row["scenario"], row["adapter"]) == (name, adapter)]
+            if not own:
+                break  # with --partial
             steps = [row["life_steps"] if row["censored"] else row["steps"] for row in own]
             means.append(statistics.mean(steps))
             cells.append(f"{sum(not row['censored'] for row in own)} of {len(own)}, {means[-1]:,.0f}")
-        turns, lived = sum(int(row["turns"]) for row in own), sum(row["steps"] for row in own)
+        if len(means) < 2:
+            continue
+        turns, lived = sum(int(row.get("turns") or 0) for row in own), sum(row["steps"] for row in own)
         cells += [f"{means[1] / means[0]:.2f}", f"{1e4 * turns / lived:.1f} ({turns} in {lived:,})"]
         lines.append(f"| {' | '.join(cells)} |")
     head = "| source of | frozen | levels | ratio | turns per 10,000 steps |"
@@ -377,26 +373,6 @@ def _figure(row: Row) -> str:
     mean, low, high = (float(row[f"restricted_mean_steps{end}"]) for end in ("", "_low", "_high"))
     text = f"{row['came_home']} of {row['lives']}, {mean:,.0f} ({low:,.0f}–{high:,.0f})"
     return f"**{text}**" if row["fastest"] == "1" else text
-
-
-def distances(rows: list[Row]) -> str:
-    """Mean, standard error and median of the lives' progress at their end, the largest first, as Markdown."""
-    lines = []
-    for name in dict.fromkeys(row["adapter"] for row in rows):
-        lives = [row for row in rows if row["adapter"] == name]
-        far = [float(row["progress"]) for row in lives if row["progress"] != ""]
-        error = statistics.stdev(far) / len(far) ** 0.5 if len(far) > 1 else float("nan")
-        mean, each = statistics.mean(far), ", ".join(_distance(row) for row in lives)
-        lines.append(
-            (-mean, f"| {shown(name)} | {mean:.2f} ± {error:.2f} | {statistics.median(far):.2f} | {each} |")
-        )
-    head = "| adapter | mean ± standard error | median | each life |"
-    return "\n".join([head, "|---|---|---|---|", *(line for _, line in sorted(lines))])
-
-
-def _distance(row: Row) -> str:
-    """How far a life got, and how it ended if it diverged; one that crashed left no distance."""
-    return f"{float(row['progress']):.1f}{_lost(row)}" if row["progress"] != "" else str(row["outcome"])
 
 
 def fill(path: Path, name: str, text: str) -> None:

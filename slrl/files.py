@@ -38,6 +38,11 @@ def variants(kind: Kind) -> list[str]:
     return sorted(f"variants/{path.stem}" for path in (folder(kind) / "variants").glob("*.toml"))
 
 
+def shipped(kind: Kind, name: str) -> str | None:
+    """What :func:`read` calls the file of this name, variants included; None if none comes with slrl."""
+    return next((one for one in (*names(kind), *variants(kind)) if Path(one).name == name), None)
+
+
 def read(kind: Kind, name: str) -> dict[str, Any]:
     """Read ``<kind>/<name>.toml``, or the file itself when ``name`` ends in ``.toml``.
 

@@ -34,6 +34,16 @@ def test_the_level_is_what_the_prior_supports() -> None:
     assert used(SETTINGS, replace(without, terminated=np.zeros(len(without), bool))) == ["low"]
 
 
+def test_members_of_each_level_are_those_that_its_lives_had() -> None:
+    """Frames has more of them; modes and graph take its other settings, but not this one."""
+    levels_ = {name: getattr(SETTINGS, name).adapter.settings for name in ("frames", "modes", "graph")}
+    assert {name: found.regression.members for name, found in levels_.items()} == {
+        "frames": 5,
+        "modes": 3,
+        "graph": 3,
+    }
+
+
 def test_relations_come_before_modes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modes, "missing", lambda *_: "")
     assert chosen(SETTINGS, carried()) == "frames"
@@ -153,6 +163,35 @@ def test_the_modes_are_those_of_what_can_act_and_each_change_is_said(cells: Cell
     assert [one["adapter/mode"] for one in said] == [0, 1, 1, 0]
     assert ["adapter/changed" in one for one in said] == [False, True, False, True]
     assert Levels(SETTINGS, "low", Still(), Graph(RING, cells), None, rng).modes == ("low", "graph")
+
+
+def test_changes_of_a_level_that_does_not_act_are_not_said(cells: Cells) -> None:
+    """As those of a switch behind which the graph has taken over; and a first mode is no change."""
+
+    class Restless(Still):
+        modes = ("graph", "other")  # a name that another level has too
+
+        def observe(self, transition: Transition) -> dict[str, Any]:
+            return {"adapter/mode": 1.0, "adapter/changed": 0.0}
+
+        def state_dict(self) -> dict[str, Any]:
+            return {}
+
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            pass
+
+    adapter = made(cells, Restless())
+    at = np.array([1.0, 0.0], np.float32)
+    still = Transition(at, np.zeros(2, np.float32), 0.0, at, False, False)
+    first = adapter.observe(still)
+    assert (first["adapter/mode"], "adapter/changed" in first) == (1, False)
+    restored = made(cells, Restless())
+    restored.load_state_dict(adapter.state_dict())
+    for one in (adapter, restored):
+        one.taken_over = True
+        said = [one.observe(still) for _ in range(3)]
+        assert [row["adapter/mode"] for row in said] == [2, 2, 2]
+        assert ["adapter/changed" in row for row in said] == [True, False, False]
 
 
 def test_what_acts_learns(cells: Cells) -> None:

@@ -49,13 +49,14 @@ def row(adapter: str, steps: int, *, censored: bool = False, seed: int = 0) -> d
     return {**about, "steps": steps, "life_steps": 1000, "censored": censored}
 
 
-def test_the_table_of_distances_by_hand(tables: Any) -> None:
-    rows = [{"adapter": "near", "progress": p} for p in ("1.0", "2.0", "6.0")] + [
-        {"adapter": "far", "progress": "4.0"}
-    ] * 2
-    assert tables.distances(rows).splitlines()[2:] == [
-        "| `far` | 4.00 ± 0.00 | 4.00 | 4.0, 4.0 |",
-        "| `near` | 3.00 ± 1.53 | 2.00 | 1.0, 2.0, 6.0 |",  # standard deviation √7, by √3
+def test_a_table_has_the_rows_of_its_scenario_by_seed(tables: Any) -> None:
+    rows = [row("a", 3, seed=12), row("a", 1, seed=10), row("a", 2, seed=11), row("b", 9, seed=10)]
+    rows.append({**row("a", 7, seed=10), "scenario": "calm"})
+    wanted = tables.Table("windy", name="some")
+    assert (wanted.marker, tables.Table("windy").marker) == ("some", "windy")
+    assert wanted.text(rows).splitlines()[2:] == [
+        "| `a` | 3 of 3 | 2 | 2 | 1, 2, 3 |",
+        "| `b` | 1 of 1 | 9 | 9 | 9 |",
     ]
 
 
@@ -70,16 +71,6 @@ def test_the_table_by_hand(tables: Any) -> None:
         "| `lost` | 1 of 2 | not reached | 520 | > 1,000, 40 |",
         "| `slow` | 2 of 3 | 500 | 600 | 300, > 1,000, 500 |",
     ]
-
-
-def test_a_table_has_the_rows_that_it_asks_for_by_seed(tables: Any) -> None:
-    rows = [row("a", 3, seed=12), row("a", 1, seed=10), row("a", 2, seed=11), row("b", 9, seed=10)]
-    rows.append({**row("a", 7, seed=10), "scenario": "calm"})
-    wanted = tables.Table("windy", name="some", adapters=("a",), seeds=range(10, 12))
-    assert wanted.marker == "some"
-    assert tables.Table("windy").marker == "windy"
-    assert wanted.text(rows).splitlines()[2:] == ["| `a` | 2 of 2 | 2 | 2 | 1, 2 |"]
-    assert [line[:5] for line in tables.Table("windy").text(rows).splitlines()[2:]] == ["| `a`", "| `b`"]
 
 
 def settings(adapter: str, seed: int, **more: Any) -> LifeSettings:
@@ -135,9 +126,6 @@ def test_a_life_that_crashed_or_diverged_counts_as_its_whole_budget_and_is_named
     ]
     each = "40, > 1,000, > 1,000 (diverged), > 1,000 (crashed)"
     assert tables.table(rows).splitlines()[2:] == [f"| `a` | 1 of 4 | not reached | 760 | {each} |"]
-    far = [{"adapter": "a", "progress": p, "outcome": o} for p, o in (("2.0", "diverged"), ("", "crashed"))]
-    line = "| `a` | 3.00 ± 1.00 | 3.00 | 4.0, 2.0 (diverged), crashed |"
-    assert tables.distances([{"adapter": "a", "progress": "4.0"}, *far]).splitlines()[2:] == [line]
 
 
 def test_the_pretraining_of_a_life_is_in_the_csv_and_that_of_old_ones_is_0(
@@ -261,6 +249,18 @@ def test_the_default_beside_frozen_by_hand(tables: Any) -> None:
     assert tables.beside_frozen(rows).splitlines()[2] == (
         "| `maze` | 1 of 2, 250 | 2 of 2, 150 | 0.60 | 66.7 (2 in 300) |"
     )
+    assert len(tables.beside_frozen(rows[:2]).splitlines()) == 2  # one of the two is missing
+    del rows[2]["turns"]  # a CSV of before there was this column
+    rows[3]["turns"] = ""  # a life that crashed
+    assert tables.beside_frozen(rows).endswith("| 0.0 (0 in 300) |")
+
+
+def test_turns_of_a_life_by_hand(tables: Any, tmp_path: Path) -> None:
+    """Mode 1 is the way back. That of the last step was the success: it never acted."""
+    folder = write_life(tmp_path, "levels", 0, 30, modes=["forth", "back"])
+    rows = "life/step,adapter/changed,adapter/mode\n10,1,1\n20,1,0\n25,,0\n30,1,1\n"
+    (folder / "metrics.csv").write_text(rows)
+    assert tables._turns(folder) == 1
 
 
 def test_the_table_goes_between_its_markers(tables: Any, tmp_path: Path) -> None:

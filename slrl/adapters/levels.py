@@ -7,7 +7,7 @@ Which level acts is decided by what is found in the prior, or by the points that
 * else ``modes`` where its episodes change different things;
 * else ``low``, and ``graph`` where a move fails that the prior could make and the body stands still.
 
-The first two notice by themselves that nothing moves any more, and try again. A body that moves too slowly
+The first two notice by themselves that they come no nearer, and try again. A body that moves too slowly
 for the prior's moves, as against a wind, is left to ``low`` for longer; a graph whose moves fail too gives
 back to it. Each turn is twice as long as the last. Where a body with a latent stands still beside where the
 prior arrived, its model brings it there (:mod:`slrl.adapters.arrive`).
@@ -94,7 +94,8 @@ class Levels:
         own: tuple[str, ...] = getattr(level, "modes", ()) or (name,)
         watched = ("graph",) if watching is not None else ()
         self.modes = (*own, *watched, *(("arrive",) if arrive is not None else ()))
-        self._mode = 0  # which of them acted last
+        self._graph_mode, self._arrive_mode = len(own), len(own) + len(watched)
+        self._mode = -1  # which of them acts next; -1 before the first step
         self.taken_over, self.turns = False, 0  # turns that the graph has had
         self._since = (0.0, 0.0)  # failures and wins when the present turn began
         self._places: list[
@@ -128,13 +129,19 @@ class Levels:
                 self._since, self._places = (float(moves.failures.sum()), float(moves.wins.sum())), []
         if self.arrive is not None:
             self.arrive.observe(transition.next_obs)
-        before_it, self._mode = self._mode, int(metrics.get("adapter/mode", 0))
+        then, self._mode = self._mode, self._mode_of(metrics)
+        metrics.pop("adapter/changed", None)  # of the level alone, which may not be what acts
+        if self._mode != then and then >= 0:
+            metrics["adapter/changed"] = 1.0
+        return {**metrics, "adapter/mode": float(self._mode)}
+
+    def _mode_of(self, metrics: Metrics) -> int:
+        """The number, in ``modes``, of what acts next; ``metrics`` are those of the level."""
         if self.arriving is not None:
-            self._mode = self.modes.index("arrive")
-        elif self.taken_over:
-            self._mode = self.modes.index("graph")
-        changed = {"adapter/changed": 1.0} if self._mode != before_it else {}
-        return {**changed, **metrics, "adapter/mode": float(self._mode)}
+            return self._arrive_mode
+        if self.taken_over:
+            return self._graph_mode
+        return int(metrics.get("adapter/mode", 0)) if getattr(self.level, "modes", ()) else 0
 
     def _turn(self, watching: Graph, obs: F32, before: float) -> None:
         """Change who acts, if the moves of the present turn say so; ``before`` failed before this step."""

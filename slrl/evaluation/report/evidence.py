@@ -153,8 +153,8 @@ def _scenario(runs: Path, row: Row) -> tuple[Scenario | None, bool]:
         lived = read_scenario(runs / row.folder / "settings.toml")
     except BadInput:
         return None, False  # its lives count all the same
-    if lived.name in files.names("scenarios"):
-        shipped = scenarios.load(lived.name)
+    if (name := files.shipped("scenarios", lived.name)) is not None:
+        shipped = scenarios.load(name)
         if shipped.life_table() == lived.life_table():
             return shipped, True
     return lived, False
