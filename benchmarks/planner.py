@@ -30,8 +30,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seeds", default=",".join(map(str, range(2000, 2010))), help="of the lives")
-    parser.add_argument("--pretrainings", default="0", help="seeds of the skills")
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(2000, 2010)), help="of the lives")
+    parser.add_argument("--pretrainings", type=int, nargs="+", default=[0], help="seeds of the skills")
     parser.add_argument("--life-steps", type=int, default=10_000)
     parser.add_argument("--runs", type=Path, default=Path("runs/planner"))
     parser.add_argument("--readme", type=Path, default=None, help="also write the table there, and the CSV")
@@ -41,11 +41,8 @@ def main() -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/v1"
-    pretrainings, seeds = (
-        [int(seed) for seed in given.split(",")] for given in (arguments.pretrainings, arguments.seeds)
-    )
     rows = []
-    pairs = list(itertools.product(pretrainings, seeds))
+    pairs = list(itertools.product(arguments.pretrainings, arguments.seeds))
     for pretraining, seed in tqdm(pairs, desc="lives", unit="life"):
         for name, asked in (("vlm_pc, a map", [("planner.url", url)]), ("vlm_pc, nobody to ask", [])):
             result = slrl.adapt(
