@@ -69,7 +69,7 @@ def _life_settings(arguments: argparse.Namespace) -> "LifeSettings":
 
 def list_names(arguments: argparse.Namespace) -> None:
     """Print the names of one kind, a line each, with their summaries."""
-    names = files.names(arguments.kind)
+    names = [*files.names(arguments.kind), *files.variants(arguments.kind)]
     if arguments.kind == "scenarios":
         print(_scenario_table(names))
         return
