@@ -44,7 +44,7 @@ def lived(adapter: Adapter, world: Things, steps: int = 400) -> Life:
 
 @pytest.fixture(scope="module")
 def carrying() -> FramesPolicy:
-    return learned(FramesPolicy(replace(QUICK, steps=2500), CARRIED, (), seed=0))
+    return learned(FramesPolicy(replace(QUICK, members=3, hidden=(128,), steps=4000), CARRIED, (), seed=0))
 
 
 # -- frames --------------------------------------------------------------------------------------------------
@@ -205,7 +205,83 @@ def test_points_must_be_whole(points: dict[str, list[int]]) -> None:
         bind(frames.Settings, {"points": points}, where="[adapter]")
 
 
+def test_an_object_that_is_led_astray_is_taken_back(carrying: FramesPolicy) -> None:
+    """Further from its goal than it was, by more than in the prior: it turns at once, and takes it along."""
+    adapter = Frames(frames.Settings(), carrying, CARRIED)
+    obs = np.array([2, 0, 2, 0, -1, 0, 0, 0], np.float32)
+
+    def step(x: float) -> float:
+        nonlocal obs
+        obs = obs + np.array([x, 0, x, 0, 0, 0, 0, 0], np.float32)
+        still = np.zeros(3, np.float32)
+        return adapter.observe(Transition(obs, still, 0.0, obs, False, False))["adapter/mode"]
+
+    spread = CARRIED.obs[:, 2].std()
+    nearer = [step(-0.1) for _ in range(20)]
+    away = 0
+    while not step(0.1):
+        away += 1
+    assert not any(nearer)
+    assert away == int(adapter.astray * spread / 0.1)  # the next one was too much
+    back = [step(-0.05) for _ in range(8)]
+    assert all(back)  # though the object moves: by more than a twentieth of its spread
+    assert frames.HOOKED * spread < 0.05 * 8
+
+
+def test_near_the_goal_there_is_less_to_come_nearer(carrying: FramesPolicy) -> None:
+    """After a long way at full speed the last bit, at a third of what is left per patience, is no slip."""
+    adapter = Frames(frames.Settings(), carrying, CARRIED)
+    spread = float(CARRIED.obs[:, 2].std())
+    goal = -1 - carrying.relations[0].offset
+    left = [8 - 0.1 * i for i in range(76)]
+    while left[-1] > 0.15:
+        left.append(left[-1] * 0.5 ** (1 / adapter.patience))
+    turned = []
+    for distance in left:
+        obs = np.array([0, 0, goal + distance * spread, 0, -1, 0, 0, 0], np.float32)
+        turned.append(adapter.observe(Transition(obs, np.zeros(3, np.float32), 0.0, obs, False, False)))
+    assert adapter.best > 1
+    assert not any(one["adapter/mode"] for one in turned)
+
+
+def test_how_far_off_again_is_usual_is_taken_from_successful_episodes() -> None:
+    """In every episode the object comes nearer, goes 2 away, and comes on."""
+    left = np.array([9, 8, 8, 8, 8, 7, 9, 6, 1] * 30, np.float32)
+    rows = rows_of([9] * 30)._replace(reward=np.tile(np.eye(9, dtype=np.float32)[8], 30))
+    rows = rows._replace(terminated=rows.reward > 0, truncated=np.zeros(270, bool))
+    assert frames.usual_loss(prior_of(rows), left) == 2
+
+
+def test_a_restored_attempt_goes_on_as_it_would_have(carrying: FramesPolicy) -> None:
+    """Each number that an attempt has counts: led astray, waiting, back with what is held, and on."""
+    rng = np.random.default_rng(0)
+    one = Frames(frames.Settings(), carrying, CARRIED)
+    obs = np.array([2, 0, 2, 0, -1, 0, 0, 0], np.float32)
+    seen = set()
+    for step in range(600):
+        two = Frames(frames.Settings(), carrying, CARRIED)
+        two.load_state_dict(one.state_dict())
+        for name in ("_left", "_nearest", "best", "_grace", "_held"):
+            assert getattr(two, name) == getattr(one, name)
+            seen |= {name} if getattr(one, name) not in (0, np.inf, False, []) else set()
+        assert two._turned.tolist() == one._turned.tolist()
+        assert [len(two.retrace.path), len(two.retrace.back)] == [
+            len(one.retrace.path),
+            len(one.retrace.back),
+        ]
+        x = (0.08 if step % 150 > 90 else -0.05) * rng.uniform(0.5, 1)
+        obs = obs + np.array([x, 0, x * (step % 300 < 250), 0, 0, 0, 0, 0], np.float32)
+        one.observe(Transition(obs, np.zeros(3, np.float32), 0.0, obs, False, False))
+    assert seen == {"_left", "_nearest", "best", "_grace", "_held"}
+
+
 # -- retrace -------------------------------------------------------------------------------------------------
+
+
+def went(*obs: float, action: tuple[float, float] = (0.0, 0.0)) -> Transition:
+    """A step that ends here."""
+    here = np.array(obs, np.float32)
+    return Transition(here, np.array(action, np.float32), 0.0, here, False, False)
 
 
 def drift_prior(gain: tuple[float, float], pushing: float) -> tuple[Prior, np.ndarray]:
@@ -223,8 +299,50 @@ def test_the_servos_gain_is_that_of_free_motion_with_its_sign() -> None:
     servo = Servo(prior, [0, 1], free)
     assert servo.gain == pytest.approx(np.diag([0.1, -0.05]), abs=0.01)
     assert np.diag(Servo(prior, [0, 1], np.ones(2000, bool)).gain)[0] < 0.06  # of all rows it is too small
-    action = servo.act(np.zeros(2, np.float32), np.array([0.05, 0.025]))
-    assert action == pytest.approx([0.5, -0.5], abs=0.1)
+    near = servo.act(np.zeros(2, np.float32), np.array([0.05, 0.025]), np.zeros(2))
+    assert near == pytest.approx([0.25, -0.25], abs=0.05)  # there in two steps
+    far = servo.act(np.zeros(2, np.float32), np.array([0.8, 0.2]), np.zeros(2))
+    assert far == pytest.approx([1, -0.5], abs=0.05)  # the direction stays
+
+
+def test_a_demonstrators_habit_is_not_taken_for_an_effect() -> None:
+    """A body with inertia, driven by one who goes down whenever it goes to the right."""
+    rng = np.random.default_rng(0)
+    obs, actions = [np.zeros(2)], []
+    motion, action = np.zeros(2), np.zeros(2)
+    for step in range(2000):
+        if step % 8 == 0:
+            x = rng.uniform(-1, 1)
+            action = np.array([x, np.clip(rng.normal(-x, 0.1), -1, 1), rng.choice([-1, 1])])
+        motion = 0.5 * motion + 0.05 * action[:2]
+        obs.append(obs[-1] + motion)
+        actions.append(action)
+    rows = rows_of([400] * 5, obs_dim=2, action_dim=3)._replace(
+        obs=np.array(obs[:-1], np.float32),
+        next_obs=np.array(obs[1:], np.float32),
+        action=np.array(actions, np.float32),
+    )
+    servo = Servo(prior_of(rows), [0, 1], np.ones(2000, bool))
+    # (1 + (1 + 1/2) + ...) / 10 = (10 - (1 - 2**-10)) * 2 / 20 of full speed, 0.1
+    assert servo.gain[:, :2] == pytest.approx(0.0900 * np.eye(2), abs=0.002)
+    assert servo.leads.tolist() == [True, True, False]
+    action = servo.act(np.zeros(2, np.float32), np.array([0.09, 0.0]), np.array([0.3, 0.3, -0.7]))
+    assert action == pytest.approx([0.5, 0, -0.7], abs=0.03)  # the grip is what it is told
+
+
+def test_the_grip_is_on_the_way_back_what_it_was_there() -> None:
+    rng = np.random.default_rng(0)
+    rows = rows_of([400] * 5, obs_dim=2)
+    step = 0.1 * rows.action * [1, 0]
+    obs = np.concatenate([np.vstack([np.zeros(2), np.cumsum(part, 0)[:-1]]) for part in np.split(step, 5)])
+    rows = rows._replace(obs=obs.astype(np.float32), next_obs=(obs + step).astype(np.float32))
+    retrace = Retrace(RetraceSettings(depth=10), Servo(prior_of(rows), [0], np.ones(2000, bool)))
+    retrace.servo.spread = 0.1
+    grips = rng.uniform(-1, 1, 30)
+    for number, grip in enumerate(grips):
+        retrace.observe(went(0.05 * number, 0, action=(0.5, grip)))
+    retrace.begin(10)
+    assert retrace.act(np.array([0.05 * 29, 0], np.float32))[1] == pytest.approx(grips[29 - 3], abs=1e-6)
 
 
 def test_the_way_back_is_followed_and_is_longer_each_time() -> None:
@@ -233,7 +351,7 @@ def test_the_way_back_is_followed_and_is_longer_each_time() -> None:
     retrace.servo.spread = 0.5
     obs = np.zeros(2, np.float32)
     for _ in range(60):
-        retrace.observe(obs)
+        retrace.observe(went(*obs))
         obs = obs + np.array([0.05, 0], np.float32)
     depths = []
     for _ in range(3):
@@ -242,7 +360,7 @@ def test_the_way_back_is_followed_and_is_longer_each_time() -> None:
         here = obs.copy()
         while retrace.going_back:
             obs = (obs + 0.1 * retrace.act(obs)).astype(np.float32)
-            retrace.observe(obs)
+            retrace.observe(went(*obs))
         assert obs[0] < here[0] - 0.2
     assert depths == [10, 20, 20]
 
@@ -251,7 +369,7 @@ def test_standing_still_does_not_lengthen_the_path() -> None:
     prior, free = drift_prior((0.1, 0.1), pushing=1.0)
     retrace = Retrace(RetraceSettings(), Servo(prior, [0, 1], free))
     for _ in range(50):
-        retrace.observe(np.zeros(2, np.float32))
+        retrace.observe(went(0, 0))
     assert len(retrace.path) == 1
 
 
@@ -260,11 +378,11 @@ def test_a_way_back_that_is_blocked_is_given_up() -> None:
     retrace = Retrace(RetraceSettings(depth=10, patience=1.5), Servo(prior, [0, 1], free))
     retrace.servo.spread = 0.01
     for step in range(30):
-        retrace.observe(np.array([0.05 * step, 0], np.float32))
+        retrace.observe(went(0.05 * step, 0))
     retrace.begin()
     for _ in range(15):
         assert retrace.going_back
-        retrace.observe(np.array([5, 5], np.float32))
+        retrace.observe(went(5, 5))
     assert not retrace.going_back
 
 
@@ -320,6 +438,23 @@ def test_a_mode_that_is_done_is_not_begun(pressing: Repertory) -> None:
         obs[mode.things] = 1.0
         adapter.act(obs)
         assert adapter.mode == 1 - number
+
+
+def test_where_all_are_done_one_is_acted_out_again_for_its_patience(pressing: Repertory) -> None:
+    """Not for one step: that it holds them all done and the life goes on says that one is not."""
+    adapter = Modes(modes.Settings(), pressing, PRESSED)
+    done = np.ones(8, np.float32)
+    adapter.act(done)
+    first = adapter.mode
+    patience = int(np.ceil(modes.Settings().patience * pressing.modes[first].steps))
+    transition = Transition(done, np.zeros(3, np.float32), 0.0, done, False, False)
+    for step in range(patience):
+        again = Modes(modes.Settings(), pressing, PRESSED)
+        again.load_state_dict(adapter.state_dict())
+        adapter = again  # what was done when it was chosen is in the state
+        assert (adapter.mode, adapter.retrace.going_back, adapter.used) == (first, False, step)
+        adapter.observe(transition)
+    assert adapter.used == 0 or adapter.retrace.going_back
 
 
 def test_a_prior_with_one_mode_is_refused() -> None:

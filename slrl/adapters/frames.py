@@ -2,7 +2,8 @@
 
 A cloned ensemble acts by differences between what moves together (:mod:`slrl.learning.frames`), at a pace
 that is asked for. Where the object has come no nearer to its goal for longer than it lay still in nearly all
-of the prior's episodes, the body goes back along its own path, further each time, and tries again.
+of the prior's episodes, or is further away from it again than in nearly all of those that succeed, the body
+goes back along its own path, further each time, and tries again.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slrl.adapters.retrace import GAIN_STEPS, Retrace, Servo
+from slrl.adapters.retrace import LAGS, Retrace, Servo
 from slrl.adapters.retrace import Settings as RetraceSettings
 from slrl.adapters.setup import Plan, Setup
 from slrl.learning import frames
@@ -27,12 +28,12 @@ from slrl.types import F32, Bools, Metrics, State, Transition
 
 POINTS = ("mover", "moved", "goal")
 STAND = 0.02  # of its spread: an object that comes less near to its goal over the whole patience stands still
-LONGEST = 0.95  # quantile over the prior's episodes of the longest time that an object lies still
 SLOWED = 0.4  # of the most that it came nearer in as long a time in this life: with less it has slipped away
+USUAL = 0.95  # quantile over the prior's episodes of what still is as it should be
+SLACK = 1.2  # times that
+SLACKEST = 3.0
 PACES = (0.5, 0.7, 0.3)  # of further attempts, in turn with the one that is asked for
 HOOKED = 0.05  # of its spread: a thing that moves more on the way back is caught, and the way back is over
-SLACKEST = 3.0
-SLACK = 1.2  # times that
 NEEDS_AGENT = False
 
 
@@ -72,20 +73,20 @@ class Frames:
     def __init__(self, settings: Settings, policy: FramesPolicy, prior: Prior) -> None:
         self.policy, self._pace = policy, settings.pace
         self._moved = [one.moved for one in policy.relations]
-        movers = [one.mover for one in policy.relations]
+        spread = prior.obs[:, self._moved].std(0)
+        self._spread = np.maximum(spread, 1e-3 * spread.max())
+        self._aimed = [self._moved.index(one.moved) for one in policy.aims]
         still = at_rest(prior, self._moved)
         self.patience = patience(prior, still)
-        self._spread = np.maximum(
-            prior.obs[:, self._moved].std(0), 1e-3 * prior.obs[:, self._moved].std(0).max()
-        )
-        self._aimed = [self._moved.index(one.moved) for one in policy.aims]
+        self.astray = max(HOOKED, SLACK * usual_loss(prior, self._distance(prior.next_obs)))
         self.best = 0.0  # the furthest that an object came nearer to its goal within the patience
+        movers = [one.mover for one in policy.relations]
         self.retrace = Retrace(settings.retrace, Servo(prior, movers, still))
-        self._turned: NDArray[Any] = np.zeros(
-            len(self._moved)
-        )  # where the thing was when the body turned back
-        self._grace = 0  # steps until a standstill counts again
         self._left: list[float] = []  # distances to the goal after the last ``patience`` + 1 steps
+        self._nearest = np.inf  # of this attempt
+        self._grace = 0  # steps until a standstill counts again
+        self._held = False  # whether the thing may move along on the way back
+        self._turned: NDArray[Any] = np.zeros(len(self._moved))  # where it was when the body turned back
 
     def act(self, obs: F32) -> F32:
         """The action (A,) of the policy for an observation (O,), or of the servo on the way back."""
@@ -96,38 +97,53 @@ class Frames:
     def observe(self, transition: Transition) -> Metrics:
         """Follow the object; turn back if it comes no nearer. ``adapter/mode`` is 1 on the way back."""
         back = self.retrace.going_back
-        self.retrace.observe(transition.next_obs)
+        self.retrace.observe(transition)
+        there = transition.next_obs[self._moved] / self._spread
         if back:
-            there = transition.next_obs[self._moved] / self._spread
-            if self.retrace.going_back and np.abs(there - self._turned).max() > HOOKED:
+            caught = not self._held and np.abs(there - self._turned).max() > HOOKED
+            if self.retrace.going_back and caught:
                 self.retrace.stop()
-            self._left, self._grace = [], self.retrace.steps_back  # as many steps to come again
-        elif self._grace:
-            self._grace -= 1
-        else:
-            self._left = [*self._left[-self.patience :], self._distance(transition.next_obs)]
-            if len(self._left) > self.patience:
-                gain = self._left[0] - self._left[-1]
-                self.best = max(self.best, gain)
-                if gain < max(STAND, SLOWED * self.best):
-                    self._turned = transition.next_obs[self._moved] / self._spread
-                    self.retrace.begin()
+            # As many steps to come again.
+            self._left, self._nearest, self._grace = [], np.inf, self.retrace.steps_back
+        elif self._is_lost(float(self._distance(transition.next_obs))):
+            self._turned = there
+            self.retrace.begin()
         return {"adapter/mode": float(self.retrace.going_back)}
 
-    def _distance(self, obs: F32) -> float:
-        """Of the object to its goal, in its spreads."""
-        return float(np.linalg.norm(self.policy.left(obs) / self._spread[self._aimed]))
+    def _is_lost(self, left: float) -> bool:
+        """Whether, with so much left to the goal, the object is further away again or comes no nearer."""
+        self._nearest = min(self._nearest, left)
+        self._held = left > self._nearest + self.astray
+        if self._held or self._grace:
+            self._grace = max(0, self._grace - 1)
+            return self._held
+        self._left = [*self._left[-self.patience :], left]
+        if len(self._left) <= self.patience:
+            return False
+        gain = self._left[0] - self._left[-1]
+        self.best = max(self.best, gain)
+        return gain < max(
+            STAND, SLOWED * min(self.best, self._left[0])
+        )  # near the goal there is less to gain
+
+    def _distance(self, obs: F32) -> NDArray[np.float32]:
+        """(…, O) -> (…): of the object to its goal, in its spreads."""
+        found: NDArray[np.float32] = np.linalg.norm(
+            self.policy.left(obs) / self._spread[self._aimed], axis=-1
+        )
+        return found
 
     def learn(self) -> Metrics:
         """Nothing is learned in the life."""
         return {}
 
     def state_dict(self) -> State:
-        """The policy, the path, the last distances to the goal (n,), and what tells a standstill."""
+        """The policy, the path, and how this attempt goes."""
         own = {
             "left": torch.tensor(self._left, dtype=torch.float64),
             "best": torch.tensor(self.best, dtype=torch.float64),
-            "grace": torch.tensor(self._grace),
+            "nearest": torch.tensor(self._nearest, dtype=torch.float64),
+            "counts": torch.tensor([self._grace, int(self._held)]),
             "turned": torch.tensor(self._turned, dtype=torch.float64),
         }
         return nest(policy=self.policy.state_dict(), retrace=self.retrace.state_dict(), frames=own)
@@ -138,7 +154,9 @@ class Frames:
         self.retrace.load_state_dict(substate(state, "retrace"))
         own = substate(state, "frames")
         self._left = own["left"].tolist()
-        self.best, self._grace = float(own["best"]), int(own["grace"])
+        self.best, self._nearest = float(own["best"]), float(own["nearest"])
+        self._grace, held = own["counts"].tolist()
+        self._held = bool(held)
         self._turned = own["turned"].numpy().copy()
 
 
@@ -150,7 +168,7 @@ def missing(settings: Settings, prior: Prior) -> str:
         if declared
         else [one.goal for one in entries.relations() if one.goal is not None]
     )
-    return "" if goals and entries.longest >= GAIN_STEPS else "nothing in the prior is moved to a goal"
+    return "" if goals and entries.longest >= LAGS else "nothing in the prior is moved to a goal"
 
 
 def at_rest(prior: Prior, entries: list[int]) -> Bools:
@@ -173,10 +191,23 @@ def patience(prior: Prior, still: Bools) -> int:
         edges = np.flatnonzero(np.diff(np.r_[False, still[first : last + 1], False]))
         spells.append(int((edges[1::2] - edges[::2]).max(initial=0)))
     usual, succeeding = (
-        float(np.quantile(np.array(spells)[kept], LONGEST))
+        float(np.quantile(np.array(spells)[kept], USUAL))
         for kept in (np.ones(len(spells), np.bool_), frames.successful(prior))
     )
     return max(2, int(np.ceil(min(SLACK * usual, SLACKEST * succeeding))))
+
+
+def usual_loss(prior: Prior, left: NDArray[np.float32]) -> float:
+    """How much further away again than before the object has been in nearly all successful episodes.
+
+    ``left`` (N,): the distance to the goal after each row.
+    """
+    losses = []
+    succeeded = frames.successful(prior)
+    for first, last in zip(prior.starts[succeeded], prior.ends[succeeded], strict=True):
+        own = left[first : last + 1]
+        losses.append(float((own - np.minimum.accumulate(own)).max()))
+    return float(np.quantile(losses, USUAL))
 
 
 def wanted(settings: Settings, plan: Plan) -> Artefact[FramesPolicy]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from slrl.adapters.retrace import GAIN_STEPS, Retrace, Servo
+from slrl.adapters.retrace import LAGS, Retrace, Servo
 from slrl.adapters.retrace import Settings as RetraceSettings
 from slrl.adapters.setup import Plan, Setup
 from slrl.errors import Unsupported
@@ -57,7 +57,7 @@ def missing(settings: Settings, prior: Prior) -> str:
     """What modes would need and the prior does not have; empty if there are some."""
     entries = entries_of(prior)
     found = modes(prior, entries, settings.fewest, settings.done)
-    if len(found) > 1 and places(entries) and int((prior.ends - prior.starts).max()) >= GAIN_STEPS:
+    if len(found) > 1 and places(entries) and int((prior.ends - prior.starts).max()) >= LAGS:
         return ""
     return (
         f"modes take two groups of {settings.fewest} episodes or more that change different things which no "
@@ -114,6 +114,7 @@ class Modes:
         everywhere = np.ones(len(prior), np.bool_)
         self.retrace = Retrace(settings.retrace, Servo(prior, repertory.places, everywhere))
         self.mode, self.used = -1, 0  # the mode that acts, and for how many steps it has
+        self._again = False  # whether it was done when it was chosen
         self.tries = np.zeros(len(repertory.modes), np.int64)
 
     def act(self, obs: F32) -> F32:
@@ -128,22 +129,27 @@ class Modes:
         """End the mode if it is done or has taken too long; ``adapter/mode`` is the mode's number."""
         obs = transition.next_obs
         back = self.retrace.going_back
-        self.retrace.observe(obs)
+        self.retrace.observe(transition)
         if back and not self.retrace.going_back:
             self._choose(obs)
         elif not back:
             self.used += 1
             own = self.repertory.modes[self.mode]
-            if own.is_done(obs) or self.used >= self._patience * own.steps:
+            done = own.is_done(obs) and not self._again
+            if done or self.used >= self._patience * own.steps:
                 self.retrace.begin(len(self.retrace.path))
         number = len(self.tries) if self.retrace.going_back else self.mode
         return {"adapter/mode": float(number)}
 
     def _choose(self, obs: F32) -> None:
-        """The undone mode that was tried least, the shortest of several; any mode, if all are done."""
+        """The undone mode that was tried least, the shortest of several; any mode, if all are done.
+
+        That all are done and the life goes on says that one is not: it is acted out again, for its patience.
+        """
         self.retrace.forget()
         undone = [i for i, mode in enumerate(self.repertory.modes) if not mode.is_done(obs)]
         self.mode = min(undone or range(len(self.tries)), key=lambda i: (self.tries[i], i))
+        self._again = not undone
         self.tries[self.mode] += 1
         self.used = 0
 
@@ -153,14 +159,16 @@ class Modes:
 
     def state_dict(self) -> State:
         """The policies, the path, and mode, steps and tries."""
-        own = {"counts": torch.tensor([self.mode, self.used, *self.tries.tolist()])}
+        counts = [self.mode, self.used, int(self._again), *self.tries.tolist()]
+        own = {"counts": torch.tensor(counts)}
         return nest(policies=self.repertory.state_dict(), retrace=self.retrace.state_dict(), modes=own)
 
     def load_state_dict(self, state: State) -> None:
         """Go on from :meth:`state_dict` of an adapter with the same settings and prior."""
         self.repertory.load_state_dict(substate(state, "policies"))
         self.retrace.load_state_dict(substate(state, "retrace"))
-        self.mode, self.used, *tries = substate(state, "modes")["counts"].tolist()
+        self.mode, self.used, again, *tries = substate(state, "modes")["counts"].tolist()
+        self._again = bool(again)
         self.tries = np.array(tries, np.int64)
 
 
