@@ -38,7 +38,7 @@ def test_members_of_each_level_are_those_that_its_lives_had() -> None:
     """Frames has more of them; modes and graph take its other settings, but not this one."""
     levels_ = {name: getattr(SETTINGS, name).adapter.settings for name in ("frames", "modes", "graph")}
     assert {name: found.regression.members for name, found in levels_.items()} == {
-        "frames": 5,
+        "frames": 15,
         "modes": 3,
         "graph": 3,
     }

@@ -122,15 +122,13 @@ class Frames:
             return False
         gain = self._left[0] - self._left[-1]
         self.best = max(self.best, gain)
-        return gain < max(
-            STAND, SLOWED * min(self.best, self._left[0])
-        )  # near the goal there is less to gain
+        possible = min(self.best, self._left[0])  # near the goal there is less to gain
+        return gain < max(STAND, SLOWED * possible)
 
     def _distance(self, obs: F32) -> NDArray[np.float32]:
         """(…, O) -> (…): of the object to its goal, in its spreads."""
-        found: NDArray[np.float32] = np.linalg.norm(
-            self.policy.left(obs) / self._spread[self._aimed], axis=-1
-        )
+        left = self.policy.left(obs) / self._spread[self._aimed]
+        found: NDArray[np.float32] = np.linalg.norm(left, axis=-1)
         return found
 
     def learn(self) -> Metrics:
