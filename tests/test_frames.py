@@ -335,6 +335,14 @@ def test_a_demonstrators_habit_is_not_taken_for_an_effect() -> None:
     assert action == pytest.approx([0.5, 0, -0.7], abs=0.03)  # the grip is what it is told
 
 
+def test_entries_that_no_action_moves_leave_the_action_as_it_was() -> None:
+    """A user may declare such points: nothing leads the body there."""
+    rows = rows_of([400] * 5, obs_dim=2)
+    still = np.zeros_like(rows.obs)
+    servo = Servo(prior_of(rows._replace(obs=still, next_obs=still)), [0, 1], np.ones(2000, bool))
+    assert servo.act(still[0], np.ones(2), np.array([0.3, -0.7])) == pytest.approx([0.3, -0.7])
+
+
 def test_the_grip_is_on_the_way_back_what_it_was_there() -> None:
     rng = np.random.default_rng(0)
     rows = rows_of([400] * 5, obs_dim=2)

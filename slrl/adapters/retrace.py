@@ -67,7 +67,7 @@ class Servo:
         """
         wanted = self._inverse @ (target - obs[self.entries]) / WITHIN
         action = others.copy()
-        action[self.leads] = wanted / max(1.0, float(np.abs(wanted).max()))
+        action[self.leads] = wanted / np.abs(wanted).max(initial=1.0)
         return action.astype(np.float32)
 
     def distance(self, obs: F32, target: F64) -> float:
