@@ -21,7 +21,9 @@ from slrl.types import F32, Bools, State, Transition
 
 LAGS = 3  # steps of motion before an action that say what the body would do without it
 RESPONSE = 10  # steps over which the motion that follows a constant action is averaged
-LEADS = 1 / 3  # of the largest motion for a unit of an action: actions that move the body less do not lead it
+LEADS = (
+    1 / 3
+)  # of what moves an entry most, as actions vary in the prior: one that moves none so far leads none
 AHEAD = 3  # points of the path between the body and the point that it is drawn to
 WITHIN = 2.0  # steps in which it is to be there
 NEAR = 0.4  # of the entries' common spread: so near its end the way back is over
@@ -55,9 +57,11 @@ class Servo:
         """``free`` (N,): rows in which nothing but the body moves; all rows if there are too few of them."""
         self.entries = list(entries)
         self.gain = _response(prior, self.entries, free)
-        size = np.linalg.norm(self.gain, axis=0)
-        self.leads: Bools = size > LEADS * size.max()
+        moved = np.abs(self.gain) * prior.action.std(0)
+        self.leads: Bools = (moved > LEADS * moved.max(1, keepdims=True)).any(0)
         self.spread = float(np.sqrt((prior.obs[:, self.entries].astype(np.float64).std(0) ** 2).mean()))
+        if not np.ptp(prior.obs[:, self.entries], axis=0).any():
+            raise Unsupported("a way back takes entries of the body that vary in the prior")
         self._inverse = np.linalg.pinv(self.gain[:, self.leads], rcond=0.05)
 
     def act(self, obs: F32, target: F64, others: F64) -> F32:

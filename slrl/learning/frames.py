@@ -192,5 +192,5 @@ def artefact(
         needs=(prior,),
         version=2,
         steps=settings.steps,
-        ms_per_step=1.5,
+        ms_per_step=1.5 * settings.members,
     )
