@@ -13,15 +13,9 @@ One life, step by step:
 What cannot be used raises :class:`slrl.BadInput`, a ``ValueError`` whose message says what would be right.
 """
 
-import os
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
-
-# oneDNN computes torch's convolutions and LSTMs and reads this variable once, at the first of them. With
-# AVX-512 it sums in another order than with AVX2: the same data and seed would then give different latents
-# and skills on different processors, and so different lives.
-os.environ.setdefault("ONEDNN_MAX_CPU_ISA", "AVX2")
 
 __version__ = version("slrl")
 __all__ = [

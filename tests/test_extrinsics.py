@@ -1,8 +1,5 @@
 """Latents: windows and convolutions by hand, learning from a prior, and their effect in a life."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +15,7 @@ from slrl.adapters.latent import Latent, Student
 from slrl.learning.agents import sac
 from slrl.learning.buffer import Buffer
 from slrl.learning.dynamics import Dynamics
-from slrl.learning.extrinsics import Extrinsics, Settings, Windows, with_latents
+from slrl.learning.extrinsics import Extrinsics, Settings, Windows, convolved, with_latents
 from slrl.learning.offline import counterfactual as objectives
 from slrl.learning.offline.counterfactual import Counterfactual
 from slrl.plugins import AdapterPlugin
@@ -72,19 +69,40 @@ def test_a_window_holds_the_steps_before_a_row_newest_last_and_nothing_of_anothe
 def test_fifty_steps_become_eleven_seven_and_three(
     small_prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lengths, conv1d = [], torch.nn.functional.conv1d
+    lengths = []
 
-    def watched(x: torch.Tensor, *parts: torch.Tensor, **settings: int) -> torch.Tensor:
-        lengths.append(x.shape[-1])
-        return conv1d(x, *parts, **settings)
+    def watched(x: torch.Tensor, *parts: Any) -> torch.Tensor:
+        lengths.append(x.shape[1])
+        return convolved(x, *parts)
 
-    monkeypatch.setattr("slrl.learning.extrinsics.F.conv1d", watched)
-    for history, expected in ((50, [48, 11, 7]), (10, [40, 9, 5]), (120, [120, 29, 25])):
+    monkeypatch.setattr("slrl.learning.extrinsics.convolved", watched)
+    for history, expected in ((50, [50, 11, 7]), (10, [40, 9, 5]), (120, [120, 29, 25])):
         found = Extrinsics(Settings(history=history), small_prior, CPU)
         lengths.clear()
         features, mask = found.windows.read(torch.tensor([0, 1]), found.history)
         assert found.infer(features, mask).shape == (2, 8)
         assert lengths == expected
+
+
+@pytest.mark.parametrize(("kernel", "stride", "steps"), [(8, 4, 50), (5, 1, 11), (4, 4, 12)])
+def test_a_convolution_as_one_product_is_that_of_torch(kernel: int, stride: int, steps: int) -> None:
+    """Also its gradients; steps that the strides do not reach are the oldest."""
+    draw = torch.Generator().manual_seed(0)
+    x = torch.randn(3, steps, 6, generator=draw, requires_grad=True)
+    weight = torch.randn(kernel * 6, 7, generator=draw, requires_grad=True)
+    bias = torch.randn(7, generator=draw, requires_grad=True)
+    ours = convolved(x, weight, bias, kernel, stride)
+    as_torch = weight.view(kernel, 6, 7).permute(2, 1, 0)
+    read = x[:, (steps - kernel) % stride :].transpose(1, 2)
+    theirs = torch.conv1d(read, as_torch, bias, stride=stride).transpose(1, 2)
+    torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    goal = torch.randn(ours.shape, generator=draw)
+    for mine, other in zip(
+        torch.autograd.grad((ours * goal).sum(), [x, weight, bias]),
+        torch.autograd.grad((theirs * goal).sum(), [x, weight, bias]),
+        strict=True,
+    ):
+        torch.testing.assert_close(mine, other, rtol=1e-4, atol=1e-4)
 
 
 def test_a_channel_of_the_convolution_at_a_time_is_the_embedding_of_that_step(small_prior: Prior) -> None:
@@ -94,7 +112,7 @@ def test_a_channel_of_the_convolution_at_a_time_is_the_embedding_of_that_step(sm
     embedded = found.embed(features, mask)
     for b, t in ((0, 49), (1, 48)):
         by_hand = torch.relu(features[b, t] @ found.phi[0] + found.phi[1])
-        torch.testing.assert_close(embedded[b, :, t], by_hand)
+        torch.testing.assert_close(embedded[b, t], by_hand)
 
 
 def test_the_prior_is_read_as_the_life_is_through_no_more_than_k_steps(small_prior: Prior) -> None:
@@ -392,18 +410,3 @@ def test_what_the_dynamics_leave_unexplained() -> None:
     assert learned(prior).unexplained() < 0.03
     untold = learned(replace(prior, env_params=np.zeros((len(prior), 1), np.float32)))
     assert 0.1 < untold.unexplained() < 0.3  # 0.29² / (0.58² + 0.29²) = 0.2
-
-
-def test_convolutions_add_up_alike_on_every_processor() -> None:
-    """oneDNN reports its instructions: not AVX-512, which gave other latents, even if torch came first."""
-    code = "import torch, slrl; torch.conv1d(torch.ones(2, 4, 50), torch.ones(4, 4, 8))"
-    free = {key: value for key, value in os.environ.items() if key != "ONEDNN_MAX_CPU_ISA"}
-    for own, alike in (({}, True), ({"ONEDNN_MAX_CPU_ISA": "ALL"}, False)):
-        environment = {**free, **own, "ONEDNN_VERBOSE": "1"}
-        done = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
-        )
-        if "isa:" not in done.stdout:
-            pytest.skip("torch was built without oneDNN")
-        has = torch.cpu._is_avx512_supported()  # where there is none, nothing is kept from it
-        assert ("AVX-512" in done.stdout) == (has and not alike)

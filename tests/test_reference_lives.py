@@ -7,6 +7,8 @@ is skipped.
 
 import hashlib
 import json
+import os
+import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -116,6 +118,33 @@ def test_a_life_is_the_one_that_was_pinned(case: str) -> None:
     if case.startswith(("cheetah", "ant")):
         pytest.importorskip("mujoco")
     assert pin(case) == pinned["lives"][case]
+
+
+@pytest.mark.parametrize("case", ["windy_pointmass/switch", "windy_pointmass/levels"])
+def test_a_life_does_not_depend_on_the_instructions_that_onednn_may_use(case: str, tmp_path: Path) -> None:
+    """Its convolutions and LSTMs round by them; nothing in float32 is computed by it, learned or lived."""
+    code = f"from tests.test_reference_lives import pin; print(pin({case!r}))"
+    lives = []
+    for allowed in ("SSE41", "ALL"):
+        environment = {
+            **os.environ,
+            "ONEDNN_MAX_CPU_ISA": allowed,
+            "ONEDNN_VERBOSE": "1",
+            "SLRL_CACHE": str(tmp_path / allowed),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=environment,
+            cwd=Path(__file__).parents[1],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        lines = done.stdout.splitlines()
+        assert not [line for line in lines if line.startswith("onednn_verbose") and ",exec," in line]
+        lives.append(lines[-1])
+    assert lives[0] == lives[1]
+    assert "'actions'" in lives[0]
 
 
 def test_every_adapter_is_pinned() -> None:

@@ -227,7 +227,6 @@ def dependencies(settings: Settings, plan: Plan) -> Dependencies:
         version=4,  # 3: φ did not read the newest two of fifty steps
         steps=settings.student_steps,
         ms_per_step=5.0,
-        processor=True,
     )
     return Dependencies(latents, seen, agent, student)
 

@@ -363,5 +363,4 @@ def artefact(
         version=3,  # 2: value and latents had learned from the episodes that set the thresholds
         steps=settings.steps,
         ms_per_step=2.0,
-        processor=latents is not None,
     )

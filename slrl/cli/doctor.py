@@ -6,7 +6,6 @@ import torch
 
 from slrl import priors
 from slrl.files import cache_folder
-from slrl.learning.cache import instructions
 from slrl.lives.results import git_revision, versions
 
 
@@ -42,13 +41,12 @@ def known_problems(found: dict[str, str], *, bf16: bool) -> list[str]:
                 f"mujoco {mujoco} breaks FrankaKitchen, Fetch and HandReach; install 'mujoco>=3.3,<3.12'."
             )
     if not bf16:
-        why = "the CPU has none, or ONEDNN_MAX_CPU_ISA, AVX2 unless set, keeps torch from it"
         problems.append(
-            f'no bfloat16 arithmetic ({why}): agent.precision = "bfloat16" is slower than float32 here.'
+            'the processor has no bfloat16 arithmetic: agent.precision = "bfloat16" is slower than float32 '
+            "here."
         )
     return problems
 
 
 def _has_bf16() -> bool:
-    on_cpu = torch.cpu._is_avx512_bf16_supported() and instructions() != "AVX2"
-    return on_cpu or torch.cuda.is_available()
+    return torch.cpu._is_avx512_bf16_supported() or torch.cuda.is_available()

@@ -67,21 +67,18 @@ class Artefact(Generic[T]):
     version: int = 1  # of the code that learns it; raised when the same settings give another result
     steps: int = 0  # of learning
     ms_per_step: float = 1.0  # estimate, for the progress bar
-    # whether the result depends on the processor's instructions (oneDNN: LSTM, convolutions)
-    processor: bool = False
     stored: bool = True
     changes: bool = False  # whether a life changes the value, as it does an agent's weights
 
     @cached_property
     def key(self) -> str:
-        """SHA-256 of name, versions, ``about``, the keys of ``needs``, and the processor's instructions."""
+        """SHA-256 of name, versions, ``about`` and the keys of ``needs``."""
         about = {
             "name": self.name,
             "version": [FORMAT, self.version],
             "torch": torch.__version__,
             "about": dict(self.about),
             "needs": [need.key for need in self.needs],
-            "instructions": instructions() if self.processor else None,
         }
         return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
 
@@ -371,12 +368,3 @@ def clear(name: str | None = None) -> list[Entry]:
 def computed_on(device: torch.device) -> dict[str, str]:
     """For a key: where it is computed, if not on a CPU, whose sums are rounded otherwise."""
     return {} if device.type == "cpu" else {"device": device.type}
-
-
-def instructions() -> str:
-    """The processor instructions that torch and oneDNN use, such as ``AVX2`` or ``AVX512``.
-
-    AVX2 if ``ONEDNN_MAX_CPU_ISA`` allows no more.
-    """
-    most, has = os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper(), torch.backends.cpu.get_cpu_capability()
-    return most if most == "AVX2" and has.startswith("AVX512") else has

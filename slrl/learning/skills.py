@@ -66,16 +66,10 @@ class SkillModel:
         self._generator = generator = torch.Generator().manual_seed(settings.seed or 0)
         self.normaliser = Normaliser(prior, device)
         o, a, hidden = prior.obs.shape[1], prior.action.shape[1], settings.hidden
-        bound = hidden**-0.5
-        shapes = ((4 * hidden, a + o), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
-        self.lstm = [
-            ((2 * torch.rand(*s, generator=generator) - 1) * bound).to(device).requires_grad_()
-            for s in shapes
-        ]
-        self.head = mlp_params((hidden, 2 * self.size), generator, device)
+        course = self.horizon * (a + o + 1)  # of each step its action, its observation, and that it is there
+        self.encoder = mlp_params((course, hidden, hidden, 2 * self.size), generator, device)
         self.decoder = mlp_params((o + self.size, hidden, hidden, hidden, a), generator, device)
-        self._optimiser = Adam([*self.lstm, *self.head, *self.decoder], settings.lr)
-        self._hidden = hidden
+        self._optimiser = Adam(self.weights(), settings.lr)
         self._obs, self._action = (torch.tensor(rows, device=device) for rows in (prior.obs, prior.action))
         left = prior.ends[prior.episode] - np.arange(len(prior)) + 1
         self.length = np.minimum(self.horizon, left)  # (N,) steps left of the episode, at most H
@@ -88,12 +82,10 @@ class SkillModel:
         return self._obs[at], self._action[at], torch.from_numpy(mask).to(self.device)
 
     def encode(self, obs: Tensor, action: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation of u (B, Z), after the last step that the mask (B, H) has."""
-        x = torch.cat([action, self.normaliser(obs)], -1)
-        start = x.new_zeros(1, len(x), self._hidden)
-        out, _, _ = torch.lstm(x, (start, start), self.lstm, True, 1, 0.0, False, False, True)
-        last = mask.sum(1) - 1
-        mean, log_std = mlp(self.head, out[torch.arange(len(x)), last]).chunk(2, -1)
+        """Mean and log standard deviation of u (B, Z), from the steps that the mask (B, H) has."""
+        there = mask.unsqueeze(-1).to(obs.dtype)
+        x = torch.cat([action * there, self.normaliser(obs) * there, there], -1)
+        mean, log_std = mlp(self.encoder, x.flatten(1)).chunk(2, -1)
         return mean, log_std.clamp(-5.0, 2.0)
 
     def decode(self, obs: Tensor, skill: Tensor) -> Tensor:
@@ -135,7 +127,7 @@ class SkillModel:
 
     def weights(self) -> list[Tensor]:
         """Weights of encoder and decoder."""
-        return [*self.lstm, *self.head, *self.decoder]
+        return [*self.encoder, *self.decoder]
 
     def as_prior(self, encoded: Tensor) -> Prior:
         """The prior in skills: each row is one skill held for H steps, or until the episode ended.
@@ -165,7 +157,7 @@ class SkillModel:
         )
 
     def _tensors(self) -> list[Tensor]:
-        return [*self.lstm, *self.head, *self.decoder, *self._optimiser.tensors()]
+        return [*self.weights(), *self._optimiser.tensors()]
 
     def state_dict(self) -> State:
         """Encoder, decoder and their optimiser."""
@@ -186,9 +178,9 @@ def artefact(
         build=lambda prior: SkillModel(settings, prior, device),
         about=table(settings) | computed_on(device),
         needs=(prior,),
+        version=2,  # 1: the encoder was an LSTM
         steps=settings.steps,
-        ms_per_step=9.0,
-        processor=True,
+        ms_per_step=4.0,
     )
 
 
@@ -199,8 +191,7 @@ def prior_in_skills(skills: Artefact[SkillModel]) -> Artefact[Prior]:
         build=lambda model: Table(model.encoded, (sum(map(len, model.chains())), model.size)),
         needs=(skills,),
         steps=1,
-        ms_per_step=2000.0,
-        processor=True,
+        ms_per_step=500.0,
     )
 
     def build(model: SkillModel, encoded: Table) -> Prior:

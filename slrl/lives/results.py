@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 import tomli_w
+import torch
 
 from slrl.errors import BadInput
 from slrl.files import atomic_write, made_folder, write_text
-from slrl.learning.cache import instructions
 from slrl.lives.life import Life, Outcome
 from slrl.lives.settings import LifeSettings, WorldName
 from slrl.lives.trace import draw
@@ -84,10 +84,13 @@ class Result:
 def versions() -> dict[str, str]:
     """Versions of Python, the packages that affect a life, and the processor's instructions.
 
-    MuJoCo's trajectories differ between its versions. oneDNN rounds differently with other instructions, so
-    that the same data and seed give another agent.
+    MuJoCo's trajectories differ between its versions. Libraries choose their code by the instructions: what
+    is learned may differ in its last digits.
     """
-    found = {"python": platform.python_version(), "instructions": instructions()}
+    found = {
+        "python": platform.python_version(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
     for package in (
         "slrl",
         "torch",
