@@ -9,6 +9,7 @@ import torch
 
 import slrl
 from slrl import adapters, plugins
+from slrl.errors import BadInput
 from slrl.learning import pretrain
 from slrl.learning.agents.sac import Sac
 from slrl.learning.cache import Artefact, LearnedCache
@@ -260,6 +261,24 @@ def test_a_life_begins_with_new_optimisers_and_the_temperature_of_its_settings(s
     after = (agent.actor_optimiser, agent.critic_optimiser, agent.temperature_optimiser)
     assert not any(bool(t.any()) for one in after for t in one.tensors())
     assert agent.log_temperature.item() == pytest.approx(math.log(0.5), abs=1e-7)
+
+
+def test_the_learning_rates_fall_to_nothing_over_the_last_steps(small_prior: Prior) -> None:
+    """Of ten steps the last four make 1, 3/4, 1/2 and 1/4 of a step; the life begins with whole ones."""
+    agent = make_sac(small_prior, actor_lr=0.01, critic_lr=0.02)
+    objective = ObjectivePlugin.parse({"name": "cal_ql"}, "[pretrain.objective]")
+    settings = pretrain.Settings(objective=objective, steps=10, batch_size=8, decay=0.4)
+    optimisers = (agent.actor_optimiser, agent.critic_optimiser)
+    rates = [[one.lr for one in optimisers] for _ in PretrainedAgent(agent, settings, 0, None).learn()]
+    shares = [1, 1, 1, 1, 1, 1, 1, 0.75, 0.5, 0.25]
+    np.testing.assert_allclose(rates, np.outer(shares, [0.01, 0.02]))
+    assert (agent.actor_optimiser.lr, agent.critic_optimiser.lr) == (0.01, 0.02)
+
+
+def test_decay_is_a_share_and_of_an_objective() -> None:
+    for table, why in (({"decay": 1.5}, "between 0 and 1"), ({"decay": 0.5}, "there is none")):
+        with pytest.raises(BadInput, match=why):
+            plugins.bind(pretrain.Settings, table, where="[pretrain]")
 
 
 def objective_of(agent: Sac, name: str, **settings: Any) -> Any:

@@ -9,10 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from slrl.errors import Unsupported
+from slrl.learning.agents import anchored
 from slrl.learning.agents.sac import Sac, Settings
 from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
 from slrl.priors import Prior
-from slrl.types import Batch
+from slrl.types import Batch, Metrics
 
 from .conftest import prior_of, rows_of
 
@@ -286,10 +288,85 @@ def test_bfloat16_computes_what_float32_does(small_prior: Prior) -> None:
     assert all(p.dtype == torch.float32 for p in half.critic)
 
 
+def test_adam_in_plain_operations_is_the_fused_one() -> None:
+    """Over twenty steps with other gradients and learning rates."""
+    draw = torch.Generator().manual_seed(0)
+    fused, plain = (Adam([torch.ones(3, 2), torch.zeros(2)], 0.1) for _ in range(2))
+    for step in range(20):
+        gradients = [torch.randn(3, 2, generator=draw), torch.randn(2, generator=draw)]
+        fused.lr = 0.1 / (1 + step)
+        fused.step(gradients)
+        plain.step_in_plain_operations(gradients, torch.tensor(fused.lr))
+        for one, other in zip(fused.tensors(), plain.tensors(), strict=True):
+            torch.testing.assert_close(one, other)
+        for one, other in zip(fused._params, plain._params, strict=True):
+            torch.testing.assert_close(one, other)
+    assert fused.steps_made == plain.steps_made == 20
+
+
+@pytest.mark.parametrize("kind", ["sac", "subset", "anchored"])
+def test_the_whole_update_that_is_compiled_is_the_update(small_prior: Prior, kind: str) -> None:
+    """Not compiled here: the slow test below does that."""
+    plain, whole = (compilable(small_prior, kind) for _ in range(2))
+    whole._compiles = lambda: True  # type: ignore[method-assign]
+    whole._compiled = whole._whole_update
+    for _ in range(5):
+        a, b = plain.update(batch_of(small_prior)), whole.update(batch_of(small_prior))
+        for key in a:
+            assert float(b[key]) == pytest.approx(float(a[key]), rel=1e-4, abs=1e-5), key
+    for key, tensor in plain.state_dict().items():
+        torch.testing.assert_close(whole.state_dict()[key], tensor, rtol=1e-4, atol=1e-5)
+
+
+def test_auto_compiles_after_so_many_updates_of_the_whole(
+    small_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slrl.learning.agents.sac.WORTH_COMPILING", 3)
+    made: list[int] = []
+    agent = make_sac(small_prior, compile="auto")
+
+    def compiled(*parts: Any) -> Metrics:
+        made.append(agent.critic_optimiser.steps_made)
+        return agent._whole_update(*parts)
+
+    monkeypatch.setattr(torch, "compile", lambda function, **settings: compiled)
+    for step in range(6):
+        agent.update(batch_of(small_prior), improve_policy=step != 4)
+    assert made == [3, 5]
+    never = make_sac(small_prior)
+    never.whole_loss = lambda loss: loss
+    for _ in range(5):
+        never.update(batch_of(small_prior))
+    assert never._compiled is None
+
+
+def test_without_a_compiler_a_sentence_says_what_to_do(
+    small_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(Unsupported, match=r"needs a C\+\+ compiler, and there is no no-such-compiler here"):
+        make_sac(small_prior, compile=True)
+    make_sac(small_prior)
+
+
 @pytest.mark.slow
-def test_compiled_computes_what_eager_does(small_prior: Prior) -> None:
-    plain, compiled = make_sac(small_prior), make_sac(small_prior, compile=True)
-    for _ in range(3):
+@pytest.mark.parametrize("kind", ["sac", "subset", "anchored"])
+def test_compiled_computes_what_eager_does(small_prior: Prior, kind: str) -> None:
+    """Also with another learning rate, which is not compiled anew."""
+    plain, compiled = compilable(small_prior, kind), compilable(small_prior, kind, compile=True)
+    for step in range(20):
+        plain.actor_optimiser.lr = compiled.actor_optimiser.lr = 1e-3 / (1 + step)
         a, b = plain.update(batch_of(small_prior)), compiled.update(batch_of(small_prior))
     for key in a:
         assert float(b[key]) == pytest.approx(float(a[key]), rel=1e-3, abs=1e-4), key
+    for key, tensor in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[key], tensor, rtol=1e-3, atol=1e-4)
+
+
+def compilable(prior: Prior, kind: str, **settings: Any) -> Sac:
+    """Plain SAC, one whose targets are of a subset of the critics, or one with an anchor."""
+    if kind == "anchored":
+        about = anchored.Settings(hidden=(16, 16), **settings)
+        return anchored.make(about, prior, torch.Generator().manual_seed(0), torch.device("cpu"))
+    more = {"critics": 4, "target_subset": 2} if kind == "subset" else {}
+    return make_sac(prior, **{**more, **settings})

@@ -108,6 +108,23 @@ class Adam:
             maximize=False,
         )
 
+    def step_in_plain_operations(self, gradients: Sequence[Tensor], lr: Tensor) -> None:
+        """The same step, up to rounding, in operations that torch.compile can trace; ``lr`` has no axis."""
+        self._step += 1
+        unbias, unbias_square = 1.0 - 0.9**self._step, 1.0 - 0.999**self._step
+        for param, gradient, mean, square in zip(
+            self._params, gradients, self._mean, self._square, strict=True
+        ):
+            mean.lerp_(gradient, 0.1)
+            square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+            spread = (square / unbias_square).sqrt() + 1e-8
+            param.sub_(lr / unbias * mean / spread)
+
+    @property
+    def steps_made(self) -> int:
+        """Steps since it began."""
+        return int(self._step)
+
     def with_params(self, params: list[Tensor]) -> "Adam":
         """An optimiser of other parameters of the same shapes, with copies of these moments."""
         other = Adam(params, self.lr)

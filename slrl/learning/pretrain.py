@@ -27,6 +27,9 @@ class Settings:
     batch_size: int = 256
     # n-step returns along the prior's own episodes; 1 is the papers' one-step target
     look_ahead_steps: int = 1
+    # Share of the steps, the last ones, over which the learning rates of actor and critics fall to 0. None:
+    # they stay, and the last policy is one draw of many that differ.
+    decay: float | None = None
     # Seed of all that is learned before the life, independent of the life's seed: all lives start from the
     # same agent. A level of a switch leaves it unset and gets a seed spawned from the method's.
     seed: int | None = None
@@ -34,10 +37,11 @@ class Settings:
     def __post_init__(self) -> None:
         at_least(self, 1, "batch_size", "look_ahead_steps")
         at_least(self, 0 if self.objective is None else 1, "steps")
-        unused = (self.steps, self.batch_size, self.look_ahead_steps) == (0, 256, 1)
+        require(0 <= (self.decay or 0) <= 1, f"decay must be between 0 and 1, not {self.decay}")
+        unused = (self.steps, self.batch_size, self.look_ahead_steps, self.decay) == (0, 256, 1, None)
         require(
             self.objective is not None or unused,
-            "steps, batch_size and look_ahead_steps are of an objective, and there is none",
+            "steps, batch_size, look_ahead_steps and decay are of an objective, and there is none",
         )
         seed(self)
 
@@ -58,6 +62,7 @@ class PretrainedAgent:
         buffer = Buffer(agent.prior, 0, rng, agent.device)
         buffer.look_ahead(settings.look_ahead_steps, agent.prior, agent.discount)
         for step in range(1, self.steps + 1):
+            self._decay(step)
             metrics = objective.update(buffer.sample(settings.batch_size))
             # The life has another objective, and starts with the temperature of its settings.
             if step == self.steps:
@@ -65,6 +70,14 @@ class PretrainedAgent:
                 with torch.no_grad():
                     agent.log_temperature.fill_(float(np.log(agent.settings.initial_temperature)))
             yield metrics
+
+    def _decay(self, step: int) -> None:
+        """Learning rates of this step, counted from 1: as in the settings, or less near the end."""
+        left, share = self.steps - step + 1, (self._settings.decay or 0.0) * self.steps
+        if left <= share:
+            agent = self.agent
+            agent.actor_optimiser.lr = agent.settings.actor_lr * left / share
+            agent.critic_optimiser.lr = agent.settings.critic_lr * left / share
 
     def state_dict(self) -> State:
         """The agent's state."""

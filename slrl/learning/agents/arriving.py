@@ -12,7 +12,6 @@ import torch
 
 from slrl.learning.agents import sac
 from slrl.learning.agents.sac import Sac
-from slrl.plugins import require
 from slrl.priors import Prior
 
 
@@ -20,13 +19,7 @@ from slrl.priors import Prior
 class Settings(sac.Settings):
     """The ``[agent]`` table: that of ``sac``, with LayerNorm in the critics."""
 
-    layer_norm: bool = True
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require(
-            self.layer_norm, "layer_norm must be true: with this scale of the inputs critics diverge without"
-        )
+    layer_norm: bool = True  # with this scale of the inputs critics diverge without
 
 
 def make(settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device) -> Sac:

@@ -4,6 +4,8 @@ Random subsets of targets as in REDQ (Chen et al., 2021), layer normalisation as
 """
 
 import math
+import os
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -13,10 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from slrl.errors import Unsupported
 from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
 from slrl.plugins import positive, require
 from slrl.priors import Prior
 from slrl.types import F32, Batch, Metrics, State
+
+WORTH_COMPILING = 20_000  # updates, from which on compiling pays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +44,9 @@ class Settings:
     backup_entropy: bool = True  # whether targets contain the entropy bonus
     reward_scale: float = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"  # of the matrix products
-    compile: bool = False  # torch.compile the losses: about a minute once, then kept on disk
+    # torch.compile the whole update: half a minute once, then kept on disk. "auto": after 20,000 updates,
+    # when it pays. Compiled updates differ from others in the last digits.
+    compile: bool | Literal["auto"] = False
 
     def __post_init__(self) -> None:
         layers = bool(self.hidden) and min(self.hidden) >= 1 and self.critics >= 1
@@ -78,8 +85,9 @@ class Sac:
         goal = settings.target_entropy
         self.entropy_goal = -float(self.action_dim) if goal == "auto" else float(goal)
         self.reset_optimisers()
-        wrap = torch.compile if settings.compile else (lambda function: function)
-        self._critic_loss_fn, self._actor_loss_fn = wrap(self.critic_loss), wrap(self.actor_loss)
+        self._compiled: Callable[..., Metrics] | None = None
+        if settings.compile:
+            check_compiler()
 
     def reset_optimisers(self) -> None:
         """New optimisers with zero moments, for a new objective."""
@@ -139,13 +147,20 @@ class Sac:
     # -- learning --------------------------------------------------------------------------------------------
 
     def update(self, batch: Batch, *, improve_policy: bool = True) -> Metrics:
-        """One step of critics and targets and, with ``improve_policy``, of the actor and the temperature."""
+        """One step of critics and targets and, with ``improve_policy``, of the actor and the temperature.
+
+        Only the whole update of plain SAC is compiled: not one of the critics alone, nor one with a
+        ``whole_loss``.
+        """
         obs, next_obs, size = self.normaliser(batch.obs), self.normaliser(batch.next_obs), len(batch.reward)
         reward = self.reward_scale * batch.reward
+        rows = (obs, batch.action, reward, next_obs, batch.bootstrap, self.noise(size), self.heads())
+        if improve_policy and self.whole_loss is None and self._compiles():
+            assert self._compiled is not None
+            rates = (self.critic_optimiser.lr, self.actor_optimiser.lr, self.temperature_optimiser.lr)
+            return self._compiled(*rows, self.noise(size), torch.tensor(rates, device=self.device))
         with self.autocast():
-            critic_loss, q = self._critic_loss_fn(
-                obs, batch.action, reward, next_obs, batch.bootstrap, self.noise(size), self.heads()
-            )
+            critic_loss, q = self.critic_loss(*rows)
         whole = critic_loss if self.whole_loss is None else self.whole_loss(critic_loss)
         self.critic_optimiser.step(torch.autograd.grad(whole, self.critic))
         self.move_targets()
@@ -153,10 +168,60 @@ class Sac:
         if not improve_policy:
             return metrics
         with self.autocast():
-            actor_loss, log_prob = self._actor_loss_fn(obs, self.noise(size))
+            actor_loss, log_prob = self.actor_loss(obs, self.noise(size))
         self.actor_optimiser.step(torch.autograd.grad(actor_loss, self.actor))
         entropy, temperature = self.step_temperature(log_prob)
         return metrics | {
+            "agent/actor_loss": actor_loss.detach(),
+            "agent/entropy": entropy,
+            "agent/temperature": temperature,
+        }
+
+    def _compiles(self) -> bool:
+        """Whether this update is made by the compiled function, which is made at the first such one."""
+        wanted = self.settings.compile
+        if not wanted or (wanted == "auto" and self.critic_optimiser.steps_made < WORTH_COMPILING):
+            return False
+        if self._compiled is None:
+            torch._dynamo.config.trace_autograd_ops = True
+            self._compiled = torch.compile(self._whole_update, dynamic=False, fullgraph=True)
+        return True
+
+    def _whole_update(
+        self,
+        obs: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        next_obs: Tensor,
+        bootstrap: Tensor,
+        noise: Tensor,
+        heads: Tensor | None,
+        actor_noise: Tensor,
+        rates: Tensor,
+    ) -> Metrics:
+        """One step of everything, as :meth:`update` makes it, in operations that torch.compile can trace.
+
+        ``rates`` (3,) are the learning rates of critics, actor and temperature.
+        """
+        with self.autocast():
+            critic_loss, q = self.critic_loss(obs, action, reward, next_obs, bootstrap, noise, heads)
+        gradients = torch.autograd.grad(critic_loss, self.critic)
+        with torch.no_grad():
+            self.critic_optimiser.step_in_plain_operations(gradients, rates[0])
+            for slow, value in zip(self.target, self._critic_values, strict=True):
+                slow.lerp_(value, self.settings.polyak)
+        with self.autocast():
+            actor_loss, log_prob = self.actor_loss(obs, actor_noise)
+        gradients = torch.autograd.grad(actor_loss, self.actor)
+        with torch.no_grad():
+            self.actor_optimiser.step_in_plain_operations(gradients, rates[1])
+            entropy, temperature = -log_prob.detach().mean(), self.log_temperature.exp()
+            self.temperature_optimiser.step_in_plain_operations(
+                [temperature * (entropy - self.entropy_goal)], rates[2]
+            )
+        return {
+            "agent/critic_loss": critic_loss.detach(),
+            "agent/q": q,
             "agent/actor_loss": actor_loss.detach(),
             "agent/entropy": entropy,
             "agent/temperature": temperature,
@@ -280,6 +345,16 @@ class FrozenValue:
     def tensors(self) -> list[Tensor]:
         """Its weights."""
         return [*self._actor, *self._critic]
+
+
+def check_compiler() -> None:
+    """Raises :class:`Unsupported` where torch.compile would find no C++ compiler."""
+    compiler = os.environ.get("CXX", "g++")
+    if shutil.which(compiler) is None:
+        raise Unsupported(
+            f"agent.compile needs a C++ compiler, and there is no {compiler} here; install one (Debian: "
+            "apt install g++), name it by CXX, or set agent.compile=false."
+        )
 
 
 def make(settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device) -> Sac:
