@@ -108,6 +108,21 @@ RECORDS = {
     "solved": Record("solved.csv", "README.md", (Table(name="solved"),)),
     "variants": Record("variants.csv", "docs/adapters/levels.md", (Table(name="variants"),)),
     "source": Record("source.csv", "docs/adapters/levels.md", (Table(name="source", beside_frozen=True),)),
+    "parts": Record(
+        "parts.csv",
+        "docs/adapters/levels.md",
+        tuple(
+            Table(f"{name}_{what}", name=f"parts_{name}")
+            for name, what in (
+                ("windy", "pointmass"),
+                ("maze", "blocked"),
+                ("kitchen", "pairs"),
+                ("peg", "moved"),
+                ("door", "stiff"),
+            )
+        ),
+    ),
+    "steps": Record("steps.csv", "docs/adapters/rma.md", (Table("windy_pointmass", name="steps"),)),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
 

@@ -120,9 +120,13 @@ def parse(table: dict[str, Any], *, name: str) -> Scenario:
 
 
 def dotted(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings as (dotted key, value), from nested tables or from keys that are dotted already."""
+    """Settings as (dotted key, value), from nested tables or from keys that are dotted already.
+
+    A table under a dotted key is a whole value: ``{"pretrain.objective" = { name = "bc" }}`` keeps no setting
+    of the objective that was there.
+    """
     for key, value in table.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "." not in key:
             yield from dotted(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

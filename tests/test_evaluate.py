@@ -306,14 +306,16 @@ def test_every_suite_that_ships_can_be_read() -> None:
         "ablation": 2 * 10 * 5,
         "everything": scenarios * 19 * 5,
         "false_alarms": scenarios * 100,
-        "gallery": scenarios * (20 + 20 + 2) + 3,
+        "gallery": scenarios * (20 + 20),
         "linear": 2 * 2 * 3 * 3,
         "paper": 4 * 8 * 10,
+        "parts": 23 * 5 * 2,
         "quick": (8 + 3 * 3) * 3,
         "qwale": 9 * 10 + 7 * 10,
         "smoke": 18,
         "solved": 8 * 5 * 10,
         "source": 6 * 2 * 10,
+        "steps": 6 * 2 * 3 * 2,
         "variants": 3 * 10,
     }
 

@@ -115,6 +115,8 @@ def test_tables_in_a_scenario_become_records_with_numbers() -> None:
 def test_settings_for_adapters_are_dotted() -> None:
     nested = {"agent": {"lr": 1, "inner": {"a": [1]}}, "pretrain.steps": 5, "empty": {}}
     assert list(dotted(nested)) == [("agent.lr", 1), ("agent.inner.a", [1]), ("pretrain.steps", 5)]
+    whole = {"pretrain.objective": {"name": "bc"}, "adapter.points": {}}  # nothing of before is kept
+    assert list(dotted(whole)) == list(whole.items())
     assert parse({**LEAST, "adapter_settings": {"agent": {"lr": 1}}}, name="m").overrides() == [
         ("agent.lr", 1)
     ]
