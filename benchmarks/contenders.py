@@ -11,7 +11,8 @@ from gymnasium.spaces import Box
 from torch import nn
 
 from slrl import adapters, envs, scenarios
-from slrl.adapters import replay
+from slrl.adapters import graph, replay
+from slrl.learning import regression
 from slrl.learning.agents.sac import Sac
 from slrl.learning.agents.sac import Settings as SacSettings
 from slrl.learning.buffer import Buffer
@@ -20,6 +21,7 @@ from slrl.learning.guidance.gail import Gail
 from slrl.lives import run
 from slrl.plugins import GuidancePlugin
 from slrl.priors import Prior, formats
+from slrl.recording.recipes import load_prior
 from slrl.scenarios import World
 from slrl.types import Batch, Transition
 
@@ -27,6 +29,7 @@ Step = Callable[[], object]
 CPU = torch.device("cpu")
 HALF_CHEETAH, POINTMASS = (17, 6), (6, 2)
 BATCH, HIDDEN = 256, (256, 256)
+SMALL_BATCH, SMALL = 128, (64, 64)
 
 
 def random_prior(sizes: tuple[int, int], rows: int = 50_000) -> Prior:
@@ -72,8 +75,20 @@ def slrl_bf16() -> Step:
 
 
 def slrl_compiled() -> Step:
-    """The same with the losses compiled."""
+    """The same, the whole update compiled."""
     return slrl_update(compile=True)
+
+
+def slrl_small_update(**settings: Any) -> Step:
+    """An update of the sizes of adapters/qwale.toml: 64 x 64, batches of 128."""
+    prior = random_prior(POINTMASS)
+    agent, buffer = sac(prior, hidden=SMALL, **settings), Buffer(prior, 1, np.random.default_rng(0), CPU)
+    return lambda: agent.update(buffer.sample(SMALL_BATCH))
+
+
+def slrl_small_compiled() -> Step:
+    """The same, compiled."""
+    return slrl_small_update(compile=True)
 
 
 def slrl_compiled_bf16() -> Step:
@@ -118,17 +133,17 @@ def slrl_life(
 
 def slrl_small_life() -> Step:
     """The same with the sizes of adapters/qwale.toml, which suit a point mass."""
-    return slrl_life(hidden=(64, 64), batch_size=128)
+    return slrl_life(hidden=SMALL, batch_size=SMALL_BATCH)
 
 
 def slrl_early_step() -> Step:
     """A step of a life of a million, after 10,000 of them."""
-    return slrl_life(1_100_000, 10_000, hidden=(64, 64), batch_size=128)
+    return slrl_life(1_100_000, 10_000, hidden=SMALL, batch_size=SMALL_BATCH)
 
 
 def slrl_late_step() -> Step:
     """A step of a life of a million, after 1,000,000 of them."""
-    return slrl_life(1_100_000, 1_000_000, hidden=(64, 64), batch_size=128)
+    return slrl_life(1_100_000, 1_000_000, hidden=SMALL, batch_size=SMALL_BATCH)
 
 
 def slrl_discriminator() -> Step:
@@ -148,17 +163,19 @@ def slrl_act() -> Step:
     return lambda: agent.act(prior.obs[0])
 
 
-def control_step(name: str, quick: dict[str, int]) -> Step:
+def control_step(
+    name: str, quick: dict[str, int], prior: Prior | None = None, world: str = "windy_pointmass"
+) -> Step:
     """Act and observe, without a gradient step, on the prior's own rows."""
-    prior = random_prior(POINTMASS)
-    scenario = scenarios.load("windy_pointmass")
+    prior = random_prior(POINTMASS) if prior is None else prior
+    scenario = scenarios.load(world)
     adapter = run.load_adapter(
         adapters.load(name, list(quick.items())), prior, scenario, life_steps=100_000, quiet=True
     )
-    state = {"row": 0}
+    state, last = {"row": 0}, int(prior.ends[0])
 
     def step() -> None:
-        row = state["row"] = (state["row"] + 1) % 999  # within one episode
+        row = state["row"] = (state["row"] + 1) % last  # within one episode
         action = adapter.act(prior.obs[row])
         adapter.observe(Transition(prior.obs[row], action, 0.0, prior.next_obs[row], False, False))
         adapter.learn()
@@ -171,6 +188,28 @@ def slrl_rma_step() -> Step:
     return control_step("rma", {"pretrain.steps": 1, "adapter.extrinsics.steps": 1})
 
 
+def slrl_levels_step() -> Step:
+    """A step of the default where its latent policy acts and its graph watches."""
+    low = {"adapter.low.pretrain.steps": 1, "adapter.low.adapter.extrinsics.steps": 1}
+    quick = {**low, "adapter.graph.adapter.regression.steps": 1}
+    return control_step("levels", quick, load_prior("pointmass"))
+
+
+def slrl_frames_step() -> Step:
+    """A step of the default where it sees relations: fifteen members."""
+    quick = {"adapter.frames.adapter.regression.steps": 1}
+    return control_step("levels", quick, load_prior("tabletop"), "tabletop_displaced")
+
+
+def slrl_plan() -> Step:
+    """The shortest ways over the moves between the cells of the maze's prior."""
+    settings = graph.Settings(regression=regression.Settings(steps=1))
+    cells = graph.Cells(settings, load_prior("maze"), 0)
+    for _ in cells.learn():
+        pass
+    return graph.Moves(cells, settings.failure_weight).plan
+
+
 def slrl_switch_step() -> Step:
     """A step of adapters/switch.toml while its low level acts."""
     low = {"adapter.low.pretrain.steps": 1, "adapter.low.adapter.extrinsics.steps": 1}
@@ -179,7 +218,7 @@ def slrl_switch_step() -> Step:
     return control_step("switch", {**own, **low, **high})
 
 
-def _sb3(env: "gym.Env[Any, Any]") -> Any:
+def _sb3(env: "gym.Env[Any, Any]", hidden: tuple[int, ...] = HIDDEN) -> Any:
     from stable_baselines3 import SAC
     from stable_baselines3.common.logger import configure
 
@@ -188,7 +227,7 @@ def _sb3(env: "gym.Env[Any, Any]") -> Any:
         env,
         learning_starts=0,
         buffer_size=100_000,
-        policy_kwargs={"net_arch": list(HIDDEN)},
+        policy_kwargs={"net_arch": list(hidden)},
         device="cpu",
         seed=0,
     )
@@ -196,10 +235,12 @@ def _sb3(env: "gym.Env[Any, Any]") -> Any:
     return model
 
 
-def sb3_update() -> Step:
+def sb3_update(
+    sizes: tuple[int, int] = HALF_CHEETAH, hidden: tuple[int, ...] = HIDDEN, batch: int = BATCH
+) -> Step:
     """Stable-Baselines3's SAC, one gradient step from its replay buffer."""
-    prior = random_prior(HALF_CHEETAH)
-    model = _sb3(_Noise(prior))
+    prior = random_prior(sizes)
+    model = _sb3(_Noise(prior), hidden)
     for row in range(5_000):
         model.replay_buffer.add(
             prior.obs[row],
@@ -209,7 +250,12 @@ def sb3_update() -> Step:
             np.zeros(1, bool),
             [{}],
         )
-    return lambda: model.train(gradient_steps=1, batch_size=BATCH)
+    return lambda: model.train(gradient_steps=1, batch_size=batch)
+
+
+def sb3_small_update() -> Step:
+    """The same of our small sizes."""
+    return sb3_update(POINTMASS, SMALL, SMALL_BATCH)
 
 
 def sb3_life() -> Step:
