@@ -103,7 +103,7 @@ def table(rows: list[Row], solved: list[Row]) -> str:
 
 def of_default(rows: list[Row], name: str) -> str:
     """How many lives of the default succeeded, and their mean steps, a budget for one that did not."""
-    lives = [row for row in rows if row["scenario"] == name]
+    lives = [row for row in rows if (row["scenario"], row["adapter"]) == (name, files.DEFAULT_ADAPTER)]
     if not lives:
         return "not run"
     steps = [row["life_steps"] if row["censored"] else row["steps"] for row in lives]

@@ -111,15 +111,12 @@ RECORDS = {
     "parts": Record(
         "parts.csv",
         "docs/adapters/levels.md",
-        tuple(
-            Table(f"{name}_{what}", name=f"parts_{name}")
-            for name, what in (
-                ("windy", "pointmass"),
-                ("maze", "blocked"),
-                ("kitchen", "pairs"),
-                ("peg", "moved"),
-                ("door", "stiff"),
-            )
+        (
+            Table("windy_pointmass", name="parts_windy"),
+            Table("maze_blocked", name="parts_maze"),
+            Table("kitchen_pairs", name="parts_kitchen"),
+            Table("peg_moved", name="parts_peg"),
+            Table("door_stiff", name="parts_door"),
         ),
     ),
     "steps": Record("steps.csv", "docs/adapters/rma.md", (Table("windy_pointmass", name="steps"),)),

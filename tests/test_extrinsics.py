@@ -96,6 +96,7 @@ def test_a_convolution_as_one_product_is_that_of_torch(kernel: int, stride: int,
     read = x[:, (steps - kernel) % stride :].transpose(1, 2)
     theirs = torch.conv1d(read, as_torch, bias, stride=stride).transpose(1, 2)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+    assert convolved(x[:0], weight, bias, kernel, stride).shape == (0, *ours.shape[1:])
     goal = torch.randn(ours.shape, generator=draw)
     for mine, other in zip(
         torch.autograd.grad((ours * goal).sum(), [x, weight, bias]),

@@ -122,8 +122,9 @@ def test_a_life_is_the_one_that_was_pinned(case: str) -> None:
 
 @pytest.mark.parametrize("case", ["windy_pointmass/switch", "windy_pointmass/levels"])
 def test_a_life_does_not_depend_on_the_instructions_that_onednn_may_use(case: str, tmp_path: Path) -> None:
-    """Its convolutions and LSTMs round by them; nothing in float32 is computed by it, learned or lived."""
-    code = f"from tests.test_reference_lives import pin; print(pin({case!r}))"
+    """Nothing in float32 is computed by it, learned or lived; a convolution would be."""
+    convolve = "import torch; torch.conv1d(torch.ones(2, 4, 50), torch.ones(4, 4, 8)); print('then')"
+    code = f"{convolve}; from tests.test_reference_lives import pin; print(pin({case!r}))"
     lives = []
     for allowed in ("SSE41", "ALL"):
         environment = {
@@ -141,7 +142,12 @@ def test_a_life_does_not_depend_on_the_instructions_that_onednn_may_use(case: st
             check=True,
         )
         lines = done.stdout.splitlines()
-        assert not [line for line in lines if line.startswith("onednn_verbose") and ",exec," in line]
+        said, then = (
+            "\n".join(part) for part in (lines[: lines.index("then")], lines[lines.index("then") :])
+        )
+        if ",exec," not in said:
+            pytest.skip("torch was built without oneDNN")
+        assert ",exec," not in then
         lives.append(lines[-1])
     assert lives[0] == lives[1]
     assert "'actions'" in lives[0]

@@ -1,6 +1,7 @@
 """Soft actor-critic: numbers worked out by hand, every parameter moves, exact round trip, and it learns."""
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from slrl.errors import Unsupported
+from slrl.errors import BadInput
 from slrl.learning.agents import anchored
 from slrl.learning.agents.sac import Sac, Settings
 from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
@@ -291,7 +292,8 @@ def test_bfloat16_computes_what_float32_does(small_prior: Prior) -> None:
 def test_adam_in_plain_operations_is_the_fused_one() -> None:
     """Over twenty steps with other gradients and learning rates."""
     draw = torch.Generator().manual_seed(0)
-    fused, plain = (Adam([torch.ones(3, 2), torch.zeros(2)], 0.1) for _ in range(2))
+    starts = (torch.ones(3, 2), torch.zeros(2))
+    fused, plain = (Adam([p.clone().requires_grad_() for p in starts], 0.1) for _ in range(2))
     for step in range(20):
         gradients = [torch.randn(3, 2, generator=draw), torch.randn(2, generator=draw)]
         fused.lr = 0.1 / (1 + step)
@@ -304,18 +306,48 @@ def test_adam_in_plain_operations_is_the_fused_one() -> None:
     assert fused.steps_made == plain.steps_made == 20
 
 
-@pytest.mark.parametrize("kind", ["sac", "subset", "anchored"])
-def test_the_whole_update_that_is_compiled_is_the_update(small_prior: Prior, kind: str) -> None:
-    """Not compiled here: the slow test below does that."""
-    plain, whole = (compilable(small_prior, kind) for _ in range(2))
-    whole._compiles = lambda: True  # type: ignore[method-assign]
-    whole._compiled = whole._whole_update
-    for _ in range(5):
-        a, b = plain.update(batch_of(small_prior)), whole.update(batch_of(small_prior))
-        for key in a:
-            assert float(b[key]) == pytest.approx(float(a[key]), rel=1e-4, abs=1e-5), key
-    for key, tensor in plain.state_dict().items():
-        torch.testing.assert_close(whole.state_dict()[key], tensor, rtol=1e-4, atol=1e-5)
+KINDS = ["sac", "subset", "anchored", "layer_norm", "bfloat16"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_traced_update_is_the_update(
+    small_prior: Prior, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Traced as for compiling, by aot_eager; what inductor makes of it is the slow test below."""
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **settings: compiled(function, backend="aot_eager", **settings)
+    )
+    plain, traced = compilable(small_prior, kind), compilable(small_prior, kind, compile=True)
+    assert_alike(plain, traced, small_prior, steps=4)
+    assert traced._compiled is not None
+    assert plain._compiled is None
+
+
+def test_a_copy_of_a_compiled_agent_learns_by_itself(
+    small_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "compile", lambda function, **settings: function)
+    agent = make_sac(small_prior, compile=True)
+    agent.update(batch_of(small_prior))
+    copied = deepcopy(agent)
+    before = agent.actor[0].clone(), copied.actor[0].clone()
+    copied.update(batch_of(small_prior))
+    torch.testing.assert_close(agent.actor[0], before[0])
+    assert not torch.equal(copied.actor[0], before[1])
+
+
+def test_many_kinds_of_agents_are_compiled_in_one_process(
+    small_prior: Prior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch gives up at eight."""
+    compiled = torch.compile
+    monkeypatch.setattr(
+        torch, "compile", lambda function, **settings: compiled(function, backend="eager", **settings)
+    )
+    for width in range(4, 15):
+        agent = make_sac(small_prior, hidden=(width,), compile=True)
+        assert np.isfinite(float(agent.update(batch_of(small_prior))["agent/q"]))
 
 
 def test_auto_compiles_after_so_many_updates_of_the_whole(
@@ -325,7 +357,7 @@ def test_auto_compiles_after_so_many_updates_of_the_whole(
     made: list[int] = []
     agent = make_sac(small_prior, compile="auto")
 
-    def compiled(*parts: Any) -> Metrics:
+    def compiled(agent: Sac, *parts: Any) -> Metrics:
         made.append(agent.critic_optimiser.steps_made)
         return agent._whole_update(*parts)
 
@@ -344,29 +376,43 @@ def test_without_a_compiler_a_sentence_says_what_to_do(
     small_prior: Prior, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(Unsupported, match=r"needs a C\+\+ compiler, and there is no no-such-compiler here"):
+    with pytest.raises(BadInput, match=r"needs a C\+\+ compiler, and there is no no-such-compiler here"):
         make_sac(small_prior, compile=True)
     make_sac(small_prior)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sac", "subset", "anchored"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_compiled_computes_what_eager_does(small_prior: Prior, kind: str) -> None:
-    """Also with another learning rate, which is not compiled anew."""
     plain, compiled = compilable(small_prior, kind), compilable(small_prior, kind, compile=True)
-    for step in range(20):
-        plain.actor_optimiser.lr = compiled.actor_optimiser.lr = 1e-3 / (1 + step)
-        a, b = plain.update(batch_of(small_prior)), compiled.update(batch_of(small_prior))
-    for key in a:
-        assert float(b[key]) == pytest.approx(float(a[key]), rel=1e-3, abs=1e-4), key
+    assert_alike(plain, compiled, small_prior, steps=20)
+
+
+def assert_alike(plain: Sac, other: Sac, prior: Prior, *, steps: int) -> None:
+    """Two agents stay alike over updates, also with another learning rate at each and with new optimisers."""
+    loose = plain.settings.precision == "bfloat16"
+    for step in range(steps):
+        if step == steps // 2:
+            plain.reset_optimisers()
+            other.reset_optimisers()
+        plain.actor_optimiser.lr = other.actor_optimiser.lr = 1e-3 / (1 + step)
+        a, b = plain.update(batch_of(prior)), other.update(batch_of(prior))
+        for key in a:
+            near = {"rel": 0.05, "abs": 0.05} if loose else {"rel": 1e-3, "abs": 1e-4}
+            assert float(b[key]) == pytest.approx(float(a[key]), **near), key
     for key, tensor in plain.state_dict().items():
-        torch.testing.assert_close(compiled.state_dict()[key], tensor, rtol=1e-3, atol=1e-4)
+        near = {"rtol": 0.05, "atol": 0.02} if loose else {"rtol": 1e-3, "atol": 1e-4}
+        torch.testing.assert_close(other.state_dict()[key], tensor, **near)
 
 
 def compilable(prior: Prior, kind: str, **settings: Any) -> Sac:
-    """Plain SAC, one whose targets are of a subset of the critics, or one with an anchor."""
+    """Plain SAC, or one that computes something else in its update."""
     if kind == "anchored":
         about = anchored.Settings(hidden=(16, 16), **settings)
         return anchored.make(about, prior, torch.Generator().manual_seed(0), torch.device("cpu"))
-    more = {"critics": 4, "target_subset": 2} if kind == "subset" else {}
-    return make_sac(prior, **{**more, **settings})
+    more: dict[str, dict[str, Any]] = {
+        "subset": {"critics": 4, "target_subset": 2},
+        "layer_norm": {"critics": 4, "layer_norm": True, "actor_subset": "mean"},
+        "bfloat16": {"precision": "bfloat16"},
+    }
+    return make_sac(prior, **{**more.get(kind, {}), **settings})

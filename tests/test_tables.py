@@ -347,6 +347,7 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
     two = [
         {
             "scenario": "windy_pointmass",
+            "adapter": "levels",
             "steps": 120,
             "life_steps": 200,
             "censored": False,
@@ -354,6 +355,7 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
         },
         {
             "scenario": "windy_pointmass",
+            "adapter": "levels",
             "steps": 200,
             "life_steps": 200,
             "censored": True,

@@ -42,11 +42,13 @@ def known_problems(found: dict[str, str], *, bf16: bool) -> list[str]:
             )
     if not bf16:
         problems.append(
-            'the processor has no bfloat16 arithmetic: agent.precision = "bfloat16" is slower than float32 '
-            "here."
+            "the processor has no bfloat16 arithmetic, or ONEDNN_MAX_CPU_ISA keeps torch from it: "
+            'agent.precision = "bfloat16" is slower than float32 here.'
         )
     return problems
 
 
 def _has_bf16() -> bool:
-    return torch.cpu._is_avx512_bf16_supported() or torch.cuda.is_available()
+    kept = os.environ.get("ONEDNN_MAX_CPU_ISA", "ALL").upper()  # it makes these products
+    allowed = kept in ("ALL", "DEFAULT") or "BF16" in kept or "AMX" in kept or kept.startswith("AVX10")
+    return (torch.cpu._is_avx512_bf16_supported() and allowed) or torch.cuda.is_available()

@@ -149,7 +149,9 @@ def scan(runs: Path) -> Scan:
     processors = sorted({row.instructions for row in rows} - {"unknown"})
     if len(processors) > 1:
         used = " and ".join(processors)
-        problems.append(f"lives were lived on processors with {used}: what is learned differs between them.")
+        problems.append(
+            f"lives were lived on processors with {used}: what is learned may differ in its last digits."
+        )
     return Scan(rows, problems)
 
 

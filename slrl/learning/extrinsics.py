@@ -310,13 +310,14 @@ def convolved(x: Tensor, weight: Tensor, bias: Tensor, kernel: int, stride: int)
     with the newest step. weight (kernel · C, D) has the oldest step's rows first; bias (D,). torch's own
     convolution rounds by the processor's instructions, and takes 1.6 times as long with its gradient.
     """
+    assert kernel % stride == 0
     batch, _, width = x.shape
     x = x[:, (x.shape[1] - kernel) % stride :]
     blocks = x.reshape(batch, x.shape[1] // stride, stride * width)
     parts = kernel // stride
     count = blocks.shape[1] - parts + 1
     windows = torch.cat([blocks[:, i : i + count] for i in range(parts)], -1)
-    return torch.addmm(bias, windows.flatten(0, 1), weight).view(batch, count, -1)
+    return torch.addmm(bias, windows.flatten(0, 1), weight).view(batch, count, weight.shape[1])
 
 
 def knows_params(settings: Settings, prior: Prior) -> bool:

@@ -108,6 +108,7 @@ class Adam:
             maximize=False,
         )
 
+    @torch.no_grad()
     def step_in_plain_operations(self, gradients: Sequence[Tensor], lr: Tensor) -> None:
         """The same step, up to rounding, in operations that torch.compile can trace; ``lr`` has no axis."""
         self._step += 1

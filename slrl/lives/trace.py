@@ -12,6 +12,7 @@ from slrl.priors import Prior
 from slrl.scenarios import Scenario
 
 MOST_POINTS = 20_000  # longer lives are thinned out evenly; the last step always stays
+# Of modes in turn. The kitchen's prior has five, and with the way back and a graph there are seven.
 MODE_COLOURS = (
     "#d9dde3",
     "#6baed6",
@@ -21,7 +22,7 @@ MODE_COLOURS = (
     "#8e7cc3",
     "#c98b6b",
     "#4d5d75",
-)  # of a life's modes in turn
+)
 SUCCESS, FAILURE, INK, QUIET = "#2e7d32", "#b3261e", "#222222", "#8a8a8a"
 
 

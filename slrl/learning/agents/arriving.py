@@ -19,7 +19,7 @@ from slrl.priors import Prior
 class Settings(sac.Settings):
     """The ``[agent]`` table: that of ``sac``, with LayerNorm in the critics."""
 
-    layer_norm: bool = True  # with this scale of the inputs critics diverge without
+    layer_norm: bool = True  # without it critics may diverge with this scale of the inputs
 
 
 def make(settings: Settings, prior: Prior, generator: torch.Generator, device: torch.device) -> Sac:

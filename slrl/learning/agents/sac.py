@@ -15,13 +15,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from slrl.errors import Unsupported
+from slrl.errors import BadInput
 from slrl.learning.networks import Adam, Normaliser, ensemble, mlp, mlp_params
 from slrl.plugins import positive, require
 from slrl.priors import Prior
 from slrl.types import F32, Batch, Metrics, State
 
 WORTH_COMPILING = 20_000  # updates, from which on compiling pays
+MOST_COMPILED = 1_000  # kinds of agents in one process, which torch limits to 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,8 @@ class Settings:
     reward_scale: float = 1.0
     precision: Literal["float32", "bfloat16"] = "float32"  # of the matrix products
     # torch.compile the whole update: half a minute once, then kept on disk. "auto": after 20,000 updates,
-    # when it pays. Compiled updates differ from others in the last digits.
+    # when it pays. Either asks for a C++ compiler before the life. Compiled updates differ from others in the
+    # last digits.
     compile: bool | Literal["auto"] = False
 
     def __post_init__(self) -> None:
@@ -158,7 +160,8 @@ class Sac:
         if improve_policy and self.whole_loss is None and self._compiles():
             assert self._compiled is not None
             rates = (self.critic_optimiser.lr, self.actor_optimiser.lr, self.temperature_optimiser.lr)
-            return self._compiled(*rows, self.noise(size), torch.tensor(rates, device=self.device))
+            with compiling():
+                return self._compiled(self, *rows, self.noise(size), torch.tensor(rates, device=self.device))
         with self.autocast():
             critic_loss, q = self.critic_loss(*rows)
         whole = critic_loss if self.whole_loss is None else self.whole_loss(critic_loss)
@@ -183,8 +186,7 @@ class Sac:
         if not wanted or (wanted == "auto" and self.critic_optimiser.steps_made < WORTH_COMPILING):
             return False
         if self._compiled is None:
-            torch._dynamo.config.trace_autograd_ops = True
-            self._compiled = torch.compile(self._whole_update, dynamic=False, fullgraph=True)
+            self._compiled = torch.compile(type(self)._whole_update, dynamic=False, fullgraph=True)
         return True
 
     def _whole_update(
@@ -201,17 +203,19 @@ class Sac:
     ) -> Metrics:
         """One step of everything, as :meth:`update` makes it, in operations that torch.compile can trace.
 
-        ``rates`` (3,) are the learning rates of critics, actor and temperature.
+        ``rates`` (3,) are the learning rates of critics, actor and temperature. ``_critic_values`` must stay
+        out of the graph: with two names of the critics in it, torch 2.13 wrote the optimiser's step count
+        into their biases.
         """
         with self.autocast():
             critic_loss, q = self.critic_loss(obs, action, reward, next_obs, bootstrap, noise, heads)
         gradients = torch.autograd.grad(critic_loss, self.critic)
         with torch.no_grad():
             self.critic_optimiser.step_in_plain_operations(gradients, rates[0])
-            for slow, value in zip(self.target, self._critic_values, strict=True):
+            for slow, value in zip(self.target, self.critic, strict=True):
                 slow.lerp_(value, self.settings.polyak)
         with self.autocast():
-            actor_loss, log_prob = self.actor_loss(obs, actor_noise)
+            actor_loss, log_prob = self.actor_loss(obs, actor_noise, [p.detach() for p in self.critic])
         gradients = torch.autograd.grad(actor_loss, self.actor)
         with torch.no_grad():
             self.actor_optimiser.step_in_plain_operations(gradients, rates[1])
@@ -253,10 +257,15 @@ class Sac:
         q = self.q(self.critic, obs, action)
         return (q - target).square().mean(1).sum(), q.detach().mean()
 
-    def actor_loss(self, obs: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """mean (α log π(a|s) - Q(s, a)), with a drawn from π(·|s); and log π."""
+    def actor_loss(
+        self, obs: Tensor, noise: Tensor, critics: list[Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """mean (α log π(a|s) - Q(s, a)), with a drawn from π(·|s); and log π.
+
+        ``critics`` are their weights without gradients, if other than ``_critic_values``.
+        """
         action, log_prob = self.sample(obs, noise)
-        q = self.q(self._critic_values, obs, action)
+        q = self.q(self._critic_values if critics is None else critics, obs, action)
         q = q.mean(0) if self.settings.actor_subset == "mean" else q.amin(0)
         return (self.log_temperature.exp() * log_prob - q).mean(), log_prob
 
@@ -347,11 +356,19 @@ class FrozenValue:
         return [*self._actor, *self._critic]
 
 
+def compiling() -> AbstractContextManager[None]:
+    """While compiled updates are made: gradients may be traced, and many agents compiled in one process."""
+    found: AbstractContextManager[None] = torch._dynamo.config.patch(
+        trace_autograd_ops=True, recompile_limit=MOST_COMPILED
+    )
+    return found
+
+
 def check_compiler() -> None:
-    """Raises :class:`Unsupported` where torch.compile would find no C++ compiler."""
+    """Raises :class:`BadInput` where torch.compile would find no C++ compiler."""
     compiler = os.environ.get("CXX", "g++")
     if shutil.which(compiler) is None:
-        raise Unsupported(
+        raise BadInput(
             f"agent.compile needs a C++ compiler, and there is no {compiler} here; install one (Debian: "
             "apt install g++), name it by CXX, or set agent.compile=false."
         )
