@@ -27,8 +27,8 @@ class Settings:
     batch_size: int = 256
     # n-step returns along the prior's own episodes; 1 is the papers' one-step target
     look_ahead_steps: int = 1
-    # Share of the steps, the last ones, over which the learning rates of actor and critics fall to 0. IQL's own
-    # V and the temperature keep theirs. None: all stay.
+    # Share of the steps, the last ones, over which the learning rates of actor and critics fall to 0. Those
+    # of IQL's own V and of the temperature stay. None: all stay.
     decay: float | None = None
     # Seed of all that is learned before the life, independent of the life's seed: all lives start from the
     # same agent. A level of a switch leaves it unset and gets a seed spawned from the method's.
