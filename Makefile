@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts steps reproduce planner false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts reproduce planner false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -64,13 +64,9 @@ variants: setup  ## the default in scenarios/variants, in docs/adapters/levels.m
 	$(BIN)/slrl eval variants
 	$(BIN)/python benchmarks/tables.py variants
 
-parts: setup  ## what each part of the default brings, in docs/adapters/levels.md (an hour and a half; continues)
+parts: setup  ## what each part of the default brings, in docs/adapters/levels.md (three quarters of an hour; continues)
 	$(BIN)/slrl eval parts
 	$(BIN)/python benchmarks/tables.py parts
-
-steps: setup  ## the latent policy in the wind by its pretraining steps, in docs/adapters/rma.md (half an hour; continues)
-	$(BIN)/slrl eval steps
-	$(BIN)/python benchmarks/tables.py steps
 
 ANEW = runs/reproduce/$(shell git rev-parse --short HEAD)
 reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (an hour of one core)

@@ -112,14 +112,10 @@ RECORDS = {
         "parts.csv",
         "docs/adapters/levels.md",
         (
-            Table("windy_pointmass", name="parts_windy"),
-            Table("maze_blocked", name="parts_maze"),
             Table("kitchen_pairs", name="parts_kitchen"),
             Table("peg_moved", name="parts_peg"),
-            Table("door_stiff", name="parts_door"),
         ),
     ),
-    "steps": Record("steps.csv", "docs/adapters/rma.md", (Table("windy_pointmass", name="steps"),)),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
 
