@@ -437,6 +437,6 @@ def test_the_page_is_written_without_living_or_drawing_anything(
     gallery.main()
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert page.startswith("# The scenarios\n")
-    assert "seeds\n1000 to 1019, after one pretraining, cut after the scenario's budget or 10,000 steps" in page
+    assert "seeds\n1000 to 1019, after one pretraining, cut after the scenario's budget or 10,000" in page
     assert capsys.readouterr().out.strip() in page
     assert list(tmp_path.iterdir()) == [tmp_path / "page.md"]
