@@ -406,7 +406,8 @@ def assert_alike(plain: Sac, other: Sac, prior: Prior, *, steps: int) -> None:
 
 
 def compilable(prior: Prior, kind: str, **settings: Any) -> Sac:
-    """Plain SAC, or one that computes something else in its update."""
+    """Plain SAC, or one that computes something else in its update; its targets move by a half."""
+    settings = {"polyak": 0.5, "critic_lr": 1e-2, **settings}
     if kind == "anchored":
         about = anchored.Settings(hidden=(16, 16), **settings)
         return anchored.make(about, prior, torch.Generator().manual_seed(0), torch.device("cpu"))
