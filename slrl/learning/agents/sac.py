@@ -219,10 +219,8 @@ class Sac:
         gradients = torch.autograd.grad(actor_loss, self.actor)
         with torch.no_grad():
             self.actor_optimiser.step_in_plain_operations(gradients, rates[1])
-            entropy, temperature = -log_prob.detach().mean(), self.log_temperature.exp()
-            self.temperature_optimiser.step_in_plain_operations(
-                [temperature * (entropy - self.entropy_goal)], rates[2]
-            )
+            entropy, temperature, gradient = self._temperature_gradient(log_prob)
+            self.temperature_optimiser.step_in_plain_operations([gradient], rates[2])
         return {
             "agent/critic_loss": critic_loss.detach(),
             "agent/q": q,
@@ -271,9 +269,14 @@ class Sac:
 
     def step_temperature(self, log_prob: Tensor) -> tuple[Tensor, Tensor]:
         """One step of L_α = α (H - H_goal), by log α; returns H = -mean log π (B,), and α before the step."""
-        entropy, temperature = -log_prob.detach().mean(), self.log_temperature.exp()
-        self.temperature_optimiser.step([temperature * (entropy - self.entropy_goal)])
+        entropy, temperature, gradient = self._temperature_gradient(log_prob)
+        self.temperature_optimiser.step([gradient])
         return entropy, temperature
+
+    def _temperature_gradient(self, log_prob: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """H, α, and the gradient of L_α = α (H - H_goal) by log α."""
+        entropy, temperature = -log_prob.detach().mean(), self.log_temperature.exp()
+        return entropy, temperature, temperature * (entropy - self.entropy_goal)
 
     def move_targets(self) -> None:
         """Q̄ ← Q̄ + τ (Q - Q̄)."""
