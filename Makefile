@@ -64,7 +64,7 @@ variants: setup  ## the default in scenarios/variants, in docs/adapters/levels.m
 	$(BIN)/slrl eval variants
 	$(BIN)/python benchmarks/tables.py variants
 
-parts: setup  ## what each part of the default brings, in docs/adapters/levels.md (three quarters of an hour; continues)
+parts: setup  ## what parts of the default bring, in docs/adapters/levels.md (three quarters of an hour; continues)
 	$(BIN)/slrl eval parts
 	$(BIN)/python benchmarks/tables.py parts
 
@@ -80,7 +80,7 @@ false-alarms: setup  ## the table in docs/adapters/switch.md (an hour of one cor
 	$(BIN)/slrl eval false_alarms
 	$(BIN)/python benchmarks/false_alarms.py runs/false_alarms --csv eval/reference/false_alarms.csv --readme docs/adapters/switch.md
 
-gallery: setup  ## 40 lives in each scenario, a still of each, docs/scenarios.md (half an hour; continues where it was stopped)
+gallery: setup  ## 40 lives in each scenario, a still of each, docs/scenarios.md (an hour; continues where it was stopped)
 	$(BIN)/slrl eval gallery
 	$(BIN)/python benchmarks/tables.py gallery
 	$(BIN)/python benchmarks/gallery.py

@@ -12,7 +12,7 @@ from slrl.priors import Prior
 from slrl.scenarios import Scenario
 
 MOST_POINTS = 20_000  # longer lives are thinned out evenly; the last step always stays
-# Of modes in turn. The kitchen's prior has five, and with the way back and a graph there are seven.
+# Of modes in turn; with more modes than these they begin again.
 MODE_COLOURS = (
     "#d9dde3",
     "#6baed6",
