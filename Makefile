@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 # The simulators of the gallery. `make setup EXTRAS=dev,bench` does without them; their tests are skipped then.
-EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,video
+EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,repertoire,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts reproduce planner false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts steps reproduce planner false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -64,9 +64,13 @@ variants: setup  ## the default in scenarios/variants, in docs/adapters/levels.m
 	$(BIN)/slrl eval variants
 	$(BIN)/python benchmarks/tables.py variants
 
-parts: setup  ## what parts of the default bring, in docs/adapters/levels.md (three quarters of an hour; continues)
+parts: setup  ## what parts of the default bring, in docs/adapters/levels.md (two hours; continues)
 	$(BIN)/slrl eval parts
 	$(BIN)/python benchmarks/tables.py parts
+
+steps: setup  ## success in the wind by the number of pretraining steps, in docs/adapters/rma.md (an hour of one core; continues)
+	$(BIN)/slrl eval steps
+	$(BIN)/python benchmarks/tables.py steps
 
 ANEW = runs/reproduce/$(shell git rev-parse --short HEAD)
 reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (an hour of one core)

@@ -63,6 +63,7 @@ class Table:
     scenario: str = ""  # default: a row for each scenario, of one adapter
     name: str = ""  # default: the scenario's
     beside_frozen: bool = False  # a row for each scenario, of the default and of ``frozen``
+    by_number: bool = False  # a row for each number that labels end in, a column for each adapter
     document: str = ""  # default: the record's
 
     @property
@@ -78,7 +79,7 @@ class Table:
         )
         if not self.scenario:
             return beside_frozen(own) if self.beside_frozen else by_scenario(own)
-        return table(own)
+        return by_number(own) if self.by_number else table(own)
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,15 @@ RECORDS = {
         "parts.csv",
         "docs/adapters/levels.md",
         (
+            Table("windy_pointmass", name="parts_windy"),
+            Table("maze_blocked", name="parts_maze"),
             Table("kitchen_pairs", name="parts_kitchen"),
             Table("peg_moved", name="parts_peg"),
+            Table("door_stiff", name="parts_door"),
         ),
+    ),
+    "steps": Record(
+        "steps.csv", "docs/adapters/rma.md", (Table("windy_pointmass", name="steps", by_number=True),)
     ),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
@@ -277,6 +284,28 @@ def table(rows: list[Row]) -> str:
         lines.append((mean, f"| {' | '.join(cells)} |"))
     head = "| adapter | succeeded | median steps | restricted mean steps | steps of each life |"
     return "\n".join([head, "|---|---|---|---|---|", *(line for _, line in sorted(lines))])
+
+
+def by_number(rows: list[Row]) -> str:
+    """Successes and mean steps of adapters whose labels are numbers, by these numbers, as Markdown."""
+    found: dict[int, dict[str, list[Row]]] = {}
+    for row in rows:
+        name, _, number = row["adapter"].rpartition("-")
+        found.setdefault(int(number), {}).setdefault(name, []).append(row)
+    names = list(dict.fromkeys(name for own in found.values() for name in own))
+    lines = [
+        f"| pretraining steps | {' | '.join(f'`{name}`' for name in names)} |",
+        "|--:|" + "---|" * len(names),
+    ]
+    for number, own in sorted(found.items()):
+        cells = [f"{number:,}"]
+        for name in names:
+            lives = own.get(name, [])
+            steps = [row["life_steps"] if row["censored"] else row["steps"] for row in lives]
+            success = sum(not row["censored"] for row in lives)
+            cells.append(f"{success} of {len(lives)}, {statistics.mean(steps):,.0f}" if lives else "not run")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def by_scenario(rows: list[Row]) -> str:

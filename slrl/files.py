@@ -9,6 +9,7 @@ import secrets
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +20,14 @@ _PLACES = {"suites": "eval/suites"}  # of the kinds that do not have a folder of
 SCHEMA = 1
 DEFAULT_ADAPTER = "levels"  # of a life for which none is named
 _PACKAGE = Path(__file__).parent
+
+
+def installed(package: str) -> str | None:
+    """The installed version, if it is installed; trajectories differ between those of a simulator."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def folder(kind: Kind) -> Path:

@@ -16,6 +16,7 @@ from slrl.learning.pretrain import AgentSource
 from slrl.learning.seeds import PretrainingSeeds, of_pretraining, seed_of
 from slrl.plugins import ADAPTERS, AdapterPlugin
 from slrl.priors import Prior
+from slrl.scenarios import World
 from slrl.types import Adapter, RandomisedSource
 
 
@@ -28,6 +29,7 @@ class Plan:
     agents: AgentSource
     seeds: PretrainingSeeds  # of the parts besides the agent
     world: RandomisedSource | None = None  # the prior's world, if its parameters can be drawn
+    source: World | None = None  # the scenario's source world; its target is never opened before the life
     own_agent: Artefact[Any] | None = None  # of an inner adapter: given by the adapter around it
 
     @classmethod
@@ -39,6 +41,7 @@ class Plan:
         life_seed: int = 0,
         device: torch.device | None = None,
         world: RandomisedSource | None = None,
+        source: World | None = None,
     ) -> "Plan":
         """For a method and a prior whose actions are in [-1, 1]; ``life_seed`` is of the life's agents."""
         root = Artefact(name="prior", build=lambda: prior, about={"sha256": prior.sha256}, stored=False)
@@ -50,7 +53,9 @@ class Plan:
             life_seed=life_seed,
             device=device or torch.device("cpu"),
         )
-        return cls(prior=root, root=prior, agents=agents, seeds=of_pretraining(seed), world=world)
+        return cls(
+            prior=root, root=prior, agents=agents, seeds=of_pretraining(seed), world=world, source=source
+        )
 
     @property
     def device(self) -> torch.device:
@@ -79,10 +84,17 @@ class Plan:
 
 
 def artefacts(
-    method: Method, prior: Prior, life_seed: int, device: str, world: RandomisedSource | None
+    method: Method,
+    prior: Prior,
+    life_seed: int,
+    device: str,
+    world: RandomisedSource | None,
+    source: World | None,
 ) -> Sequence[Artefact[Any]]:
     """All that a method needs for a life, from arguments that can be sent to another process."""
-    plan = Plan.of(method, prior, life_seed=life_seed, device=torch.device(device), world=world)
+    plan = Plan.of(
+        method, prior, life_seed=life_seed, device=torch.device(device), world=world, source=source
+    )
     return plan.of_adapter(method.adapter)
 
 

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from slrl import plugins
+from slrl import files, plugins
 from slrl.envs.shift import Shift
 from slrl.envs.shifts import Description
 from slrl.envs.success import Success, WithSuccess, is_true, look_up
@@ -231,6 +231,17 @@ def _flat(env: gym.Env[Any, Any], name: str) -> gym.Env[Any, Any]:
 
 def _float32(obs: np.ndarray) -> np.ndarray:
     return obs.astype(np.float32)
+
+
+def about(world: World) -> dict[str, Any]:
+    """All that what happens in a world depends on, as JSON can hold it: also versions of the simulator."""
+    versions = {package: files.installed(package) for package in ("gymnasium", "mujoco")}
+    return {
+        "env": world.env,
+        "settings": world.settings,
+        "shifts": list(world.shifts),
+        "versions": versions,
+    }
 
 
 def describe(world: World) -> list[Description]:

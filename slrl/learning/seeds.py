@@ -41,6 +41,7 @@ class PretrainingSeeds(NamedTuple):
     frames: int
     modes: int
     graph: int
+    repertoire: int
 
 
 def of_pretraining(seed: int) -> PretrainingSeeds:

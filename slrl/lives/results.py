@@ -8,7 +8,6 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -18,7 +17,7 @@ import tomli_w
 import torch
 
 from slrl.errors import BadInput
-from slrl.files import atomic_write, made_folder, write_text
+from slrl.files import atomic_write, installed, made_folder, write_text
 from slrl.lives.life import Life, Outcome
 from slrl.lives.settings import LifeSettings, WorldName
 from slrl.lives.trace import draw
@@ -101,10 +100,7 @@ def versions() -> dict[str, str]:
         "gymnasium-robotics",
         "metaworld",
     ):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            found[package] = "not installed"
+        found[package] = installed(package) or "not installed"
     return found
 
 

@@ -158,13 +158,16 @@ def learning_plan(
         life_seed=seeds.seed_of(seeds.of_life(seed).agent),
         device=device,
         world=recipes.world_of(prior),
+        source=scenario.source,
     )
 
 
 def learn(method: Method, plan: Plan, *, quiet: bool = True, jobs: int = 1) -> LearnedCache:
     """Learn the method's artefacts that are not in the cache."""
     agents = plan.agents
-    rebuild = partial(artefacts, method, plan.root, agents.life_seed, str(agents.device), plan.world)
+    rebuild = partial(
+        artefacts, method, plan.root, agents.life_seed, str(agents.device), plan.world, plan.source
+    )
     jobs = jobs if agents.device.type == "cpu" else 1
     todo = plan.of_adapter(method.adapter)
     return LearnedCache(failures=prepare.prepare(todo, quiet=quiet, jobs=jobs, rebuild=rebuild))

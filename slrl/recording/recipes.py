@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, get_type_hints, runtime_checkable
@@ -220,14 +219,6 @@ class DrawnWorld:
         self.bare.close()
 
 
-def _version(package: str) -> str | None:
-    """The installed version, if it is installed; trajectories differ between those of a simulator."""
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 @dataclass(frozen=True)
 class RandomisedRecipe:
     """A recipe whose world's parameters can be drawn (:class:`slrl.types.RandomisedSource`)."""
@@ -247,7 +238,7 @@ class RandomisedRecipe:
             else list(recipe.randomise or ()),
             "episode_steps": recipe.episode_steps,
             "seed": recipe.seed,
-            "versions": {package: _version(package) for package in ("gymnasium", "mujoco")},
+            "versions": {package: files.installed(package) for package in ("gymnasium", "mujoco")},
         }
 
     def open(self) -> DrawnWorld:

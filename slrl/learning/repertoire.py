@@ -1,0 +1,504 @@
+"""A repertoire of behaviours for a body that its policy no longer moves, practised before the life.
+
+A behaviour is a pattern of actions, each held for some steps, with the policy's own action behind it or not:
+a_t = clip(g π(s_t) + P[⌊t / h⌋ mod p]). It is played in the world where the prior comes from, in *plights* in
+which the policy does not get on by itself: poses into which the body was set down at random, one of each
+cluster, and places where it got stuck with an actuator weakened. Then the policy acts again. MAP-Elites
+(Mouret and Clune, 2015; by pyribs) keeps the best behaviours for each plight, hold and length, in two layers:
+by the reward of a play and what follows, and by that and how much closer it came to postures in which the
+policy gets on. Trial and error then chooses among them in the life: :mod:`slrl.adapters.repertoire`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+
+from slrl.envs.poses import Pose, Poses
+from slrl.errors import BadInput
+from slrl.learning.regression import Regression
+from slrl.learning.regression import Settings as RegressionSettings
+from slrl.learning.state import nest, substate
+from slrl.plugins import at_least, positive, require, share
+from slrl.priors import Prior
+from slrl.types import F32, Metrics, State
+
+GAINS = (0.0, 0.5, 1.0)  # of the policy's action behind a pattern
+HOLDS = 5  # different ones
+LENGTHS = (2, 10)  # of a pattern, least and most
+SPARSE, FULL = 0.2, 0.4  # shares of a new pattern's actions that are 0, and +1 or -1 each
+CHANGED, STEP = 0.2, 0.7  # share of the actions that a mutation changes, and by how much
+SETTLE_S = 4.0  # that a body is left alone for after it was set down
+TRIES = 6  # times as many weakened actuators as plights of that kind are wanted
+AT_REST = 0.2  # of an entry's spread in the prior; one that differs less between bodies at rest is a speed
+CLOSER = 1.0  # weight of coming closer to postures in which the policy gets on, beside reward
+KNOWN = 500  # rows of the prior among these
+LOOK_EVERY = 5  # steps of a play: can the policy get on?
+DOUBT = 0.1  # share of the plays after which the policy acts although it seemingly cannot
+LEAST_SHARE = 0.1  # of the behaviours that are tried from a plight, however rare its like
+ENOUGH_WAYS, EASY = 20, 0.2  # plays out of a plight after which it is tried less, and how much less
+LAYERS = 2  # of the archive: what comes closer to getting on, and what is rewarded as it is
+WEAK_SHARE = 0.3  # of all plights: those with weakened actuators
+RIVALS = 3  # parents among which the best is taken
+FRESH = 0.05  # share of new behaviours after the first quarter
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """The ``[adapter.practice]`` table."""
+
+    poses: int = 4  # plights: one of each cluster of the poses in which the policy is stuck,
+    drawn: int = 200  # of so many random ones,
+    weak: int = 4  # and so many in which it is stuck with one or two actuators
+    strength: tuple[float, ...] = (0.0, 0.3)  # of this strength
+    evaluations: int = 3000  # behaviours that are tried
+    elites: int = 40  # that are kept
+    recovery_steps: int = 500  # gradient steps of the classifier that says where the policy gets on
+    play_s: float = 2.5  # of a behaviour, but
+    fewest_steps: int = 50
+    most_steps: int = 100
+    # the policy's, after a play, as a share of the play: what a behaviour leads to counts
+    after: float = 0.5
+    window_s: float = 1.0  # over which rewards are averaged,
+    window_steps: int = 20  # but at least, and three times as many at most
+    alarm: float = 0.02  # quantile of the prior's windows: with less reward the body does not get on
+
+    def __post_init__(self) -> None:
+        at_least(self, 1, "poses", "drawn", "evaluations", "elites", "recovery_steps")
+        at_least(self, 1, "fewest_steps", "window_steps")
+        at_least(self, 0, "weak")
+        fine = bool(self.strength) and all(0 <= one <= 1 for one in self.strength)
+        require(fine, "strength must list one or more numbers between 0 and 1")
+        at_least(self, self.fewest_steps, "most_steps")
+        require(self.drawn >= self.poses, "drawn must be as many as poses, or more")
+        positive(self, "play_s", "window_s")
+        share(self, "after")
+        share(self, "alarm")
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Numbers of steps, for a world whose step takes ``dt_s`` seconds."""
+
+    play: int
+    after: int
+    window: int
+    holds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, settings: Settings, dt_s: float) -> "Rhythm":
+        """From the settings' seconds, within their bounds."""
+        play = int(np.clip(round(settings.play_s / dt_s), settings.fewest_steps, settings.most_steps))
+        least = settings.window_steps
+        window = int(np.clip(round(settings.window_s / dt_s), least, 3 * least))
+        after = max(window, round(settings.after * play))
+        holds = np.unique(np.linspace(play / 25, play / 8, HOLDS).round().astype(int))
+        return cls(play, after, window, tuple(holds.tolist()))
+
+
+class Behaviour:
+    """A pattern P (p, A), each row held for h steps, over the policy's action times a gain."""
+
+    def __init__(self, hold: int, gain: float, pattern: NDArray[np.float64]) -> None:
+        self.hold, self.gain, self.pattern = hold, gain, pattern.astype(np.float32)
+
+    def act(self, step: int, policy: Callable[[], F32]) -> F32:
+        """The action (A,) at a step of its play, counted from 0; asks the policy only if it is behind it."""
+        own: F32 = self.pattern[step // self.hold % len(self.pattern)]
+        if not self.gain:
+            return own
+        action: F32 = np.clip(self.gain * policy() + own, -1, 1).astype(np.float32)
+        return action
+
+
+class Genes:
+    """Behaviours as vectors: index of the hold, length, index of the gain, and the longest pattern."""
+
+    def __init__(self, holds: tuple[int, ...], actions: int) -> None:
+        self.holds, self.actions = holds, actions
+        self.size = 3 + LENGTHS[1] * actions
+
+    def behaviour(self, genes: NDArray[np.float64]) -> Behaviour:
+        """What a vector stands for."""
+        hold, length, gain = (round(float(x)) for x in genes[:3])
+        pattern = genes[3:].reshape(LENGTHS[1], self.actions)[:length]
+        return Behaviour(self.holds[hold], GAINS[gain], pattern)
+
+    def new(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Random: most actions are bounds. Behind one in ten is the policy."""
+        head = [
+            rng.integers(len(self.holds)),
+            rng.integers(LENGTHS[0], LENGTHS[1] + 1),
+            rng.choice(len(GAINS), p=[0.9, 0.05, 0.05]),
+        ]
+        pattern = rng.choice([-1.0, 0.0, 1.0], LENGTHS[1] * self.actions, p=[FULL, SPARSE, FULL])
+        return np.concatenate([head, pattern])
+
+    def mutated(self, genes: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+        """A fifth of its actions changed, sometimes its hold or its length."""
+        found = genes.copy()
+        changed = rng.random(len(found) - 3) < CHANGED
+        moved = found[3:] + STEP * rng.normal(size=len(changed))
+        found[3:] = np.where(changed, moved.clip(-1, 1), found[3:])
+        if rng.random() < 0.15:
+            found[0] = rng.integers(len(self.holds))
+        if rng.random() < 0.15:
+            found[1] = np.clip(found[1] + rng.choice([-1, 1]), *LENGTHS)
+        return found
+
+
+@dataclass(frozen=True)
+class Plight:
+    """Where the policy does not get on: a pose, and the strength of each actuator there."""
+
+    pose: Pose
+    strength: F32  # (A,)
+    idle: float  # mean reward of the policy alone, for as long as a play and what follows take
+    share: float  # of all poses that were seen, those like it
+
+
+class Base(Protocol):
+    """A policy that keeps no memory."""
+
+    def act(self, obs: F32) -> F32:
+        """The action (A,) for an observation (O,)."""
+        ...
+
+
+def good_episodes(prior: Prior) -> list[slice]:
+    """The rows of the better half of the episodes, by mean reward."""
+    rows = [slice(start, end + 1) for start, end in zip(prior.starts, prior.ends, strict=True)]
+    means = np.array([prior.reward[own].mean() for own in rows])
+    return [own for own, mean in zip(rows, means, strict=True) if mean >= np.median(means)]
+
+
+def dense(prior: Prior) -> bool:
+    """Whether rewards come at nearly every step: more than a tenth of them differ from the median."""
+    return bool(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
+
+
+def windows(prior: Prior, episodes: list[slice], steps: int) -> NDArray[np.float64]:
+    """The mean reward of every window of so many steps within these episodes."""
+    kernel = np.ones(steps) / steps
+    found = [
+        np.convolve(prior.reward[own], kernel, "valid") for own in episodes if own.stop - own.start >= steps
+    ]
+    return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+
+
+class Feeling:
+    """Observations (O,) on the scale of the prior, whole turns of the body taken away."""
+
+    def __init__(self, prior: Prior) -> None:
+        self.mean, std = prior.obs.mean(0), prior.obs.std(0)
+        self.scale = np.maximum(std, 1e-3 * max(float(std.max()), 1e-6)).astype(np.float32)
+        # (O,) which entries grow by 2π at each whole turn of the body, and which differ where it is at rest.
+        self.turning, self.standing = np.zeros(len(std), np.bool_), np.ones(len(std), np.bool_)
+
+    def learn(self, obs: F32, turning: list[int]) -> None:
+        """Learn from observations (N, O) at rest which entries differ there: speeds do not."""
+        self.turning[turning] = True
+        differs = self.whole(obs).std(0) > AT_REST * self.scale
+        self.standing[:] = differs if differs.any() else True
+
+    def whole(self, obs: F32) -> F32:
+        """The observation with its angles within half a turn of the prior's mean."""
+        if not self.turning.any():
+            return obs
+        found: F32 = obs.copy()
+        centre = self.mean[self.turning]
+        found[..., self.turning] = (obs[..., self.turning] - centre + np.pi) % (2 * np.pi) - np.pi + centre
+        return found
+
+    def posture(self, obs: F32) -> F32:
+        """(…, O) -> (…, O): scaled but not drawn in, and 0 where postures do not differ."""
+        found: F32 = ((self.whole(obs) - self.mean) / self.scale * self.standing).astype(np.float32)
+        return found
+
+    def __call__(self, obs: F32) -> F32:
+        """(…, O) -> (…, O): whole, centred, scaled, and with far values drawn in."""
+        found: F32 = np.arcsinh((self.whole(obs) - self.mean) / self.scale).astype(np.float32)
+        return found
+
+
+class Practice:
+    """What a body can do where its policy does not get on: learned in the world where its prior comes from.
+
+    Attributes:
+        elites: the behaviours that were kept.
+        outcomes: (N, M) mean reward of each behaviour's play, and of what followed, in each plight.
+        felt: (M, O) what is felt in each plight.
+        idle: (M,) mean reward of the policy alone there, for as long.
+        low: with a lower mean reward over a window the body does not get on.
+        usual: the median of the prior's windows.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        prior: Prior,
+        base: Base,
+        world: Callable[[], gym.Env[Any, Any]],
+        rhythm: Rhythm,
+        seed: int,
+    ) -> None:
+        self.settings, self.rhythm = settings, rhythm
+        self._prior, self._base, self._world, self._seed = prior, base, world, seed
+        self.genes = Genes(rhythm.holds, prior.action.shape[1])
+        good = good_episodes(prior)
+        means = windows(prior, good, rhythm.window)
+        if not len(means):
+            raise BadInput(
+                f"prior {prior.name} has no episode of {rhythm.window} steps, over which rewards are "
+                "averaged to tell whether a body gets on."
+            )
+        self.low, self.usual = (float(np.quantile(means, q)) for q in (settings.alarm, 0.5))
+        self._rows = np.concatenate([np.arange(own.start, own.stop) for own in good])
+        self.feeling = Feeling(prior)
+        plights = settings.poses + settings.weak
+        self.solutions = np.zeros((settings.elites, self.genes.size))
+        self.outcomes = np.zeros((settings.elites, plights), np.float32)
+        self.felt = np.zeros((plights, prior.obs.shape[1]), np.float32)
+        self.idle = np.zeros(plights, np.float32)
+        self.count = self.plights = 0
+        self._ends: list[tuple[F32, bool]] = []  # observations, and whether the policy then got on
+        self._enough = self.low
+        self._safe = np.zeros((0, 0), np.float32)
+        none = np.zeros((2, prior.obs.shape[1]), np.float32)
+        self._recovery = self._classifier(none, np.zeros((2, 1), np.float32))
+
+    @property
+    def steps(self) -> int:
+        """Behaviours that are tried."""
+        return self.settings.evaluations
+
+    @property
+    def elites(self) -> list[Behaviour]:
+        """The behaviours that were kept."""
+        return [self.genes.behaviour(one) for one in self.solutions[: self.count]]
+
+    def act(self, obs: F32) -> F32:
+        """The policy's action (A,) for an observation (O,)."""
+        return self._base.act(self.feeling.whole(obs))
+
+    def recovery(self, obs: F32) -> float:
+        """From -1 to 1: does the policy get on from this observation (O,)?"""
+        return float(self._recovery.act(self.feeling.posture(obs))[0])
+
+    # -- practising ------------------------------------------------------------------------------------------
+
+    def learn(self) -> Iterator[Metrics]:
+        """Find plights, and try behaviours in each; yields after each behaviour."""
+        try:
+            from ribs.archives import GridArchive
+        except ModuleNotFoundError as error:
+            raise BadInput(
+                "a repertoire needs the package ribs; install it with: pip install 'slrl[repertoire]'."
+            ) from error
+        rng = np.random.default_rng(self._seed)
+        env = self._world()
+        try:
+            body = Poses(env, rng)
+            plights = [*self._poses(body, rng), *self._weakened(body, rng)]
+            self.plights = len(plights)
+            self.felt[: self.plights] = self.feeling(np.stack([one.pose.obs for one in plights]))
+            self.idle[: self.plights] = [one.idle for one in plights]
+            self._learn_recovery()
+            dims = (len(plights), LAYERS, len(self.genes.holds), 3)
+            archive = GridArchive(
+                solution_dim=self.genes.size,
+                dims=dims,
+                ranges=[(0.0, float(size)) for size in dims],
+                seed=self._seed % 2**31,
+            )
+            shares = np.maximum([one.share for one in plights], LEAST_SHARE)
+            ways = np.zeros(len(plights))  # plays out of each plight
+            for number in range(self.steps):
+                weights = shares * np.where(ways < ENOUGH_WAYS, 1.0, EASY)
+                which = int(rng.choice(len(plights), p=weights / weights.sum()))
+                one = self._offspring(archive, which, rng, new=number < self.steps // 4)
+                outcome, closer = self._play(body, plights[which], self.genes.behaviour(one), rng)
+                ways[which] += closer == 1.0
+                gain = (outcome - plights[which].idle) / max(self.usual - self.low, 1e-6)
+                for layer, score in enumerate((gain + CLOSER * closer, gain)):
+                    archive.add_single(one, score, self._cell(which, layer, one))
+                if number in (self.steps // 8, self.steps // 4, self.steps // 2):
+                    self._learn_recovery()
+                yield {"pretrain/outcome": outcome}
+            self._keep(body, plights, archive, rng)
+            self._learn_recovery()
+        finally:
+            env.close()
+
+    def _poses(self, body: Poses, rng: np.random.Generator) -> list[Plight]:
+        """One of each cluster of those random poses in which the policy does not get on."""
+        count, whole = self.settings.poses, np.ones(self.genes.actions, np.float32)
+        drawn = [body.random(max(20, round(SETTLE_S / body.dt_s))) for _ in range(self.settings.drawn)]
+        self.feeling.learn(np.stack([pose.obs for pose in drawn]), body.turns(drawn[0]))
+        tries = [self._alone(body, pose, whole) for pose in drawn]
+        late = np.array([late for _, late in tries])
+        stuck = np.flatnonzero(late < self.low)
+        if len(stuck) < count:
+            stuck = np.argsort(late)[:count]
+        # After a play the policy has little time: half of the way to the usual shows that it gets on.
+        self._enough = (self.low + float(np.median(late[stuck]))) / 2
+        known = [
+            self._prior.obs[i] for i in rng.choice(self._rows, min(KNOWN, len(self._rows)), replace=False)
+        ]
+        fine = [pose.obs for pose, one in zip(drawn, late, strict=True) if one >= self.low]
+        self._safe = self.feeling.posture(np.stack([*known, *fine]))
+        felt = self.feeling(np.stack([drawn[i].obs for i in stuck]))
+        clusters = KMeans(count, n_init=3, random_state=self._seed % 2**31).fit(felt)
+        found = []
+        for label in np.unique(clusters.labels_):
+            like = np.flatnonzero(clusters.labels_ == label)
+            # The most usual one: what works there should work for its like.
+            nearest = ((felt[like] - np.median(felt[like], 0)) ** 2).sum(1).argmin()
+            one = int(stuck[like[nearest]])
+            found.append(Plight(drawn[one], whole, tries[one][0], len(like) / len(stuck)))
+        return found
+
+    def _weakened(self, body: Poses, rng: np.random.Generator) -> list[Plight]:
+        """Where the policy, begun as usual, is stuck with one or two actuators weakened."""
+        found: list[Plight] = []
+        for _ in range(TRIES * self.settings.weak):
+            if len(found) == self.settings.weak:
+                break
+            strength = np.ones(self.genes.actions, np.float32)
+            weak = rng.choice(len(strength), min(len(strength), int(rng.integers(1, 3))), replace=False)
+            strength[weak] = rng.choice(self.settings.strength)
+            obs, _ = body.env.reset(seed=int(rng.integers(2**31)))
+            rewards: list[float] = []
+            for _ in range(6 * self.rhythm.play):
+                obs, reward, *_ = body.env.step(strength * self.act(obs))
+                rewards.append(float(reward))
+                recent = rewards[-self.rhythm.window :]
+                if len(rewards) > 2 * self.rhythm.window and np.mean(recent) < self._enough:
+                    pose = body.here(np.copy(obs))
+                    idle, late = self._alone(body, pose, strength)
+                    if late < self._enough:
+                        found.append(Plight(pose, strength, idle, WEAK_SHARE / self.settings.weak))
+                    break
+        return found
+
+    def _offspring(
+        self, archive: Any, which: int, rng: np.random.Generator, *, new: bool
+    ) -> NDArray[np.float64]:
+        """A new behaviour, or the best of some from the cells of a plight, mutated."""
+        of = archive.data("index") // (archive.cells // archive.dims[0]) if len(archive) else np.zeros(0)
+        parents = np.flatnonzero(of == which)
+        if new or not len(parents) or rng.random() < FRESH:
+            return self.genes.new(rng)
+        rivals = rng.choice(parents, RIVALS)
+        best = rivals[np.argmax(archive.data("objective")[rivals])]
+        return self.genes.mutated(archive.data("solution")[best], rng)
+
+    def _cell(self, which: int, layer: int, genes: NDArray[np.float64]) -> list[float]:
+        """The middle of the archive's cell in which a behaviour belongs."""
+        third = min(2, int((genes[1] - LENGTHS[0]) * 3 / (LENGTHS[1] - LENGTHS[0] + 1)))
+        return [which + 0.5, layer + 0.5, genes[0] + 0.5, third + 0.5]
+
+    def _alone(self, body: Poses, pose: Pose, strength: F32) -> tuple[float, float]:
+        """Mean reward of the policy for as long as a play and what follows take, and of the last window."""
+        obs, rewards = body.set(pose), []
+        for _ in range(self.rhythm.play + self.rhythm.after):
+            obs, reward, *_ = body.env.step(strength * self.act(obs))
+            rewards.append(float(reward))
+        late = float(np.mean(rewards[-self.rhythm.window :]))
+        if strength.all():
+            self._ends.append((pose.obs, late >= self.low))
+        return float(np.mean(rewards)), late
+
+    def _play(
+        self, body: Poses, plight: Plight, behaviour: Behaviour, rng: np.random.Generator
+    ) -> tuple[float, float]:
+        """A play, until the policy can get on, and the policy then.
+
+        Returns the mean reward, and by what share of its distance the posture came closer to safe ones.
+        """
+        obs, rewards, fine, strength = body.set(plight.pose), [], False, plight.strength
+        fallen = self.recovery(obs) < 0
+        away = nearest = self._away(obs) if fallen else 1.0
+        for step in range(self.rhythm.play):
+            action = behaviour.act(step, partial(self.act, obs))
+            obs, reward, *_ = body.env.step(strength * action)
+            rewards.append(float(reward))
+            if fallen and step % LOOK_EVERY == LOOK_EVERY - 1:
+                nearest = min(nearest, self._away(obs))
+                fine = self.recovery(obs) > 0
+                if fine:
+                    break
+        played = len(rewards)
+        if fine or not fallen or rng.random() < DOUBT:
+            end = np.copy(obs)
+            for _ in range(self.rhythm.after):
+                obs, reward, *_ = body.env.step(strength * self.act(obs))
+                rewards.append(float(reward))
+            if strength.all():
+                self._ends.append((end, bool(np.mean(rewards[-self.rhythm.window :]) >= self._enough)))
+        closer = 1.0 if fine else 1 - nearest / max(away, 1e-6)
+        return float(np.mean(rewards if fine or not fallen else rewards[:played])), closer
+
+    def _keep(self, body: Poses, plights: list[Plight], archive: Any, rng: np.random.Generator) -> None:
+        """The best behaviours of each plight and layer in turn; each is tried in all plights."""
+        data = archive.data(return_type="dict")
+        group = data["index"] // (archive.cells // (len(plights) * LAYERS))
+        ranked = [np.flatnonzero(group == k) for k in range(len(plights) * LAYERS)]
+        ranked = [own[np.argsort(-data["objective"][own])] for own in ranked]
+        kept: dict[bytes, NDArray[np.float64]] = {}
+        for rank in range(max(map(len, ranked))):
+            for own in ranked:
+                if rank < len(own) and len(kept) < self.settings.elites:
+                    one = data["solution"][own[rank]]
+                    kept.setdefault(one.tobytes(), one)
+        self.count = len(kept)
+        self.solutions[: self.count] = list(kept.values())
+        for number, one in enumerate(self.elites):
+            self.outcomes[number, : len(plights)] = [self._play(body, it, one, rng)[0] for it in plights]
+
+    def _away(self, obs: F32) -> float:
+        """Distance of a posture from the nearest one in which the policy gets on."""
+        return float(np.sqrt(((self._safe - self.feeling.posture(obs)) ** 2).mean(1).min()))
+
+    def _learn_recovery(self) -> None:
+        """From the ends of plays and rows of the prior: does the policy get on from here?"""
+        rng = np.random.default_rng(self._seed)
+        rows = rng.choice(self._rows, min(len(self._rows), len(self._ends)), replace=False)
+        obs = np.concatenate([np.stack([obs for obs, _ in self._ends]), self._prior.obs[rows]])
+        label = np.array([*(fine for _, fine in self._ends), *(True for _ in rows)])
+        felt = self.feeling.posture(obs)
+        self._recovery = self._classifier(felt, (2 * label - 1).astype(np.float32)[:, None])
+        for _ in self._recovery.learn():
+            pass
+
+    def _classifier(self, felt: F32, label: F32) -> Regression:
+        settings = RegressionSettings(hidden=(64, 64), steps=self.settings.recovery_steps)
+        return Regression(settings, felt, label, self._seed, torch.device("cpu"))
+
+    def state_dict(self) -> State:
+        """Behaviours, outcomes, what is felt in the plights, the policy's outcomes, and the classifier."""
+        own = {
+            "solutions": torch.from_numpy(self.solutions),
+            "outcomes": torch.from_numpy(self.outcomes),
+            "felt": torch.from_numpy(self.felt),
+            "idle": torch.from_numpy(self.idle),
+            "counts": torch.tensor([self.count, self.plights]),
+            "turning": torch.from_numpy(self.feeling.turning),
+            "standing": torch.from_numpy(self.feeling.standing),
+        }
+        return nest(practice=own, recovery=self._recovery.state_dict())
+
+    def load_state_dict(self, state: State) -> None:
+        """Load what :meth:`state_dict` gave."""
+        own = substate(state, "practice")
+        for name in ("solutions", "outcomes", "felt", "idle"):
+            getattr(self, name)[...] = own[name].numpy()
+        self.count, self.plights = own["counts"].tolist()
+        self.feeling.turning[:], self.feeling.standing[:] = own["turning"].numpy(), own["standing"].numpy()
+        self._recovery.load_state_dict(substate(state, "recovery"))

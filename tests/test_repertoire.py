@@ -1,0 +1,334 @@
+"""The repertoire: practice in the source world, what is chosen in the life, and going on from a state."""
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+import slrl
+from slrl import adapters, envs
+from slrl.adapters import repertoire as adapter
+from slrl.adapters.repertoire import AFTER, BASE, PLAY, REST, Posterior, Repertoire
+from slrl.errors import BadInput
+from slrl.learning import repertoire
+from slrl.learning.repertoire import Behaviour, Feeling, Genes, Rhythm, good_episodes, windows
+from slrl.priors import Prior
+from slrl.types import F32, Transition
+
+from .conftest import prior_of, rows_of
+
+SCENARIO = "cheetah_upside_down"
+
+
+def running(steps: int = 60, episodes: int = 6) -> Prior:
+    """Random observations of a half-cheetah near its start; later episodes have more reward."""
+    rng = np.random.default_rng(0)
+    prior = prior_of(rows_of([steps] * episodes, obs_dim=17, action_dim=6))
+    reward = prior.episode + 0.1 * rng.normal(size=len(prior)).astype(np.float32)
+    none = np.zeros(len(prior), np.bool_)
+    scaled = {"obs": 0.1 * prior.obs, "next_obs": 0.1 * prior.next_obs}
+    return replace(prior, **scaled, reward=reward.astype(np.float32), terminated=none)
+
+
+# --- behaviours and numbers by hand -------------------------------------------------------------------------
+
+
+def test_a_pattern_is_held_and_begins_anew() -> None:
+    pattern = np.array([[1.0, 0.0], [-0.5, 0.5]])
+    behaviour = Behaviour(2, 0.0, pattern)
+    played = [behaviour.act(step, lambda: pytest.fail("asked the policy")).tolist() for step in range(5)]
+    assert played == [[1, 0], [1, 0], [-0.5, 0.5], [-0.5, 0.5], [1, 0]]
+
+
+def test_behind_a_pattern_is_the_policys_action_times_a_gain() -> None:
+    policy = np.array([0.8, -0.4], np.float32)
+    action = Behaviour(1, 0.5, np.array([[0.9, 0.1]])).act(0, lambda: policy)
+    np.testing.assert_allclose(action, [1.0, -0.1], atol=1e-6)  # 0.4 + 0.9 is cut
+
+
+def test_genes_stand_for_hold_length_gain_and_pattern() -> None:
+    genes = Genes((2, 3, 4), 1)
+    behaviour = genes.behaviour(np.array([2, 3, 1, 0.1, 0.2, 0.3, *[9.0] * 7]))
+    assert (behaviour.hold, behaviour.gain) == (4, 0.5)
+    np.testing.assert_allclose(behaviour.pattern, [[0.1], [0.2], [0.3]])
+
+
+def test_mutants_are_behaviours_too() -> None:
+    genes, rng = Genes((2, 3), 3), np.random.default_rng(0)
+    one = genes.new(rng)
+    for _ in range(200):
+        one = genes.mutated(one, rng)
+        behaviour = genes.behaviour(one)
+        assert 2 <= len(behaviour.pattern) <= 10
+        assert np.abs(behaviour.pattern).max() <= 1
+        assert behaviour.hold in (2, 3)
+
+
+def test_steps_follow_from_the_time_that_one_takes() -> None:
+    settings = repertoire.Settings()
+    assert Rhythm.of(settings, 0.05) == Rhythm(50, 25, 20, (2, 3, 4, 5, 6))
+    walker = Rhythm.of(settings, 0.008)
+    assert (walker.play, walker.after, walker.window) == (100, 60, 60)
+
+
+def test_the_better_half_of_the_episodes_and_its_windows() -> None:
+    prior = prior_of(rows_of([3, 3, 3]))
+    prior = replace(prior, reward=np.repeat([0, 2, 4], 3).astype(np.float32))
+    good = good_episodes(prior)
+    assert [(own.start, own.stop) for own in good] == [(3, 6), (6, 9)]
+    assert windows(prior, good, 2).tolist() == [2, 2, 4, 4]
+    assert windows(prior, good, 4).tolist() == []
+
+
+def test_a_whole_turn_feels_like_none() -> None:
+    prior = running()
+    feeling = Feeling(prior)
+    rest = np.zeros((10, 17), np.float32)
+    rest[:, 0], rest[:, 1] = np.linspace(-1, 1, 10), np.linspace(-3, 3, 10)  # only these differ at rest
+    feeling.learn(rest, [1])
+    assert np.flatnonzero(feeling.standing).tolist() == [0, 1]
+    obs = np.full(17, 0.3, np.float32)
+    turned = obs.copy()
+    turned[1] += 2 * np.pi
+    np.testing.assert_allclose(feeling(obs), feeling(turned), atol=1e-5)
+    other = obs.copy()
+    other[9] += 5  # a speed
+    np.testing.assert_array_equal(feeling.posture(obs), feeling.posture(other))
+
+
+# --- what is chosen -----------------------------------------------------------------------------------------
+
+
+def test_what_was_measured_moves_the_expectation_by_hand() -> None:
+    """One plight: the practice counts as 0.5 plays, a play in the same place as one."""
+    settings = adapter.Settings(confidence=0.5)
+    posterior = Posterior(settings, np.array([[1.0], [3.0]], np.float32), np.zeros((1, 2), np.float32))
+    here = np.zeros(2, np.float32)
+    mean, std = posterior.of(here)
+    np.testing.assert_allclose(mean, [1, 3])
+    np.testing.assert_allclose(std, 1 / np.sqrt(0.5))  # the outcomes' own spread is 1
+    posterior.credit(1, here, 0.0)
+    mean, std = posterior.of(here)
+    np.testing.assert_allclose(mean, [1, 1])  # (0.5 · 3 + 0) / 1.5
+    np.testing.assert_allclose(std, [1 / np.sqrt(0.5), 1 / np.sqrt(1.5)])
+
+
+def test_what_happened_elsewhere_counts_less() -> None:
+    felt = np.array([[0.0], [4.0]], np.float32)
+    posterior = Posterior(adapter.Settings(), np.array([[1, 0], [0, 1]], np.float32), felt)
+    assert posterior.expected(felt[0])[0] > 0.9
+    assert posterior.expected(felt[1])[0] < 0.1
+    posterior.credit(0, felt[1], -5.0)
+    assert posterior.of(felt[0])[0][0] > 0.8
+    assert posterior.of(felt[1])[0][0] < -2
+
+
+@pytest.mark.parametrize("kind", ["kernel", "gaussian_process"])
+def test_the_better_behaviour_is_learned_in_the_life(kind: Any) -> None:
+    """The practice took the third of five for the best; in this life the second brings most."""
+    rng, here = np.random.default_rng(0), np.zeros(3, np.float32)
+    truth = np.array([0.0, 1.0, -1.0, 0.2, 0.1])
+    outcomes = np.array([[0.0], [0.2], [1.0], [0.1], [0.3]], np.float32)
+    posterior = Posterior(adapter.Settings(posterior=kind), outcomes, here[None])
+    chosen = []
+    for _ in range(60):
+        mean, std = posterior.of(here)
+        chosen.append(int(np.argmax(rng.normal(mean, std))))
+        posterior.credit(chosen[-1], here, float(truth[chosen[-1]] + 0.1 * rng.normal()))
+    assert chosen[0] == 2 or 2 in chosen[:10]
+    assert np.mean(np.array(chosen[-20:]) == 1) > 0.6
+
+
+# --- the life -----------------------------------------------------------------------------------------------
+
+
+class Told:
+    """A practice whose policy is told by the first entry: gets on above 0, recovers above 0."""
+
+    rhythm, low, plights, count = Rhythm(4, 2, 3, (1,)), 1.0, 1, 1
+    outcomes, idle = np.array([[2.0]], np.float32), np.zeros(1, np.float32)
+    felt = np.zeros((1, 2), np.float32)
+    genes = SimpleNamespace(actions=1)
+    elites = (Behaviour(1, 0.0, np.array([[0.7]])),)
+
+    def __init__(self) -> None:
+        self.feeling = Feeling(prior_of(rows_of([4], obs_dim=2)))
+
+    def act(self, obs: F32) -> F32:
+        return np.full(1, 0.25, np.float32)
+
+    def recovery(self, obs: F32) -> float:
+        return float(obs[0])
+
+
+def step(life: Repertoire, place: float, reward: float, moved: float = 0.0) -> dict[str, float]:
+    """The body is at ``place`` after a step that moved its second entry."""
+    obs, then = np.array([place, 0], np.float32), np.array([place, moved], np.float32)
+    found = life.observe(Transition(obs, life.act(obs), reward, then, False, False))
+    return {key: float(value) for key, value in found.items()}
+
+
+def told(**settings: Any) -> Repertoire:
+    practice: Any = Told()
+    return Repertoire(adapter.Settings(**settings), practice, np.random.default_rng(0))
+
+
+def test_a_fallen_body_rests_then_a_behaviour_is_played() -> None:
+    life = told()
+    modes = [step(life, -1, 2.0)["adapter/mode"] for _ in range(3)]
+    assert modes == [BASE] * 3  # rewards are as usual
+    assert [step(life, -1, 0.0)["adapter/mode"] for _ in range(2)] == [BASE, REST]  # 2, 0, 0 is below 1
+    assert life.act(np.zeros(2, np.float32)).tolist() == [0.0]
+    assert step(life, -1, 0.0, moved=5.0)["adapter/mode"] == REST
+    assert step(life, -1, 0.0)["adapter/mode"] == PLAY  # it lies still
+
+
+def test_a_play_whose_body_stays_down_is_followed_by_another() -> None:
+    life = told(rest_steps=0)
+    while life.mode == BASE:
+        step(life, -1, 0.0)
+    assert life.mode == PLAY
+    ended = [step(life, -1, 0.5) for _ in range(4)][-1]
+    assert ended["adapter/gain"] == 0.5
+    assert ended["adapter/mode"] == PLAY
+    assert life.posterior.gains.tolist() == [0.5]
+
+
+def test_after_a_play_that_got_the_body_up_the_policy_acts_and_both_are_credited() -> None:
+    life = told(rest_steps=0)
+    while life.mode == BASE:
+        step(life, -1, 0.0)
+    for _ in range(4):
+        step(life, +1, 1.0)
+    assert life.mode == AFTER
+    assert life.act(np.zeros(2, np.float32)).tolist() == [0.25]
+    step(life, +1, 4.0)
+    ended = step(life, +1, 4.0)
+    assert ended["adapter/gain"] == pytest.approx((4 * 1 + 2 * 4) / 6)
+    assert ended["adapter/mode"] == BASE
+    assert '"gain": 2.0' in life.files()["repertoire.jsonl"]
+
+
+def test_uniform_choice_is_a_control() -> None:
+    life = told(choice="uniform", rest_steps=0)
+    chosen = set()
+    for _ in range(200):
+        if life.mode == PLAY:
+            chosen.add(life._choice)
+        step(life, -1, 0.0)
+    assert chosen == {0, 1, 2}
+
+
+def test_it_goes_on_exactly_from_its_state(tmp_path: Path) -> None:
+    one, two = told(), told()
+    rng = np.random.default_rng(3)
+    for _ in range(57):
+        step(one, float(rng.choice([-1, 1])), float(rng.random()))
+    for _ in range(9):
+        step(two, -1, 0.0)
+    save_file(one.state_dict(), tmp_path / "state.safetensors")
+    two.load_state_dict(load_file(tmp_path / "state.safetensors"))
+    for _ in range(60):
+        place, reward = float(rng.choice([-1, 1])), float(rng.random())
+        obs = np.array([place, 0], np.float32)
+        np.testing.assert_array_equal(one.act(obs), two.act(obs))
+        assert step(one, place, reward) == step(two, place, reward)
+    assert one.log == two.log
+
+
+# --- practice -----------------------------------------------------------------------------------------------
+
+
+def short(**more: Any) -> adapters.Method:
+    settings = {
+        "adapter.regression.steps": 20,
+        "adapter.practice.evaluations": 30,
+        "adapter.practice.drawn": 6,
+        "adapter.practice.poses": 2,
+        "adapter.practice.weak": 1,
+        "adapter.practice.elites": 5,
+        "adapter.practice.recovery_steps": 20,
+    }
+    return adapters.load("repertoire", list({**settings, **more}.items()))
+
+
+def test_the_state_of_a_world_comes_back_exactly_and_turns_are_found() -> None:
+    pytest.importorskip("mujoco")
+    from slrl.envs.poses import Poses
+
+    env = envs.make_world(slrl.load_scenario(SCENARIO).source)
+    body = Poses(env, np.random.default_rng(0))
+    pose = body.random(5)
+    after = []
+    for _ in range(2):
+        body.set(pose)
+        after.append([env.step(np.full(6, 0.5, np.float32))[0] for _ in range(4)][-1])
+    np.testing.assert_array_equal(*after)
+    assert body.turns(pose) == [1]  # the pitch
+    others = [body.random(5).obs for _ in range(4)]
+    assert np.std([obs[1] for obs in others]) > 0.3
+
+
+def test_practice_is_in_the_source_only_and_is_read_from_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("mujoco")
+    pytest.importorskip("ribs")
+    scenario, prior = slrl.load_scenario(SCENARIO), running()
+    opened, make = [], envs.make_world
+    monkeypatch.setattr(envs, "make_world", lambda world, **k: opened.append(world) or make(world, **k))
+    method = short()
+    first = slrl.load_adapter(method, prior, scenario, seed=0, life_steps=50)
+    assert isinstance(first, Repertoire)
+    # The target is opened once, for its spaces: nothing is stepped there.
+    assert [world for world in opened if world != scenario.source] == [scenario.target]
+    practised = len([world for world in opened if world == scenario.source])
+    second = slrl.load_adapter(method, prior, scenario, seed=0, life_steps=50)
+    again = len([world for world in opened if world == scenario.source]) - practised
+    assert again < practised  # not practised anew
+    np.testing.assert_array_equal(first.practice.solutions, second.practice.solutions)
+    assert first.practice.count == 5
+    lives = [
+        slrl.live(
+            slrl.make(scenario, life_steps=120), slrl.load_adapter(method, prior, scenario, seed=1), seed=1
+        )
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(lives[0].obs, lives[1].obs)
+
+
+def test_practice_finds_more_than_the_policy_alone() -> None:
+    """A short practice gains in some plight over what the policy gets there."""
+    pytest.importorskip("mujoco")
+    pytest.importorskip("ribs")
+    scenario = slrl.load_scenario(SCENARIO)
+    method = short(**{"adapter.practice.evaluations": 120, "adapter.practice.weak": 0})
+    life = slrl.load_adapter(method, running(), scenario, seed=0, life_steps=50)
+    assert isinstance(life, Repertoire)
+    practice = life.practice
+    gained = (
+        practice.outcomes[: practice.count, : practice.plights].max(0) - practice.idle[: practice.plights]
+    )
+    assert gained.max() > 0.2
+
+
+def test_what_is_missing_is_said() -> None:
+    prior = running()
+    sparse = replace(prior, reward=np.zeros_like(prior.reward))
+    assert "sparse" in adapter.missing(sparse, None)
+    assert "no scenario names it" in adapter.missing(prior, None)
+    assert "no MuJoCo world" in adapter.missing(prior, slrl.load_scenario("windy_pointmass").source)
+    with pytest.raises(BadInput, match="sparse"):
+        slrl.load_adapter(
+            short(), slrl.load_prior("pointmass"), slrl.load_scenario("windy_pointmass"), seed=0, life_steps=9
+        )
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    for key, value in (("confidence", 0.0), ("alike", -1.0), ("choice", "best"), ("rest_steps", -1)):
+        with pytest.raises(BadInput, match=key):
+            adapters.load("repertoire", [(f"adapter.{key}", value)])
+    with pytest.raises(BadInput, match="drawn"):
+        adapters.load("repertoire", [("adapter.practice.drawn", 2)])
