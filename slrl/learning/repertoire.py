@@ -57,7 +57,7 @@ class Settings:
     drawn: int = 200  # of so many random ones,
     weak: int = 4  # and so many in which it is stuck with one or two actuators
     strength: tuple[float, ...] = (0.0, 0.3)  # of this strength
-    evaluations: int = 3000  # behaviours that are tried
+    evaluations: int = 4000  # behaviours that are tried
     elites: int = 40  # that are kept
     recovery_steps: int = 500  # gradient steps of the classifier that says where the policy gets on
     play_s: float = 2.5  # of a behaviour, but
@@ -322,7 +322,7 @@ class Practice:
             for number in range(self.steps):
                 weights = shares * np.where(ways < ENOUGH_WAYS, 1.0, EASY)
                 which = int(rng.choice(len(plights), p=weights / weights.sum()))
-                one = self._offspring(archive, which, rng, new=number < self.steps // 4)
+                one = self._offspring(archive, which, rng, new=number < self.steps // 8, way=ways[which] > 0)
                 outcome, closer = self._play(body, plights[which], self.genes.behaviour(one), rng)
                 ways[which] += closer == 1.0
                 gain = (outcome - plights[which].idle) / max(self.usual - self.low, 1e-6)
@@ -388,11 +388,13 @@ class Practice:
         return found
 
     def _offspring(
-        self, archive: Any, which: int, rng: np.random.Generator, *, new: bool
+        self, archive: Any, which: int, rng: np.random.Generator, *, new: bool, way: bool
     ) -> NDArray[np.float64]:
         """A new behaviour, or the best of some from the cells of a plight, mutated."""
-        of = archive.data("index") // (archive.cells // archive.dims[0]) if len(archive) else np.zeros(0)
-        parents = np.flatnonzero(of == which)
+        group = archive.data("index") // (archive.cells // (archive.dims[0] * LAYERS)) if len(archive) else []
+        # What is rewarded as it is leads astray where no way out is known yet.
+        layers = range(LAYERS) if way else [0]
+        parents = np.flatnonzero(np.isin(group, [which * LAYERS + layer for layer in layers]))
         if new or not len(parents) or rng.random() < FRESH:
             return self.genes.new(rng)
         rivals = rng.choice(parents, RIVALS)
