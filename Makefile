@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,repertoire,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts steps reproduce planner false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts steps repertoire reproduce planner false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -71,6 +71,10 @@ parts: setup  ## what parts of the default bring, in docs/adapters/levels.md (tw
 steps: setup  ## success in the wind by the number of pretraining steps, in docs/adapters/rma.md (an hour of one core; continues)
 	$(BIN)/slrl eval steps
 	$(BIN)/python benchmarks/tables.py steps
+
+repertoire: setup  ## trial and error on the back, with controls, in docs/adapters/repertoire.md (an hour of one core; continues)
+	$(BIN)/slrl eval repertoire
+	$(BIN)/python benchmarks/tables.py repertoire
 
 ANEW = runs/reproduce/$(shell git rev-parse --short HEAD)
 reproduce: setup  ## the quick suite anew, from pretraining on; fails if a result leaves its reference interval (an hour of one core)

@@ -53,7 +53,7 @@ Row = dict[str, Any]
 # (critics, updates per step) of the paper, where a method as shipped has fewer
 FEWER = {"rlpd": (10, 20)}
 # Modes to which the default turns where something does not go on; `modes` goes back after each thing, too.
-TURNS = ("graph", "arrive", "back")
+TURNS = ("graph", "arrive", "back", "play")
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,11 @@ class Table:
     """One table in a document, between ``<!-- table:NAME -->`` and ``<!-- end -->``."""
 
     scenario: str = ""  # default: a row for each scenario, of one adapter
+    adapter: str = ""  # default: all
+    world: str = ""  # default: both
+    paired: bool = False  # only seeds that every adapter has lived
     name: str = ""  # default: the scenario's
-    beside_frozen: bool = False  # a row for each scenario, of the default and of ``frozen``
+    beside_frozen: bool = False  # a row for each scenario, of ``frozen`` and another adapter
     by_number: bool = False  # a row for each number that labels end in, a column for each adapter
     document: str = ""  # default: the record's
 
@@ -73,8 +76,10 @@ class Table:
 
     def text(self, rows: list[Row]) -> str:
         """The table in Markdown, of those rows that belong to it."""
+        asked = {"scenario": self.scenario, "adapter": self.adapter, "world": self.world}
+        mine = [row for row in rows if all(row.get(key) == value for key, value in asked.items() if value)]
         own = sorted(
-            (row for row in rows if self.scenario in ("", row["scenario"])),
+            paired(mine) if self.paired else mine,
             key=lambda row: (row.get("pretraining") or 0, int(row["seed"])),
         )
         if not self.scenario:
@@ -122,6 +127,15 @@ RECORDS = {
     ),
     "steps": Record(
         "steps.csv", "docs/adapters/rma.md", (Table("windy_pointmass", name="steps", by_number=True),)
+    ),
+    "repertoire": Record(
+        "repertoire.csv",
+        "docs/adapters/repertoire.md",
+        (
+            Table(name="repertoire_lives", adapter="repertoire", world="target"),
+            Table("cheetah_upside_down", name="repertoire_controls", world="target", paired=True),
+            Table(name="repertoire_source", world="source", beside_frozen=True),
+        ),
     ),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
@@ -286,6 +300,15 @@ def table(rows: list[Row]) -> str:
     return "\n".join([head, "|---|---|---|---|---|", *(line for _, line in sorted(lines))])
 
 
+def paired(rows: list[Row]) -> list[Row]:
+    """The rows of those seeds and pretrainings that every adapter among them has."""
+    lived: dict[str, set[tuple[Any, Any]]] = {}
+    for row in rows:
+        lived.setdefault(row["adapter"], set()).add((row["seed"], row["pretraining"]))
+    common = set.intersection(*lived.values()) if lived else set()
+    return [row for row in rows if (row["seed"], row["pretraining"]) in common]
+
+
 def by_number(rows: list[Row]) -> str:
     """Successes and mean steps of adapters whose labels are numbers, by these numbers, as Markdown."""
     found: dict[int, dict[str, list[Row]]] = {}
@@ -339,11 +362,13 @@ def by_scenario(rows: list[Row]) -> str:
 
 
 def beside_frozen(rows: list[Row]) -> str:
-    """The default beside ``frozen`` in each scenario, and how often something took over, as Markdown."""
+    """Another adapter beside ``frozen`` in each scenario, and how often something took over, as Markdown."""
     lines = []
+    others = [row["adapter"] for row in rows if row["adapter"] != "frozen"]
+    other = others[0] if others else files.DEFAULT_ADAPTER
     for name in dict.fromkeys(sorted(row["scenario"] for row in rows)):
         cells, means = [f"`{name}`"], []
-        for adapter in ("frozen", files.DEFAULT_ADAPTER):
+        for adapter in ("frozen", other):
             own = [row for row in rows if (row["scenario"], row["adapter"]) == (name, adapter)]
             if not own:
                 break  # with --partial
@@ -355,7 +380,7 @@ def beside_frozen(rows: list[Row]) -> str:
         turns, lived = sum(int(row.get("turns") or 0) for row in own), sum(row["steps"] for row in own)
         cells += [f"{means[1] / means[0]:.2f}", f"{1e4 * turns / lived:.1f} ({turns} in {lived:,})"]
         lines.append(f"| {' | '.join(cells)} |")
-    head = "| source of | frozen | levels | ratio | turns per 10,000 steps |"
+    head = f"| source of | frozen | {other} | ratio | turns per 10,000 steps |"
     return "\n".join([head, "|---|---|---|--:|---|", *lines])
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from slrl import envs
+from slrl import envs, files
 from slrl.adapters.setup import Plan, Setup
 from slrl.envs.poses import Poses
 from slrl.errors import Unsupported
@@ -53,7 +53,7 @@ class Settings:
     posterior: Literal["kernel", "gaussian_process"] = "kernel"
     rest_steps: int = 20  # at most, until a fallen body lies still
     confidence: float = 0.7  # plays in this life that the practice is worth
-    alike: float = 0.25  # of the median distance between plights: what is nearer is much alike
+    alike: float = 0.25  # of the median squared distance between plights: what is nearer is much alike
 
     def __post_init__(self) -> None:
         at_least(self, 0, "rest_steps")
@@ -105,7 +105,7 @@ class Posterior:
 
         recent = slice(-GP_PLAYS, None)
         about = self.outcomes / self.spread / np.sqrt(self.outcomes.shape[1])
-        scale = np.sqrt(self._width * self.places.shape[1])
+        scale = np.sqrt(self._width * self.places.shape[1] / 2)  # RBF is exp(-d² / 2)
 
         def inputs(places: F32, choices: NDArray[np.int64]) -> NDArray[np.float64]:
             return np.concatenate([places / scale, about[choices]], 1).astype(np.float64)
@@ -146,7 +146,7 @@ class Repertoire:
         self._used = 0  # steps of the present mode
         self._choice, self._fallen, self._expected = 0, False, 0.0
         self._place = np.zeros(practice.felt.shape[1], np.float32)
-        self._rewards: list[float] = []  # of the last window in which the policy or a play acted
+        self._rewards: list[float] = []  # of the last window
         self._gained: list[float] = []  # of the present play
         self.log: list[dict[str, Any]] = []  # every play
 
@@ -167,7 +167,7 @@ class Repertoire:
         before, obs = self.mode, transition.next_obs
         self.lived, self._used = self.lived + 1, self._used + 1
         window = self.practice.rhythm.window
-        self._rewards = [*self._rewards[1 - window :], float(transition.reward)]
+        self._rewards = [*self._rewards, float(transition.reward)][-window:]
         metrics: dict[str, float] = {}
         if self.mode == BASE:
             if len(self._rewards) == window and np.mean(self._rewards) < self.practice.low:
@@ -312,6 +312,10 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     source = plan.source
     if (why := missing(plan.root, source)) or source is None:
         raise Unsupported(why)
+    if plan.prior.key != Artefact(name="prior", build=lambda: None, about={"sha256": plan.root.sha256}).key:
+        raise Unsupported(
+            "a repertoire acts on observations as the world gives them, not inside another adapter"
+        )
     seed, policy = plan.seeds.repertoire, policy_artefact(settings, plan)
 
     def build(prior: Prior, policy: Regression) -> Practice:
@@ -327,6 +331,7 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
             "practice": table(settings.practice),
             "seed": seed,
             "source": envs.about(source),
+            "versions": {package: files.installed(package) for package in ("scikit-learn", "ribs")},
         },
         needs=(plan.prior, policy),
         steps=settings.practice.evaluations,

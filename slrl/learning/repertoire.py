@@ -46,7 +46,6 @@ ENOUGH_WAYS, EASY = 20, 0.2  # plays out of a plight after which it is tried les
 LAYERS = 2  # of the archive: what comes closer to getting on, and what is rewarded as it is
 WEAK_SHARE = 0.3  # of all plights: those with weakened actuators
 RIVALS = 3  # parents among which the best is taken
-FRESH = 0.05  # share of new behaviours after the first quarter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +56,8 @@ class Settings:
     drawn: int = 200  # of so many random ones,
     weak: int = 4  # and so many in which it is stuck with one or two actuators
     strength: tuple[float, ...] = (0.0, 0.3)  # of this strength
-    evaluations: int = 4000  # behaviours that are tried
+    evaluations: int = 2400  # behaviours that are tried
+    fresh: float = 0.05  # share of these that are drawn anew and are no mutants, after the first eighth
     elites: int = 40  # that are kept
     recovery_steps: int = 500  # gradient steps of the classifier that says where the policy gets on
     play_s: float = 2.5  # of a behaviour, but
@@ -79,7 +79,8 @@ class Settings:
         require(self.drawn >= self.poses, "drawn must be as many as poses, or more")
         positive(self, "play_s", "window_s")
         share(self, "after")
-        share(self, "alarm")
+        share(self, "fresh")
+        require(0 <= self.alarm < 0.5, "alarm must be 0 or more and less than 0.5")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Rhythm:
         least = settings.window_steps
         window = int(np.clip(round(settings.window_s / dt_s), least, 3 * least))
         after = max(window, round(settings.after * play))
-        holds = np.unique(np.linspace(play / 25, play / 8, HOLDS).round().astype(int))
+        holds = np.unique(np.linspace(play / 25, play / 8, HOLDS).round().clip(1).astype(int))
         return cls(play, after, window, tuple(holds.tolist()))
 
 
@@ -317,7 +318,7 @@ class Practice:
                 ranges=[(0.0, float(size)) for size in dims],
                 seed=self._seed % 2**31,
             )
-            shares = np.maximum([one.share for one in plights], LEAST_SHARE)
+            shares = np.array([one.share for one in plights])
             ways = np.zeros(len(plights))  # plays out of each plight
             for number in range(self.steps):
                 weights = shares * np.where(ways < ENOUGH_WAYS, 1.0, EASY)
@@ -346,7 +347,7 @@ class Practice:
         stuck = np.flatnonzero(late < self.low)
         if len(stuck) < count:
             stuck = np.argsort(late)[:count]
-        # After a play the policy has little time: half of the way to the usual shows that it gets on.
+        # After a play the policy has little time: half of the way to ``low`` shows that it gets on.
         self._enough = (self.low + float(np.median(late[stuck]))) / 2
         known = [
             self._prior.obs[i] for i in rng.choice(self._rows, min(KNOWN, len(self._rows)), replace=False)
@@ -361,7 +362,7 @@ class Practice:
             # The most usual one: what works there should work for its like.
             nearest = ((felt[like] - np.median(felt[like], 0)) ** 2).sum(1).argmin()
             one = int(stuck[like[nearest]])
-            found.append(Plight(drawn[one], whole, tries[one][0], len(like) / len(stuck)))
+            found.append(Plight(drawn[one], whole, tries[one][0], max(LEAST_SHARE, len(like) / len(stuck))))
         return found
 
     def _weakened(self, body: Poses, rng: np.random.Generator) -> list[Plight]:
@@ -395,7 +396,7 @@ class Practice:
         # What is rewarded as it is leads astray where no way out is known yet.
         layers = range(LAYERS) if way else [0]
         parents = np.flatnonzero(np.isin(group, [which * LAYERS + layer for layer in layers]))
-        if new or not len(parents) or rng.random() < FRESH:
+        if new or not len(parents) or rng.random() < self.settings.fresh:
             return self.genes.new(rng)
         rivals = rng.choice(parents, RIVALS)
         best = rivals[np.argmax(archive.data("objective")[rivals])]
@@ -413,7 +414,7 @@ class Practice:
             obs, reward, *_ = body.env.step(strength * self.act(obs))
             rewards.append(float(reward))
         late = float(np.mean(rewards[-self.rhythm.window :]))
-        if strength.all():
+        if (strength == 1).all():
             self._ends.append((pose.obs, late >= self.low))
         return float(np.mean(rewards)), late
 
@@ -422,7 +423,8 @@ class Practice:
     ) -> tuple[float, float]:
         """A play, until the policy can get on, and the policy then.
 
-        Returns the mean reward, and by what share of its distance the posture came closer to safe ones.
+        Returns the mean reward, and by what share of its distance the posture came closer to safe ones: 1
+        only where the policy got on.
         """
         obs, rewards, fine, strength = body.set(plight.pose), [], False, plight.strength
         fallen = self.recovery(obs) < 0
@@ -436,15 +438,16 @@ class Practice:
                 fine = self.recovery(obs) > 0
                 if fine:
                     break
-        played = len(rewards)
+        played, well = len(rewards), False
         if fine or not fallen or rng.random() < DOUBT:
             end = np.copy(obs)
             for _ in range(self.rhythm.after):
                 obs, reward, *_ = body.env.step(strength * self.act(obs))
                 rewards.append(float(reward))
-            if strength.all():
-                self._ends.append((end, bool(np.mean(rewards[-self.rhythm.window :]) >= self._enough)))
-        closer = 1.0 if fine else 1 - nearest / max(away, 1e-6)
+            well = bool(np.mean(rewards[-self.rhythm.window :]) >= self._enough)
+            if (strength == 1).all():
+                self._ends.append((end, well))
+        closer = 1.0 if well else 1 - nearest / max(away, 1e-6)
         return float(np.mean(rewards if fine or not fallen else rewards[:played])), closer
 
     def _keep(self, body: Poses, plights: list[Plight], archive: Any, rng: np.random.Generator) -> None:
