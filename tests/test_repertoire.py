@@ -84,6 +84,16 @@ def test_the_better_half_of_the_episodes_and_its_windows() -> None:
     assert windows(prior, good, 4).tolist() == []
 
 
+def test_a_beginning_lasts_until_the_first_window_that_is_as_usual() -> None:
+    prior = prior_of(rows_of([6, 6]))
+    prior = replace(prior, reward=np.array([0, 0, 0, 4, 4, 4, 0, 4, 4, 4, 4, 4], np.float32))
+    both = [slice(0, 6), slice(6, 12)]
+    assert repertoire.beginning(prior, both[:1], 2, 3.0) == 5  # steps 4 and 5
+    assert repertoire.beginning(prior, both, 2, 3.0) == 5
+    assert repertoire.beginning(prior, both[1:], 2, 3.0) == 3
+    assert repertoire.beginning(prior, both, 2, 9.0) == 2  # never
+
+
 def test_a_whole_turn_feels_like_none() -> None:
     prior = running()
     feeling = Feeling(prior)
@@ -149,7 +159,7 @@ def test_the_better_behaviour_is_learned_in_the_life(kind: Any) -> None:
 class Told:
     """A practice whose policy is told by the first entry: gets on above 0, recovers above 0."""
 
-    rhythm, low, plights, count = Rhythm(4, 2, 3, (1,)), 1.0, 1, 1
+    rhythm, low, plights, count, begin = Rhythm(4, 2, 3, (1,)), 1.0, 1, 1, 3
     outcomes, idle = np.array([[2.0]], np.float32), np.zeros(1, np.float32)
     felt = np.zeros((1, 2), np.float32)
     genes = SimpleNamespace(actions=1)
@@ -211,6 +221,33 @@ def test_after_a_play_that_got_the_body_up_the_policy_acts_and_both_are_credited
     assert ended["adapter/gain"] == pytest.approx((4 * 1 + 2 * 4) / 6)
     assert ended["adapter/mode"] == BASE
     assert '"gain": 2.0' in life.files()["repertoire.jsonl"]
+
+
+def test_a_body_that_is_up_plays_to_the_end_and_the_policy_follows() -> None:
+    """It does not rest, and that it is up ends no play."""
+    life = told()
+    life.practice.rhythm = Rhythm(12, 2, 3, (1,))
+    while life.mode == BASE:
+        step(life, +1, 0.0)
+    assert [life.mode, *(step(life, +1, 0.5)["adapter/mode"] for _ in range(12))] == [PLAY] * 12 + [AFTER]
+    assert [step(life, +1, 3.0)["adapter/mode"] for _ in range(2)] == [AFTER, BASE]
+    assert life.posterior.gains.tolist() == [(12 * 0.5 + 2 * 3) / 14]
+
+
+def test_a_fallen_body_is_looked_at_during_a_play() -> None:
+    life = told(rest_steps=0)
+    life.practice.rhythm = Rhythm(12, 2, 3, (1,))
+    while life.mode == BASE:
+        step(life, -1, 0.0)
+    modes = [step(life, +1, 0.5)["adapter/mode"] for _ in range(5)]  # it is up at once
+    assert modes == [PLAY] * 4 + [AFTER]
+
+
+def test_rest_ends_after_so_many_steps_though_the_body_moves() -> None:
+    life = told(rest_steps=4)
+    while life.mode == BASE:
+        step(life, -1, 0.0)
+    assert [step(life, -1, 0.0, moved=9.0)["adapter/mode"] for _ in range(4)] == [REST] * 3 + [PLAY]
 
 
 def test_uniform_choice_is_a_control() -> None:
@@ -314,6 +351,96 @@ def test_practice_finds_more_than_the_policy_alone() -> None:
     assert gained.max() > 0.2
 
 
+class Line:
+    """A body on a line that each action moves; the reward is where it is."""
+
+    def __init__(self) -> None:
+        self.env, self.x = self, 0.0
+
+    def set(self, pose: Any) -> F32:
+        self.x = float(pose.obs[0])
+        return np.array([self.x, 0.0], np.float32)
+
+    def step(self, action: F32) -> tuple[Any, ...]:
+        self.x += float(action[0])
+        return np.array([self.x, 0.0], np.float32), self.x, False, False, {}
+
+
+def on_a_line(monkeypatch: pytest.MonkeyPatch, safe: float) -> repertoire.Practice:
+    """A practice whose policy stands still, which recovers from 0 on, and gets on above ``safe``."""
+    prior = replace(prior_of(rows_of([20] * 4, obs_dim=2, action_dim=1)), reward=np.ones(80, np.float32))
+    base = SimpleNamespace(act=lambda obs: np.zeros(1, np.float32))
+    world: Any = None
+    settings = repertoire.Settings(poses=1, weak=0)
+    practice = repertoire.Practice(settings, prior, base, world, Rhythm(10, 4, 2, (1,)), seed=0)
+    practice.feeling.mean, practice.feeling.scale = np.zeros(2, np.float32), np.ones(2, np.float32)
+    practice._safe = np.array([[8.0, 0.0]], np.float32)
+    practice._enough = safe
+    monkeypatch.setattr(practice, "recovery", lambda obs: float(obs[0]))
+    return practice
+
+
+def played(practice: repertoire.Practice, start: float, speed: float, strength: float = 1.0) -> Any:
+    plight: Any = SimpleNamespace(
+        pose=SimpleNamespace(obs=np.array([start, 0.0], np.float32)),
+        strength=np.full(1, strength, np.float32),
+    )
+    body: Any = Line()
+    rng = np.random.default_rng(1)  # whose first draw is above DOUBT
+    return practice._play(body, plight, Behaviour(1, 0.0, np.array([[speed]])), rng)
+
+
+def test_a_play_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From -4 at 1 a step it is up after the look at step 5, at 1; there it stands for 4 more steps."""
+    practice = on_a_line(monkeypatch, safe=0.5)
+    assert played(practice, -4, 1.0) == (pytest.approx((-3 - 2 - 1 + 0 + 1 + 4 * 1) / 9), 1.0)
+    assert [(obs.tolist(), fine) for obs, fine in practice._ends] == [([1.0, 0.0], True)]
+
+
+def test_a_play_that_only_seems_to_end_well_is_no_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It came from 12 to 7 units from where the policy gets on."""
+    practice = on_a_line(monkeypatch, safe=5.0)
+    _, closer = played(practice, -4, 1.0)
+    assert closer == pytest.approx(1 - 7 / 12)
+    assert [fine for _, fine in practice._ends] == [False]
+
+
+def test_a_play_that_stays_down_comes_closer(monkeypatch: pytest.MonkeyPatch) -> None:
+    practice = on_a_line(monkeypatch, safe=0.5)
+    outcome, closer = played(practice, -4, 0.25)
+    assert outcome == pytest.approx(np.mean(-4 + 0.25 * np.arange(1, 11)))
+    assert closer == pytest.approx(1 - 9.5 / 12)
+    assert practice._ends == []
+
+
+def test_weakened_bodies_teach_nothing_of_postures(monkeypatch: pytest.MonkeyPatch) -> None:
+    practice = on_a_line(monkeypatch, safe=0.5)
+    played(practice, -0.5, 1.0, strength=0.3)
+    assert practice._ends == []
+
+
+def test_offspring_are_of_parents_in_the_same_plight() -> None:
+    """Without a way out those of the second layer have none."""
+    archives = pytest.importorskip("ribs.archives")
+    prior = replace(prior_of(rows_of([20] * 4, obs_dim=2, action_dim=6)), reward=np.ones(80, np.float32))
+    world: Any = None
+    settings = repertoire.Settings(poses=2, weak=0, fresh=0.0)
+    base = SimpleNamespace(act=lambda obs: np.zeros(6, np.float32))
+    practice = repertoire.Practice(settings, prior, base, world, Rhythm(10, 4, 2, (1, 2)), seed=0)
+    dims = (2, repertoire.LAYERS, 2, 3)
+    ranges = [(0.0, float(size)) for size in dims]
+    archive = archives.GridArchive(solution_dim=practice.genes.size, dims=dims, ranges=ranges)
+    for which in range(2):
+        for layer in range(repertoire.LAYERS):
+            one = np.full(practice.genes.size, 0.5 - which - 0.25 * layer)
+            one[:3] = 0, 4, 0
+            archive.add_single(one, float(layer), practice._cell(which, layer, one))
+    rng = np.random.default_rng(0)
+    for which, way, parents in ((0, False, {0.5}), (1, False, {-0.5}), (1, True, {-0.5, -0.75})):
+        made = [practice._offspring(archive, which, rng, new=False, way=way) for _ in range(40)]
+        assert {float(np.median(one[3:])) for one in made} == parents
+
+
 def test_what_is_missing_is_said() -> None:
     prior = running()
     sparse = replace(prior, reward=np.zeros_like(prior.reward))
@@ -330,5 +457,12 @@ def test_settings_that_cannot_be_are_refused() -> None:
     for key, value in (("confidence", 0.0), ("alike", -1.0), ("choice", "best"), ("rest_steps", -1)):
         with pytest.raises(BadInput, match=key):
             adapters.load("repertoire", [(f"adapter.{key}", value)])
+    with pytest.raises(BadInput, match="alarm"):
+        adapters.load("repertoire", [("adapter.practice.alarm", 0.5)])
+    with pytest.raises(BadInput, match="strength"):
+        adapters.load("repertoire", [("adapter.practice.strength", [])])
+    inner = adapters.load("rma", [("adapter.inner", "repertoire")])
+    with pytest.raises(BadInput, match="inside another adapter"):
+        slrl.load_adapter(inner, running(), slrl.load_scenario(SCENARIO), seed=0, life_steps=9)
     with pytest.raises(BadInput, match="drawn"):
         adapters.load("repertoire", [("adapter.practice.drawn", 2)])

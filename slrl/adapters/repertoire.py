@@ -24,7 +24,7 @@ from slrl.adapters.setup import Plan, Setup
 from slrl.envs.poses import Poses
 from slrl.errors import Unsupported
 from slrl.learning import repertoire
-from slrl.learning.cache import Artefact
+from slrl.learning.cache import Artefact, computed_on
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
 from slrl.learning.repertoire import Behaviour, Practice, Rhythm, dense, good_episodes
@@ -144,6 +144,7 @@ class Repertoire:
         self.posterior = Posterior(settings, outcomes, practice.felt[:m])
         self.mode, self.lived, self.plays = BASE, 0, 0
         self._used = 0  # steps of the present mode
+        self._patience = practice.begin  # steps that the policy is given to get on
         self._choice, self._fallen, self._expected = 0, False, 0.0
         self._place = np.zeros(practice.felt.shape[1], np.float32)
         self._rewards: list[float] = []  # of the last window
@@ -170,7 +171,7 @@ class Repertoire:
         self._rewards = [*self._rewards, float(transition.reward)][-window:]
         metrics: dict[str, float] = {}
         if self.mode == BASE:
-            if len(self._rewards) == window and np.mean(self._rewards) < self.practice.low:
+            if self._used >= self._patience and np.mean(self._rewards) < self.practice.low:
                 self._stall(obs)
         elif self.mode == REST:
             feel = self.practice.feeling.posture
@@ -181,9 +182,10 @@ class Repertoire:
             self._gained.append(float(transition.reward))
             if self._ends(obs):
                 metrics = {"adapter/choice": float(self._choice), "adapter/gain": self._credit()}
-                if np.mean(self._rewards) < self.practice.low:
+                if self.practice.recovery(obs) < 0 and np.mean(self._rewards) < self.practice.low:
                     self._stall(obs)
-                else:
+                else:  # from rest, the policy needs as long as in the prior; a part of it has passed
+                    self._patience = max(0, self.practice.begin - self.practice.rhythm.after)
                     self._to(BASE)
         if self.mode != before:
             metrics["adapter/changed"] = 1.0
@@ -253,7 +255,15 @@ class Repertoire:
         """What acts and since when, the earlier plays, the window of rewards, and the random stream."""
         own = {
             "counts": torch.tensor(
-                [self.mode, self._used, self._choice, int(self._fallen), self.lived, self.plays]
+                [
+                    self.mode,
+                    self._used,
+                    self._patience,
+                    self._choice,
+                    int(self._fallen),
+                    self.lived,
+                    self.plays,
+                ]
             ),
             "expected": torch.tensor(self._expected, dtype=torch.float64),
             "place": torch.from_numpy(self._place.copy()),
@@ -269,7 +279,8 @@ class Repertoire:
     def load_state_dict(self, state: State) -> None:
         """Go on from :meth:`state_dict` of an adapter with the same settings and prior."""
         own = substate(state, "own")
-        self.mode, self._used, self._choice, fallen, self.lived, self.plays = own["counts"].tolist()
+        counts = own["counts"].tolist()
+        self.mode, self._used, self._patience, self._choice, fallen, self.lived, self.plays = counts
         self._fallen, self._expected = bool(fallen), float(own["expected"])
         self._place = own["place"].numpy().copy()
         self._rewards, self._gained = own["rewards"].tolist(), own["gained"].tolist()
@@ -300,7 +311,8 @@ def policy_artefact(settings: Settings, plan: Plan) -> Artefact[Regression]:
     return Artefact(
         name="policy",
         build=build,
-        about={"regression": table(settings.regression), "seed": seed, "rows": "better half"},
+        about={"regression": table(settings.regression), "seed": seed, "rows": "better half"}
+        | computed_on(plan.device),
         needs=(plan.prior,),
         steps=settings.regression.steps,
         ms_per_step=3.5,
@@ -312,9 +324,9 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
     source = plan.source
     if (why := missing(plan.root, source)) or source is None:
         raise Unsupported(why)
-    if plan.prior.key != Artefact(name="prior", build=lambda: None, about={"sha256": plan.root.sha256}).key:
+    if plan.own_agent is not None:
         raise Unsupported(
-            "a repertoire acts on observations as the world gives them, not inside another adapter"
+            "a repertoire acts on observations as the world gives them; it cannot be inside another adapter"
         )
     seed, policy = plan.seeds.repertoire, policy_artefact(settings, plan)
 

@@ -193,6 +193,16 @@ def windows(prior: Prior, episodes: list[slice], steps: int) -> NDArray[np.float
     return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
 
 
+def beginning(prior: Prior, episodes: list[slice], window: int, low: float) -> int:
+    """Steps until a window's mean reward reaches ``low``, from the beginning of 19 of 20 such episodes."""
+    kernel = np.ones(window) / window
+    means = [
+        np.convolve(prior.reward[own], kernel, "valid") for own in episodes if own.stop - own.start >= window
+    ]
+    first = [window + int(np.argmax(one >= low)) for one in means if (one >= low).any()]
+    return int(np.ceil(np.quantile(first, 0.95))) if first else window
+
+
 class Feeling:
     """Observations (O,) on the scale of the prior, whole turns of the body taken away."""
 
@@ -238,6 +248,7 @@ class Practice:
         idle: (M,) mean reward of the policy alone there, for as long.
         low: with a lower mean reward over a window the body does not get on.
         usual: the median of the prior's windows.
+        begin: steps that the policy is given to get on, from rest.
     """
 
     def __init__(
@@ -260,6 +271,7 @@ class Practice:
                 "averaged to tell whether a body gets on."
             )
         self.low, self.usual = (float(np.quantile(means, q)) for q in (settings.alarm, 0.5))
+        self.begin = beginning(prior, good, rhythm.window, self.low)
         self._rows = np.concatenate([np.arange(own.start, own.stop) for own in good])
         self.feeling = Feeling(prior)
         plights = settings.poses + settings.weak
