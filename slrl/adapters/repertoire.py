@@ -347,7 +347,7 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
         },
         needs=(plan.prior, policy),
         steps=settings.practice.evaluations,
-        ms_per_step=40.0,
+        ms_per_step=20.0,
     )
     return [policy, practice]
 

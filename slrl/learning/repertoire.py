@@ -56,7 +56,7 @@ class Settings:
     drawn: int = 200  # of so many random ones,
     weak: int = 4  # and so many in which it is stuck with one or two actuators
     strength: tuple[float, ...] = (0.0, 0.3)  # of this strength
-    evaluations: int = 2400  # behaviours that are tried
+    evaluations: int = 3600  # behaviours that are tried
     fresh: float = 0.05  # share of these that are drawn anew and are no mutants, after the first eighth
     elites: int = 40  # that are kept
     recovery_steps: int = 500  # gradient steps of the classifier that says where the policy gets on
