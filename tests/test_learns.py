@@ -376,6 +376,6 @@ def test_a_switch_notices_that_nothing_moves_and_trains_its_weights_at_last() ->
 
 def test_every_adapter_that_ships_is_among_these() -> None:
     text = (
-        Path(__file__).read_text() + '"frames", "modes", "graph", "levels", "rma_arriving"'
-    )  # these learn in test_frames.py
+        Path(__file__).read_text() + '"frames", "modes", "graph", "levels", "rma_arriving", "repertoire"'
+    )  # these learn in test_frames.py, and the last in test_repertoire.py
     assert [name for name in files.names("adapters") if f'"{name}"' not in text] == []

@@ -301,7 +301,7 @@ def test_a_student_of_another_simulator_is_another_one(monkeypatch: pytest.Monke
 
     here = student()
     assert student() == here
-    monkeypatch.setattr(recipes, "version", lambda package: "99.0")
+    monkeypatch.setattr(files, "version", lambda package: "99.0")
     assert student() != here
 
 

@@ -84,8 +84,8 @@ def test_the_parts_of_a_life_are_numpys_children_of_its_seed() -> None:
     assert {part.entropy for part in (world, agent, adapter)} == {11}
 
 
-def test_a_pretraining_has_twelve_different_seeds() -> None:
-    assert len(set(seeds.of_pretraining(0))) == len(seeds.of_pretraining(0)) == 12
+def test_a_pretraining_has_thirteen_different_seeds() -> None:
+    assert len(set(seeds.of_pretraining(0))) == len(seeds.of_pretraining(0)) == 13
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
