@@ -309,12 +309,14 @@ def test_every_suite_that_ships_can_be_read() -> None:
         "gallery": scenarios * (20 + 20),
         "linear": 2 * 2 * 3 * 3,
         "paper": 4 * 8 * 10,
-        "parts": 7 * 5 * 2,
+        "parts": (7 + 2 + 3 + 4 + 1 + 4) * 5 * 2 + 2,
         "quick": (8 + 3 * 3) * 3,
         "qwale": 9 * 10 + 7 * 10,
+        "repertoire": 5 * (10 + 2 + 2) + 2 * 10,
         "smoke": 18,
         "solved": 8 * 5 * 10,
         "source": 6 * 2 * 10,
+        "steps": 2 * 2 + (5 + 6) * 3 * 2,
         "variants": 3 * 10,
     }
 

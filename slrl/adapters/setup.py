@@ -89,7 +89,7 @@ def artefacts(
     life_seed: int,
     device: str,
     world: RandomisedSource | None,
-    source: World | None,
+    source: World | None = None,
 ) -> Sequence[Artefact[Any]]:
     """All that a method needs for a life, from arguments that can be sent to another process."""
     plan = Plan.of(
