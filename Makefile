@@ -72,7 +72,7 @@ steps: setup  ## success in the wind by the number of pretraining steps, in docs
 	$(BIN)/slrl eval steps
 	$(BIN)/python benchmarks/tables.py steps
 
-repertoire: setup  ## trial and error on the back, with controls, in docs/adapters/repertoire.md (an hour of one core; continues)
+repertoire: setup  ## trial and error on the back, with controls, in docs/adapters/repertoire.md (a quarter of an hour; continues)
 	$(BIN)/slrl eval repertoire
 	$(BIN)/python benchmarks/tables.py repertoire
 

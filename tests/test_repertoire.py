@@ -80,8 +80,8 @@ def test_the_better_half_of_the_episodes_and_its_windows() -> None:
     prior = replace(prior, reward=np.repeat([0, 2, 4], 3).astype(np.float32))
     good = good_episodes(prior)
     assert [(own.start, own.stop) for own in good] == [(3, 6), (6, 9)]
-    assert windows(prior, good, 2).tolist() == [2, 2, 4, 4]
-    assert windows(prior, good, 4).tolist() == []
+    assert [one.tolist() for one in windows(prior, good, 2)] == [[2, 2], [4, 4]]
+    assert windows(prior, good, 4) == []
 
 
 def test_a_beginning_lasts_until_the_first_window_that_is_as_usual() -> None:

@@ -177,7 +177,7 @@ class PriorModel:
             for rows in (prior.obs, prior.action, prior.reward, prior.next_obs)
         )
         # The value at the end of the horizon already contains a sparse reward; the model would only blur it.
-        self.dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
+        self.dense = float(prior.dense)
 
     def learn(self) -> Iterator[Metrics]:
         """Regression on batches of 256 random rows of the prior."""

@@ -27,7 +27,7 @@ from slrl.learning import repertoire
 from slrl.learning.cache import Artefact, computed_on
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.repertoire import Behaviour, Practice, Rhythm, dense, good_episodes
+from slrl.learning.repertoire import Behaviour, Practice, Rhythm, good_episodes
 from slrl.learning.state import nest, of_rng, of_text, set_rng, substate, text_of
 from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior
@@ -37,7 +37,7 @@ from slrl.types import F32, Metrics, State, Transition
 NEEDS_AGENT = False
 BASE, REST, PLAY, AFTER = range(4)
 STILL = 0.02  # of its spread in the prior: a posture that changes less in a step is still
-ANYWHERE = 1e-3  # weight of a plight, or an earlier play, that felt like nothing of now
+ANYWHERE = 1e-3  # least weight of a plight, however differently it felt
 KEPT = 2000  # earlier plays that are remembered,
 GP_PLAYS = 300  # and that a Gaussian process is fitted to
 
@@ -292,7 +292,7 @@ class Repertoire:
 
 def missing(prior: Prior, source: World | None) -> str:
     """What a repertoire would need and does not have; empty if there is all."""
-    if not dense(prior):
+    if not prior.dense:
         return "a repertoire is chosen by rewards that come at nearly every step; the prior's are sparse"
     if source is None:
         return "a repertoire is practised in the world where the prior comes from, and no scenario names it"

@@ -29,7 +29,9 @@ class Plan:
     agents: AgentSource
     seeds: PretrainingSeeds  # of the parts besides the agent
     world: RandomisedSource | None = None  # the prior's world, if its parameters can be drawn
-    source: World | None = None  # the scenario's source world; its target is never opened before the life
+    source: World | None = (
+        None  # the scenario's source world; nothing is learned in its target before the life
+    )
     own_agent: Artefact[Any] | None = None  # of an inner adapter: given by the adapter around it
 
     @classmethod

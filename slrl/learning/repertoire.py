@@ -179,26 +179,16 @@ def good_episodes(prior: Prior) -> list[slice]:
     return [own for own, mean in zip(rows, means, strict=True) if mean >= np.median(means)]
 
 
-def dense(prior: Prior) -> bool:
-    """Whether rewards come at nearly every step: more than a tenth of them differ from the median."""
-    return bool(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
-
-
-def windows(prior: Prior, episodes: list[slice], steps: int) -> NDArray[np.float64]:
-    """The mean reward of every window of so many steps within these episodes."""
+def windows(prior: Prior, episodes: list[slice], steps: int) -> list[NDArray[np.float64]]:
+    """The mean reward of every window of so many steps, of each episode that has one."""
     kernel = np.ones(steps) / steps
-    found = [
-        np.convolve(prior.reward[own], kernel, "valid") for own in episodes if own.stop - own.start >= steps
-    ]
-    return np.concatenate(found).astype(np.float64) if found else np.zeros(0)
+    long = [own for own in episodes if own.stop - own.start >= steps]
+    return [np.convolve(prior.reward[own], kernel, "valid") for own in long]
 
 
 def beginning(prior: Prior, episodes: list[slice], window: int, low: float) -> int:
     """Steps until a window's mean reward reaches ``low``, from the beginning of 19 of 20 such episodes."""
-    kernel = np.ones(window) / window
-    means = [
-        np.convolve(prior.reward[own], kernel, "valid") for own in episodes if own.stop - own.start >= window
-    ]
+    means = windows(prior, episodes, window)
     first = [window + int(np.argmax(one >= low)) for one in means if (one >= low).any()]
     return int(np.ceil(np.quantile(first, 0.95))) if first else window
 
@@ -265,12 +255,12 @@ class Practice:
         self.genes = Genes(rhythm.holds, prior.action.shape[1])
         good = good_episodes(prior)
         means = windows(prior, good, rhythm.window)
-        if not len(means):
+        if not means:
             raise BadInput(
                 f"prior {prior.name} has no episode of {rhythm.window} steps, over which rewards are "
                 "averaged to tell whether a body gets on."
             )
-        self.low, self.usual = (float(np.quantile(means, q)) for q in (settings.alarm, 0.5))
+        self.low, self.usual = (float(np.quantile(np.concatenate(means), q)) for q in (settings.alarm, 0.5))
         self.begin = beginning(prior, good, rhythm.window, self.low)
         self._rows = np.concatenate([np.arange(own.start, own.stop) for own in good])
         self.feeling = Feeling(prior)

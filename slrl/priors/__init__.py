@@ -76,6 +76,11 @@ class Prior:
         """How many episodes the rows belong to."""
         return int(self.episode[-1]) + 1
 
+    @property
+    def dense(self) -> bool:
+        """Whether rewards come at nearly every step: more than a tenth of them differ from the median."""
+        return bool(np.mean(self.reward != np.median(self.reward)) > 0.1)
+
     @cached_property
     def starts(self) -> NDArray[np.int64]:
         """(episodes,) the first row of each episode."""

@@ -74,7 +74,7 @@ class Counterfactual:
         self._rows = tuple(torch.tensor(values, device=agent.device) for values in rows)
         self._ended = np.flatnonzero(prior.terminated)
         self._reward = torch.tensor(prior.reward, device=agent.device)
-        self._dense = float(np.mean(prior.reward != np.median(prior.reward)) > 0.1)
+        self._dense = float(prior.dense)
 
     def update(self, batch: Batch) -> Metrics:
         """One step of IQL on the prior's rows, or of SAC on relabelled ones; metrics of either."""
