@@ -15,7 +15,9 @@ from slrl.adapters import repertoire as adapter
 from slrl.adapters.repertoire import AFTER, BASE, PLAY, REST, Posterior, Repertoire
 from slrl.errors import BadInput
 from slrl.learning import repertoire
-from slrl.learning.repertoire import Behaviour, Feeling, Genes, Rhythm, good_episodes, windows
+from slrl.learning.behaviours import Behaviour, Genes
+from slrl.learning.feeling import Feeling, beginning, good_episodes, windows
+from slrl.learning.repertoire import Rhythm
 from slrl.priors import Prior
 from slrl.types import F32, Transition
 
@@ -88,10 +90,10 @@ def test_a_beginning_lasts_until_the_first_window_that_is_as_usual() -> None:
     prior = prior_of(rows_of([6, 6]))
     prior = replace(prior, reward=np.array([0, 0, 0, 4, 4, 4, 0, 4, 4, 4, 4, 4], np.float32))
     both = [slice(0, 6), slice(6, 12)]
-    assert repertoire.beginning(prior, both[:1], 2, 3.0) == 5  # steps 4 and 5
-    assert repertoire.beginning(prior, both, 2, 3.0) == 5
-    assert repertoire.beginning(prior, both[1:], 2, 3.0) == 3
-    assert repertoire.beginning(prior, both, 2, 9.0) == 2  # never
+    assert beginning(prior, both[:1], 2, 3.0) == 5  # steps 4 and 5
+    assert beginning(prior, both, 2, 3.0) == 5
+    assert beginning(prior, both[1:], 2, 3.0) == 3
+    assert beginning(prior, both, 2, 9.0) == 2  # never
 
 
 def test_a_whole_turn_feels_like_none() -> None:

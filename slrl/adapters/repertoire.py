@@ -24,10 +24,12 @@ from slrl.adapters.setup import Plan, Setup
 from slrl.envs.poses import Poses
 from slrl.errors import Unsupported
 from slrl.learning import repertoire
+from slrl.learning.behaviours import Behaviour
 from slrl.learning.cache import Artefact, computed_on
+from slrl.learning.feeling import good_episodes
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
-from slrl.learning.repertoire import Behaviour, Practice, Rhythm, good_episodes
+from slrl.learning.repertoire import Practice, Rhythm
 from slrl.learning.state import nest, of_rng, of_text, set_rng, substate, text_of
 from slrl.plugins import at_least, positive, table
 from slrl.priors import Prior

@@ -22,6 +22,8 @@ from sklearn.cluster import KMeans
 
 from slrl.envs.poses import Pose, Poses
 from slrl.errors import BadInput
+from slrl.learning.behaviours import LENGTHS, Behaviour, Genes
+from slrl.learning.feeling import Feeling, beginning, good_episodes, windows
 from slrl.learning.regression import Regression
 from slrl.learning.regression import Settings as RegressionSettings
 from slrl.learning.state import nest, substate
@@ -29,14 +31,9 @@ from slrl.plugins import at_least, positive, require, share
 from slrl.priors import Prior
 from slrl.types import F32, Metrics, State
 
-GAINS = (0.0, 0.5, 1.0)  # of the policy's action behind a pattern
-HOLDS = 5  # different ones
-LENGTHS = (2, 10)  # of a pattern, least and most
-SPARSE, FULL = 0.2, 0.4  # shares of a new pattern's actions that are 0, and +1 or -1 each
-CHANGED, STEP = 0.2, 0.7  # share of the actions that a mutation changes, and by how much
+HOLDS = 5  # different ones, of the behaviours
 SETTLE_S = 4.0  # that a body is left alone for after it was set down
 TRIES = 6  # times as many weakened actuators as plights of that kind are wanted
-AT_REST = 0.2  # of an entry's spread in the prior; one that differs less between bodies at rest is a speed
 CLOSER = 1.0  # weight of coming closer to postures in which the policy gets on, beside reward
 KNOWN = 500  # rows of the prior among these
 LOOK_EVERY = 5  # steps of a play: can the policy get on?
@@ -103,57 +100,6 @@ class Rhythm:
         return cls(play, after, window, tuple(holds.tolist()))
 
 
-class Behaviour:
-    """A pattern P (p, A), each row held for h steps, over the policy's action times a gain."""
-
-    def __init__(self, hold: int, gain: float, pattern: NDArray[np.float64]) -> None:
-        self.hold, self.gain, self.pattern = hold, gain, pattern.astype(np.float32)
-
-    def act(self, step: int, policy: Callable[[], F32]) -> F32:
-        """The action (A,) at a step of its play, counted from 0; asks the policy only if it is behind it."""
-        own: F32 = self.pattern[step // self.hold % len(self.pattern)]
-        if not self.gain:
-            return own
-        action: F32 = np.clip(self.gain * policy() + own, -1, 1).astype(np.float32)
-        return action
-
-
-class Genes:
-    """Behaviours as vectors: index of the hold, length, index of the gain, and the longest pattern."""
-
-    def __init__(self, holds: tuple[int, ...], actions: int) -> None:
-        self.holds, self.actions = holds, actions
-        self.size = 3 + LENGTHS[1] * actions
-
-    def behaviour(self, genes: NDArray[np.float64]) -> Behaviour:
-        """What a vector stands for."""
-        hold, length, gain = (round(float(x)) for x in genes[:3])
-        pattern = genes[3:].reshape(LENGTHS[1], self.actions)[:length]
-        return Behaviour(self.holds[hold], GAINS[gain], pattern)
-
-    def new(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Random: most actions are bounds. Behind one in ten is the policy."""
-        head = [
-            rng.integers(len(self.holds)),
-            rng.integers(LENGTHS[0], LENGTHS[1] + 1),
-            rng.choice(len(GAINS), p=[0.9, 0.05, 0.05]),
-        ]
-        pattern = rng.choice([-1.0, 0.0, 1.0], LENGTHS[1] * self.actions, p=[FULL, SPARSE, FULL])
-        return np.concatenate([head, pattern])
-
-    def mutated(self, genes: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
-        """A fifth of its actions changed, sometimes its hold or its length."""
-        found = genes.copy()
-        changed = rng.random(len(found) - 3) < CHANGED
-        moved = found[3:] + STEP * rng.normal(size=len(changed))
-        found[3:] = np.where(changed, moved.clip(-1, 1), found[3:])
-        if rng.random() < 0.15:
-            found[0] = rng.integers(len(self.holds))
-        if rng.random() < 0.15:
-            found[1] = np.clip(found[1] + rng.choice([-1, 1]), *LENGTHS)
-        return found
-
-
 @dataclass(frozen=True)
 class Plight:
     """Where the policy does not get on: a pose, and the strength of each actuator there."""
@@ -170,62 +116,6 @@ class Base(Protocol):
     def act(self, obs: F32) -> F32:
         """The action (A,) for an observation (O,)."""
         ...
-
-
-def good_episodes(prior: Prior) -> list[slice]:
-    """The rows of the better half of the episodes, by mean reward."""
-    rows = [slice(start, end + 1) for start, end in zip(prior.starts, prior.ends, strict=True)]
-    means = np.array([prior.reward[own].mean() for own in rows])
-    return [own for own, mean in zip(rows, means, strict=True) if mean >= np.median(means)]
-
-
-def windows(prior: Prior, episodes: list[slice], steps: int) -> list[NDArray[np.float64]]:
-    """The mean reward of every window of so many steps, of each episode that has one."""
-    kernel = np.ones(steps) / steps
-    long = [own for own in episodes if own.stop - own.start >= steps]
-    return [np.convolve(prior.reward[own], kernel, "valid") for own in long]
-
-
-def beginning(prior: Prior, episodes: list[slice], window: int, low: float) -> int:
-    """Steps until a window's mean reward reaches ``low``, from the beginning of 19 of 20 such episodes."""
-    means = windows(prior, episodes, window)
-    first = [window + int(np.argmax(one >= low)) for one in means if (one >= low).any()]
-    return int(np.ceil(np.quantile(first, 0.95))) if first else window
-
-
-class Feeling:
-    """Observations (O,) on the scale of the prior, whole turns of the body taken away."""
-
-    def __init__(self, prior: Prior) -> None:
-        self.mean, std = prior.obs.mean(0), prior.obs.std(0)
-        self.scale = np.maximum(std, 1e-3 * max(float(std.max()), 1e-6)).astype(np.float32)
-        # (O,) which entries grow by 2π at each whole turn of the body, and which differ where it is at rest.
-        self.turning, self.standing = np.zeros(len(std), np.bool_), np.ones(len(std), np.bool_)
-
-    def learn(self, obs: F32, turning: list[int]) -> None:
-        """Learn from observations (N, O) at rest which entries differ there: speeds do not."""
-        self.turning[turning] = True
-        differs = self.whole(obs).std(0) > AT_REST * self.scale
-        self.standing[:] = differs if differs.any() else True
-
-    def whole(self, obs: F32) -> F32:
-        """The observation with its angles within half a turn of the prior's mean."""
-        if not self.turning.any():
-            return obs
-        found: F32 = obs.copy()
-        centre = self.mean[self.turning]
-        found[..., self.turning] = (obs[..., self.turning] - centre + np.pi) % (2 * np.pi) - np.pi + centre
-        return found
-
-    def posture(self, obs: F32) -> F32:
-        """(…, O) -> (…, O): scaled but not drawn in, and 0 where postures do not differ."""
-        found: F32 = ((self.whole(obs) - self.mean) / self.scale * self.standing).astype(np.float32)
-        return found
-
-    def __call__(self, obs: F32) -> F32:
-        """(…, O) -> (…, O): whole, centred, scaled, and with far values drawn in."""
-        found: F32 = np.arcsinh((self.whole(obs) - self.mean) / self.scale).astype(np.float32)
-        return found
 
 
 class Practice:
