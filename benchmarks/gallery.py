@@ -125,8 +125,7 @@ from (the source) and fails where the life takes place (the target). Below: live
 is less (`slrl check NAME --lives 20` lives the same ones); and beside them the default's lives over whole
 budgets, ten after each of five pretrainings, from
 [the README's table](../README.md#which-scenarios-are-solved) (`make solved`). A life that did not succeed
-counts as its budget in the mean. "Not run": no life of it is recorded here. The lives of `frozen` are of
-before the policy of IQL was corrected (column `git_revision` of the CSV), and take other steps today.
+counts as its budget in the mean. "Not run": no life of it is recorded here.
 
 Made by `make gallery`. Every life: [eval/reference/gallery.csv](../eval/reference/gallery.csv).
 `slrl check NAME` tests the contract of each; `slrl render NAME` draws an animation.
