@@ -16,7 +16,8 @@ from slrl.adapters.repertoire import AFTER, BASE, PLAY, REST, Posterior, Reperto
 from slrl.errors import BadInput
 from slrl.learning import repertoire
 from slrl.learning.behaviours import Behaviour, Genes
-from slrl.learning.feeling import Feeling, beginning, good_episodes, windows
+from slrl.learning.clones import Clones
+from slrl.learning.feeling import Feeling, Turns, beginning, best_episodes, windows
 from slrl.learning.repertoire import Rhythm
 from slrl.priors import Prior
 from slrl.types import F32, Transition
@@ -77,11 +78,12 @@ def test_steps_follow_from_the_time_that_one_takes() -> None:
     assert (walker.play, walker.after, walker.window) == (100, 60, 60)
 
 
-def test_the_better_half_of_the_episodes_and_its_windows() -> None:
-    prior = prior_of(rows_of([3, 3, 3]))
-    prior = replace(prior, reward=np.repeat([0, 2, 4], 3).astype(np.float32))
-    good = good_episodes(prior)
-    assert [(own.start, own.stop) for own in good] == [(3, 6), (6, 9)]
+def test_the_best_episodes_hold_a_share_of_the_rows() -> None:
+    prior = prior_of(rows_of([3, 6, 3]))
+    prior = replace(prior, reward=np.repeat([2, 0, 4], [3, 6, 3]).astype(np.float32))
+    for share, rows in ((0.1, [(9, 12)]), (0.5, [(0, 3), (9, 12)]), (0.6, [(0, 3), (3, 9), (9, 12)])):
+        assert [(own.start, own.stop) for own in best_episodes(prior, share)] == rows
+    good = best_episodes(prior, 0.5)
     assert [one.tolist() for one in windows(prior, good, 2)] == [[2, 2], [4, 4]]
     assert windows(prior, good, 4) == []
 
@@ -98,10 +100,12 @@ def test_a_beginning_lasts_until_the_first_window_that_is_as_usual() -> None:
 
 def test_a_whole_turn_feels_like_none() -> None:
     prior = running()
-    feeling = Feeling(prior)
+    turns = Turns(prior)
+    turns._angles[1] = True
+    feeling = Feeling(prior, turns)
     rest = np.zeros((10, 17), np.float32)
     rest[:, 0], rest[:, 1] = np.linspace(-1, 1, 10), np.linspace(-3, 3, 10)  # only these differ at rest
-    feeling.learn(rest, [1])
+    feeling.learn(rest)
     assert np.flatnonzero(feeling.standing).tolist() == [0, 1]
     obs = np.full(17, 0.3, np.float32)
     turned = obs.copy()
@@ -110,6 +114,30 @@ def test_a_whole_turn_feels_like_none() -> None:
     other = obs.copy()
     other[9] += 5  # a speed
     np.testing.assert_array_equal(feeling.posture(obs), feeling.posture(other))
+
+
+def test_a_quaternion_has_one_sign_and_a_posture_no_heading() -> None:
+    """By hand: a quarter turn about x, with any heading, has "up" along the body's y."""
+    prior = running()
+    prior = replace(prior, obs=prior.obs + np.eye(17, dtype=np.float32)[3])  # whose w is near 1
+    turns = Turns(prior)
+    turns._first[3] = True
+    level = np.zeros(17, np.float32)
+    level[3] = 1
+    tilted = []
+    for heading in (0.0, 0.7, -2.0):
+        w, z = np.cos(heading / 2), np.sin(heading / 2)
+        obs = np.full(17, 0.2, np.float32)
+        obs[3:7] = np.array([w, w, z, z]) * np.sqrt(0.5)  # the heading's times a quarter turn about x
+        tilted.append(obs)
+    np.testing.assert_allclose(turns.upright(level)[3:7], [0, 0, 1, 0], atol=1e-6)
+    for obs in tilted:
+        np.testing.assert_allclose(turns.upright(obs)[3:7], [0, 1, 0, 0], atol=1e-6)
+        other = obs.copy()
+        other[3:7] *= -1
+        np.testing.assert_array_equal(turns.whole(obs), turns.whole(other))
+    np.testing.assert_array_equal(turns.whole(-level)[3:7], [1, 0, 0, 0])
+    np.testing.assert_allclose(turns.upright(np.stack(tilted))[:, 3:7], [[0, 1, 0, 0]] * 3, atol=1e-6)
 
 
 # --- what is chosen -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ doing nothing are among the choices. Only observations and rewards are seen, no 
 import json
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -26,12 +27,11 @@ from slrl.errors import Unsupported
 from slrl.learning import repertoire
 from slrl.learning.behaviours import Behaviour
 from slrl.learning.cache import Artefact, computed_on
-from slrl.learning.feeling import good_episodes
-from slrl.learning.regression import Regression
+from slrl.learning.clones import Clones
 from slrl.learning.regression import Settings as RegressionSettings
 from slrl.learning.repertoire import Practice, Rhythm
 from slrl.learning.state import nest, of_rng, of_text, set_rng, substate, text_of
-from slrl.plugins import at_least, positive, table
+from slrl.plugins import positive, require, table
 from slrl.priors import Prior
 from slrl.scenarios import World
 from slrl.types import F32, Metrics, State, Transition
@@ -40,6 +40,9 @@ NEEDS_AGENT = False
 BASE, REST, PLAY, AFTER = range(4)
 STILL = 0.02  # of its spread in the prior: a posture that changes less in a step is still
 ANYWHERE = 1e-3  # least weight of a plight, however differently it felt
+SOME = 0.2  # of either, of a chance of which nothing is known
+DOUBTS = 4  # plays that the noise of practice, and its promises, count as
+RECENT = 40  # plays that tell how noisy they are
 KEPT = 2000  # earlier plays that are remembered,
 GP_PLAYS = 300  # and that a Gaussian process is fitted to
 
@@ -49,54 +52,104 @@ class Settings:
     """The ``[adapter]`` table."""
 
     regression: RegressionSettings = field(default_factory=RegressionSettings)  # of the policy
+    shares: tuple[float, ...] = (0.5, 0.25)  # of the prior's rows; what is cloned from one of them acts
     practice: repertoire.Settings = field(default_factory=repertoire.Settings)
     choice: Literal["thompson", "uniform"] = "thompson"
     # how what was measured carries over to like postures and other behaviours
     posterior: Literal["kernel", "gaussian_process"] = "kernel"
-    rest_steps: int = 20  # at most, until a fallen body lies still
+    rest: bool = True  # until a fallen body lies still, as it did when practice began
     confidence: float = 0.7  # plays in this life that the practice is worth
     alike: float = 0.25  # of the median squared distance between plights: what is nearer is much alike
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "rest_steps")
         positive(self, "confidence", "alike")
+        fine = bool(self.shares) and all(0 < one <= 1 for one in self.shares)
+        require(fine, "shares must list one or more numbers above 0 and up to 1")
 
 
 class Posterior:
-    """What each choice is expected to bring here: mean reward of a play and what follows."""
+    """What each choice is expected to bring here: reward while it is played, and a chance to get on after it.
 
-    def __init__(self, settings: Settings, outcomes: F32, felt: F32) -> None:
-        """``outcomes`` (K, M) of K choices in M plights, which felt like ``felt`` (M, O)."""
+    Both conjugate: a normal mean with its variance, and a Bernoulli chance. The practice counts as
+    ``confidence`` plays, an earlier play as much as its place was like this one. The reward that practice
+    promised beyond the policy's is scaled by what became of such promises here.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        outcomes: F32,
+        chances: tuple[F32, F32],
+        felt: F32,
+        *,
+        noise: float,
+        worth: float,
+    ) -> None:
+        """Of K choices in M plights, which felt like ``felt`` (M, O); the last choice but one is the policy.
+
+        ``outcomes`` (K, M) are rewards and ``noise`` their standard deviation, ``chances`` (K, M) the shares
+        of plays after which the policy got on, and in which a body that was up fell. ``worth`` is how much
+        reward the one is worth and the other costs.
+        """
         self._settings, self.outcomes, self._felt = settings, outcomes, felt
+        self._chances = chances
         apart = ((felt[:, None] - felt[None]) ** 2).mean(2)[np.triu_indices(len(felt), 1)]
         self._width = settings.alike * max(float(np.median(apart)) if len(apart) else 1.0, 1e-3)
-        self.spread = max(float(outcomes.std()), 1e-3)
+        self._noise, self.worth = max(noise, 1e-3), worth
         self.choices = np.zeros(0, np.int64)  # of earlier plays,
-        self.places, self.gains = np.zeros((0, felt.shape[1]), np.float32), np.zeros(0)  # where and what
+        self.places, self.gains = np.zeros((0, felt.shape[1]), np.float32), np.zeros(0)  # where, what,
+        self.came = np.zeros((0, 2))  # and whether the policy got on, and the body fell
+        self.promised = np.zeros((0, 2))  # what practice had the choice, and the policy, bring there
+        self.missed = np.zeros(0)  # by how much it was another, squared
 
     def _likeness(self, felt: F32, here: F32) -> NDArray[np.float64]:
         found: NDArray[np.float64] = np.exp(-((felt - here) ** 2).mean(1) / self._width).astype(np.float64)
         return found
 
-    def expected(self, here: F32) -> NDArray[np.float64]:
-        """(K,): by the practice alone."""
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a play's reward: as in practice at first, then as in this life."""
+        missed = self.missed[-RECENT:]
+        return float(np.sqrt((DOUBTS * self._noise**2 + missed.sum()) / (DOUBTS + len(missed))))
+
+    def expected(self, here: F32, table: F32 | None = None) -> NDArray[np.float64]:
+        """(K,): reward, or what else ``table`` (K, M) has, by the practice alone."""
         weights = self._likeness(self._felt, here) + ANYWHERE
-        found: NDArray[np.float64] = self.outcomes @ (weights / weights.sum())
+        found: NDArray[np.float64] = (self.outcomes if table is None else table) @ (weights / weights.sum())
         return found
 
-    def of(self, here: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Mean and standard deviation (K,) of what each choice brings, where it feels like ``here`` (O,).
+    def kept(self, here: F32) -> float:
+        """Which share of the reward that practice promised beyond the policy's was kept in like places."""
+        more = self.expected(here)
+        usual = float(((more - more[-2]) ** 2).mean()) * DOUBTS
+        weights = self._likeness(self.places, here)
+        promise, got = self.promised[:, 0] - self.promised[:, 1], self.gains - self.promised[:, 1]
+        kept, whole = usual + float(weights @ (promise * got)), usual + float(weights @ promise**2)
+        return float(np.clip(kept / max(whole, 1e-9), 0, 1))
 
-        Conjugate, of a normal mean with known variance: the practice counts as ``confidence`` plays, an
-        earlier play as much as its place was like this one.
-        """
+    def of(self, here: F32) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean and standard deviation (K,) of each choice's reward, where it feels like ``here`` (O,)."""
         prior, trust = self.expected(here), self._settings.confidence
         if self._settings.posterior == "gaussian_process" and len(self.gains):
             return self._by_process(here, prior)
+        prior = prior[-2] + self.kept(here) * (prior - prior[-2])
         weights = self._likeness(self.places, here)
         total = trust + np.bincount(self.choices, weights, len(prior))
         gained = np.bincount(self.choices, weights * self.gains, len(prior))
-        return (trust * prior + gained) / total, self.spread / np.sqrt(total)
+        return (trust * prior + gained) / total, self.noise / np.sqrt(total)
+
+    def chance(self, here: F32, of: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The two numbers (K,) of the beta distribution of the chance to get on (0), or to fall (1)."""
+        share, trust = self.expected(here, self._chances[of]), self._settings.confidence
+        weights = self._likeness(self.places, here)
+        yes = np.bincount(self.choices, weights * self.came[:, of], len(share))
+        no = np.bincount(self.choices, weights * (1 - self.came[:, of]), len(share))
+        return SOME + trust * share + yes, SOME + trust * (1 - share) + no
+
+    def draw(self, here: F32, rng: np.random.Generator, *, fallen: bool) -> NDArray[np.float64]:
+        """(K,): what each choice is worth here, drawn from what is believed."""
+        worth: NDArray[np.float64] = rng.normal(*self.of(here)) + self.worth * rng.beta(*self.chance(here, 0))
+        return worth if fallen else worth - self.worth * rng.beta(*self.chance(here, 1))
 
     def _by_process(
         self, here: F32, prior: NDArray[np.float64]
@@ -106,7 +159,7 @@ class Posterior:
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
         recent = slice(-GP_PLAYS, None)
-        about = self.outcomes / self.spread / np.sqrt(self.outcomes.shape[1])
+        about = self.outcomes / self.noise / np.sqrt(self.outcomes.shape[1])
         scale = np.sqrt(self._width * self.places.shape[1] / 2)  # RBF is exp(-d² / 2)
 
         def inputs(places: F32, choices: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -117,16 +170,26 @@ class Posterior:
         before = np.array([self.expected(place)[k] for place, k in zip(past, choices, strict=True)])
         trust = self._settings.confidence
         process = GaussianProcessRegressor(
-            ConstantKernel(self.spread**2 / trust) * RBF(1.0), alpha=self.spread**2, optimizer=None
+            ConstantKernel(self.noise**2 / trust) * RBF(1.0), alpha=self.noise**2, optimizer=None
         ).fit(inputs(past, choices), self.gains[recent] - before)
         mean, std = process.predict(inputs(np.tile(here, (len(prior), 1)), every), return_std=True)
         return prior + mean, std
 
-    def credit(self, choice: int, place: F32, gain: float) -> None:
-        """A play of ``choice`` where it felt like ``place`` (O,) brought ``gain``."""
+    def credit(self, choice: int, place: F32, gain: float, *, on: bool, fell: bool) -> None:
+        """A play of ``choice`` where it felt like ``place`` (O,) brought ``gain``.
+
+        Did the policy get on, and did a body that was up fall?
+        """
+        mean, std = self.of(place)
+        plays = (self.noise / std[choice]) ** 2
+        missed = plays / (plays + 1) * (gain - mean[choice]) ** 2
+        promised = self.expected(place)[[choice, -2]]
         self.choices = np.append(self.choices, choice)[-KEPT:]
         self.places = np.concatenate([self.places, place[None]])[-KEPT:]
         self.gains = np.append(self.gains, gain)[-KEPT:]
+        self.came = np.concatenate([self.came, [[float(on), float(fell)]]])[-KEPT:]
+        self.promised = np.concatenate([self.promised, promised[None]])[-KEPT:]
+        self.missed = np.append(self.missed, missed)[-KEPT:]
 
 
 class Repertoire:
@@ -143,7 +206,13 @@ class Repertoire:
         idle = practice.idle[:m]
         nothing = np.full(m, idle.min(), np.float32)
         outcomes = np.concatenate([practice.outcomes[: practice.count, :m], idle[None], nothing[None]])
-        self.posterior = Posterior(settings, outcomes, practice.felt[:m])
+        none = np.zeros((2, m), np.float32)
+        ways, falls = (
+            np.concatenate([one[: practice.count, :m], none]) for one in (practice.ways, practice.falls)
+        )
+        self.posterior = Posterior(
+            settings, outcomes, (ways, falls), practice.felt[:m], noise=practice.noise, worth=practice.worth
+        )
         self.mode, self.lived, self.plays = BASE, 0, 0
         self._used = 0  # steps of the present mode
         self._patience = practice.begin  # steps that the policy is given to get on
@@ -156,7 +225,7 @@ class Repertoire:
     def act(self, obs: F32) -> F32:
         """The action (A,) for an observation (O,)."""
         if self.mode == REST:
-            return np.zeros(self.practice.genes.actions, np.float32)
+            return self.practice.brace
         if self.mode == PLAY:
             return self.behaviours[self._choice].act(self._used, lambda: self.practice.act(obs))
         return self.practice.act(obs)
@@ -178,12 +247,12 @@ class Repertoire:
         elif self.mode == REST:
             feel = self.practice.feeling.posture
             moved = np.abs(feel(obs) - feel(transition.obs)).max()
-            if moved < STILL or self._used >= self._settings.rest_steps:
+            if moved < STILL or self._used >= self.practice.rhythm.window:
                 self._choose(obs)
         else:
             self._gained.append(float(transition.reward))
             if self._ends(obs):
-                metrics = {"adapter/choice": float(self._choice), "adapter/gain": self._credit()}
+                metrics = {"adapter/choice": float(self._choice), "adapter/gain": self._credit(obs)}
                 if self.practice.recovery(obs) < 0 and np.mean(self._rewards) < self.practice.low:
                     self._stall(obs)
                 else:  # from rest, the policy needs as long as in the prior; a part of it has passed
@@ -199,7 +268,7 @@ class Repertoire:
     def _stall(self, obs: F32) -> None:
         """The policy does not get on: a fallen body first comes to rest."""
         self._fallen = self.practice.recovery(obs) < 0
-        if self._fallen and self._settings.rest_steps:
+        if self._fallen and self._settings.rest:
             self._to(REST)
         else:
             self._choose(obs)
@@ -207,12 +276,12 @@ class Repertoire:
     def _choose(self, obs: F32) -> None:
         self._fallen = self.practice.recovery(obs) < 0
         self._place = self.practice.feeling(obs)
-        mean, std = self.posterior.of(self._place)
         if self._settings.choice == "uniform":
-            self._choice = int(self._rng.integers(len(mean)))
+            self._choice = int(self._rng.integers(len(self.behaviours)))
         else:
-            self._choice = int(np.argmax(self._rng.normal(mean, std)))
-        self._expected, self._gained = float(mean[self._choice]), []
+            self._choice = int(np.argmax(self.posterior.draw(self._place, self._rng, fallen=self._fallen)))
+        self._expected = float(self.posterior.of(self._place)[0][self._choice])
+        self._gained = []
         self._to(PLAY)
 
     def _ends(self, obs: F32) -> bool:
@@ -229,9 +298,11 @@ class Repertoire:
             return False
         return over
 
-    def _credit(self) -> float:
+    def _credit(self, obs: F32) -> float:
+        on = self.mode == AFTER and bool(np.mean(self._rewards) >= self.practice.enough)
         gain = float(np.mean(self._gained))
-        self.posterior.credit(self._choice, self._place, gain)
+        fell = not self._fallen and self.practice.recovery(obs) < 0
+        self.posterior.credit(self._choice, self._place, gain, on=on, fell=fell)
         self.plays += 1
         self.log.append(
             {
@@ -241,6 +312,8 @@ class Repertoire:
                 "steps": len(self._gained),
                 "expected": round(self._expected, 4),
                 "gain": round(gain, 4),
+                "got_on": on,
+                "fell": fell,
             }
         )
         return gain
@@ -274,6 +347,9 @@ class Repertoire:
             "choices": torch.from_numpy(self.posterior.choices.copy()),
             "places": torch.from_numpy(self.posterior.places.copy()),
             "gains": torch.from_numpy(self.posterior.gains.copy()),
+            "came": torch.from_numpy(self.posterior.came.copy()),
+            "promised": torch.from_numpy(self.posterior.promised.copy()),
+            "missed": torch.from_numpy(self.posterior.missed.copy()),
             "log": of_text(json.dumps(self.log)),
         }
         return nest(own=own, draws=of_rng(self._rng))
@@ -286,7 +362,7 @@ class Repertoire:
         self._fallen, self._expected = bool(fallen), float(own["expected"])
         self._place = own["place"].numpy().copy()
         self._rewards, self._gained = own["rewards"].tolist(), own["gained"].tolist()
-        for name in ("choices", "places", "gains"):
+        for name in ("choices", "places", "gains", "came", "promised", "missed"):
             setattr(self.posterior, name, own[name].numpy().copy())
         self.log = json.loads(text_of(own["log"]))
         set_rng(self._rng, substate(state, "draws"))
@@ -302,27 +378,8 @@ def missing(prior: Prior, source: World | None) -> str:
         return Poses.missing(world)
 
 
-def policy_artefact(settings: Settings, plan: Plan) -> Artefact[Regression]:
-    """The policy: an ensemble cloned from the better half of the prior's episodes."""
-
-    def build(prior: Prior) -> Regression:
-        rows = np.concatenate([np.arange(own.start, own.stop) for own in good_episodes(prior)])
-        return Regression(settings.regression, prior.obs[rows], prior.action[rows], seed, plan.device)
-
-    seed = plan.seeds.repertoire
-    return Artefact(
-        name="policy",
-        build=build,
-        about={"regression": table(settings.regression), "seed": seed, "rows": "better half"}
-        | computed_on(plan.device),
-        needs=(plan.prior,),
-        steps=settings.regression.steps,
-        ms_per_step=3.5,
-    )
-
-
 def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
-    """The policy, and the practice with it in the source world."""
+    """The policy, and the practice with it, in the source world."""
     source = plan.source
     if (why := missing(plan.root, source)) or source is None:
         raise Unsupported(why)
@@ -330,17 +387,36 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
         raise Unsupported(
             "a repertoire acts on observations as the world gives them; it cannot be inside another adapter"
         )
-    seed, policy = plan.seeds.repertoire, policy_artefact(settings, plan)
+    seed, world = plan.seeds.repertoire, partial(envs.make_world, source)
 
-    def build(prior: Prior, policy: Regression) -> Practice:
-        with closing(envs.make_world(source)) as world:
-            bare: Any = world.unwrapped
+    def clone(prior: Prior) -> Clones:
+        return Clones(settings.regression, settings.shares, prior, world, seed, plan.device)
+
+    policy = Artefact(
+        name="policy",
+        build=clone,
+        about={
+            "regression": table(settings.regression),
+            "shares": list(settings.shares),
+            "seed": seed,
+            "source": envs.about(source),
+        }
+        | computed_on(plan.device),
+        needs=(plan.prior,),
+        version=2,
+        steps=settings.regression.steps * len(settings.shares),
+        ms_per_step=3.5,
+    )
+
+    def practise(prior: Prior, policy: Clones) -> Practice:
+        with closing(world()) as env:
+            bare: Any = env.unwrapped
             rhythm = Rhythm.of(settings.practice, float(bare.dt))
-        return Practice(settings.practice, prior, policy, lambda: envs.make_world(source), rhythm, seed)
+        return Practice(settings.practice, prior, policy, world, rhythm, seed)
 
     practice = Artefact(
         name="practice",
-        build=build,
+        build=practise,
         about={
             "practice": table(settings.practice),
             "seed": seed,
@@ -348,6 +424,7 @@ def artefacts(settings: Settings, plan: Plan) -> list[Artefact[Any]]:
             "versions": {package: files.installed(package) for package in ("scikit-learn", "ribs")},
         },
         needs=(plan.prior, policy),
+        version=2,
         steps=settings.practice.evaluations,
         ms_per_step=20.0,
     )

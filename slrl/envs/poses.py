@@ -93,26 +93,42 @@ class Poses:
             obs, *_ = self.env.step(still)
         return self.here(np.copy(obs))
 
-    def turns(self, pose: Pose) -> list[int]:
-        """The entries of the observation that grow by 2π at each whole turn of the body.
-
-        The body is the same after a whole turn, and what has learned from the prior, which may never have
-        turned, should see the same.
-        """
-        mujoco, model, found = self._mujoco, self._model, []
-        still = np.zeros(self.env.action_space.shape or (), np.float32)
-        for joint in range(model.njnt):
-            if model.jnt_type[joint] != mujoco.mjtJoint.mjJNT_HINGE or model.jnt_limited[joint]:
+    def angles(self, pose: Pose) -> list[int]:
+        """The entries of the observation that grow by 2π at each whole turn of the body."""
+        found: list[int] = []
+        for joint in self._joints_of("mjJNT_HINGE"):
+            if self._model.jnt_limited[joint]:
                 continue
-            seen = []
-            for extra in (0.0, 2 * np.pi):
-                self.set(pose)
-                self._data.qpos[model.jnt_qposadr[joint]] += extra
-                mujoco.mj_forward(model, self._data)
-                obs, *_ = self.env.step(still)
-                seen.append(np.asarray(obs, np.float64))
-            found += np.flatnonzero(np.abs(seen[1] - seen[0] - 2 * np.pi) < 0.05).tolist()
+            at = self._model.jnt_qposadr[joint]
+            once, turned = self._seen(pose, at, 0.0), self._seen(pose, at, 2 * np.pi)
+            found += np.flatnonzero(np.abs(turned - once - 2 * np.pi) < 0.05).tolist()
         return found
+
+    def quaternions(self, pose: Pose) -> list[int]:
+        """The first entry of each four in the observation that are a quaternion (w, x, y, z) of the body."""
+        found: list[int] = []
+        for joint in self._joints_of("mjJNT_FREE"):
+            at = self._model.jnt_qposadr[joint] + 3
+            once, other = self._seen(pose, at, None), self._seen(pose, at, 0.0)
+            own = np.flatnonzero((np.abs(once + other) < 1e-6) & (np.abs(once) > 1e-6))
+            if len(own) == 4 and own[3] - own[0] == 3 and abs(np.linalg.norm(other[own]) - 1) < 1e-3:
+                found.append(int(own[0]))
+        return found
+
+    def _joints_of(self, kind: str) -> list[int]:
+        number = getattr(self._mujoco.mjtJoint, kind)
+        return [joint for joint in range(self._model.njnt) if self._model.jnt_type[joint] == number]
+
+    def _seen(self, pose: Pose, at: int, extra: float | None) -> NDArray[np.float64]:
+        """What is seen after a step from a pose with ``extra`` more at a coordinate; None: with -q there."""
+        self.set(pose)
+        if extra is None:
+            self._data.qpos[at : at + 4] *= -1
+        else:
+            self._data.qpos[at] += extra
+        self._mujoco.mj_forward(self._model, self._data)
+        obs, *_ = self.env.step(np.zeros(self.env.action_space.shape or (), np.float32))
+        return np.array(obs, np.float64)
 
     def _put(self, joints: NDArray[np.float64]) -> None:
         bare: Any = self.env.unwrapped

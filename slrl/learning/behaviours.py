@@ -14,6 +14,7 @@ from slrl.types import F32
 GAINS = (0.0, 0.5, 1.0)  # of the policy's action behind a pattern
 LENGTHS = (2, 10)  # of a pattern, least and most
 SPARSE, FULL = 0.2, 0.4  # shares of a new pattern's actions that are 0, and +1 or -1 each
+FAINT = (0.25, 0.5, 1.0)  # times as large is a pattern with the policy behind it
 CHANGED, STEP = 0.2, 0.7  # share of the actions that a mutation changes, and by how much
 
 
@@ -45,14 +46,16 @@ class Genes:
         pattern = genes[3:].reshape(LENGTHS[1], self.actions)[:length]
         return Behaviour(self.holds[hold], GAINS[gain], pattern)
 
-    def new(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """Random: most actions are bounds. Behind one in ten is the policy."""
+    def new(self, rng: np.random.Generator, behind: float = 0.1) -> NDArray[np.float64]:
+        """Random: most actions are bounds. Behind a share of them is the policy, some of these are faint."""
         head = [
             rng.integers(len(self.holds)),
             rng.integers(LENGTHS[0], LENGTHS[1] + 1),
-            rng.choice(len(GAINS), p=[0.9, 0.05, 0.05]),
+            rng.choice(len(GAINS), p=[1 - behind, behind / 2, behind / 2]),
         ]
         pattern = rng.choice([-1.0, 0.0, 1.0], LENGTHS[1] * self.actions, p=[FULL, SPARSE, FULL])
+        if head[2]:
+            pattern = pattern * rng.choice(FAINT)
         return np.concatenate([head, pattern])
 
     def mutated(self, genes: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
