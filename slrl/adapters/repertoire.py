@@ -96,6 +96,7 @@ class Posterior:
         apart = ((felt[:, None] - felt[None]) ** 2).mean(2)[np.triu_indices(len(felt), 1)]
         self._width = settings.alike * max(float(np.median(apart)) if len(apart) else 1.0, 1e-3)
         self._noise, self.worth = max(noise, 1e-3), worth
+        self._spread = max(float(outcomes.std()), 1e-3)
         self.choices = np.zeros(0, np.int64)  # of earlier plays,
         self.places, self.gains = np.zeros((0, felt.shape[1]), np.float32), np.zeros(0)  # where, what,
         self.came = np.zeros((0, 2))  # and whether the policy got on, and the body fell
@@ -159,7 +160,7 @@ class Posterior:
         from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
         recent = slice(-GP_PLAYS, None)
-        about = self.outcomes / self.noise / np.sqrt(self.outcomes.shape[1])
+        about = self.outcomes / self._spread / np.sqrt(self.outcomes.shape[1])
         scale = np.sqrt(self._width * self.places.shape[1] / 2)  # RBF is exp(-d² / 2)
 
         def inputs(places: F32, choices: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -170,7 +171,7 @@ class Posterior:
         before = np.array([self.expected(place)[k] for place, k in zip(past, choices, strict=True)])
         trust = self._settings.confidence
         process = GaussianProcessRegressor(
-            ConstantKernel(self.noise**2 / trust) * RBF(1.0), alpha=self.noise**2, optimizer=None
+            ConstantKernel(self._spread**2 / trust) * RBF(1.0), alpha=self.noise**2, optimizer=None
         ).fit(inputs(past, choices), self.gains[recent] - before)
         mean, std = process.predict(inputs(np.tile(here, (len(prior), 1)), every), return_std=True)
         return prior + mean, std
