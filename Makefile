@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 EXTRAS ?= dev,bench,docs,mujoco,robotics,metaworld,repertoire,video
 READY := $(VENV)/.ready
 
-.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts steps repertoire reproduce planner false-alarms gallery build clean
+.PHONY: setup demo smoke test test-slow mutants check docs bench qwale ablation solved source variants parts steps baseline repertoire reproduce planner false-alarms gallery build clean
 
 setup: $(READY)  ## a virtual environment with everything, at the versions of constraints.txt
 
@@ -72,7 +72,11 @@ steps: setup  ## success in the wind by the number of pretraining steps, in docs
 	$(BIN)/slrl eval steps
 	$(BIN)/python benchmarks/tables.py steps
 
-repertoire: setup  ## trial and error on the back, with controls, in docs/adapters/repertoire.md (a quarter of an hour; continues)
+baseline: setup  ## the frozen policy after the default's five pretrainings, in docs/adapters.md (an hour; continues where it was stopped)
+	$(BIN)/slrl eval baseline
+	$(BIN)/python benchmarks/tables.py baseline
+
+repertoire: setup  ## trial and error of bodies with legs, with controls, in docs/adapters/repertoire.md (an hour and a half; continues)
 	$(BIN)/slrl eval repertoire
 	$(BIN)/python benchmarks/tables.py repertoire
 

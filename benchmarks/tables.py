@@ -137,6 +137,7 @@ RECORDS = {
             Table(name="repertoire_source", world="source", beside_frozen=True),
         ),
     ),
+    "baseline": Record("baseline.csv", "docs/adapters.md", (Table(name="baseline"),)),
     "gallery": Record("gallery.csv"),  # its page is written by gallery.py
 }
 

@@ -304,6 +304,7 @@ def test_every_suite_that_ships_can_be_read() -> None:
     scenarios = len(files.names("scenarios"))
     assert {name: len(suites.load(name).lives) for name in files.names("suites")} == {
         "ablation": 2 * 10 * 5,
+        "baseline": 8 * 5 * 2,
         "everything": scenarios * 19 * 5,
         "false_alarms": scenarios * 100,
         "gallery": scenarios * (20 + 20),
@@ -312,7 +313,7 @@ def test_every_suite_that_ships_can_be_read() -> None:
         "parts": (7 + 2 + 3 + 4 + 1 + 4) * 5 * 2 + 2,
         "quick": (8 + 3 * 3) * 3,
         "qwale": 9 * 10 + 7 * 10,
-        "repertoire": 5 * (10 + 2 + 2) + 2 * 10,
+        "repertoire": 5 * (10 + 2 + 2) + 3 * 3 * 10 + 4 * 2 * 10,
         "smoke": 18,
         "solved": 8 * 5 * 10,
         "source": 6 * 2 * 10,

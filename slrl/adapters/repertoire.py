@@ -1,13 +1,14 @@
 """Reset-free trial and error: where the policy does not get on, a behaviour is chosen by what it measures.
 
 After Chatzilygeroudis et al. (Reset-free Trial-and-Error Learning for Robot Damage Recovery, 2018) and Cully
-et al. (Robots that can adapt like animals, 2015). A policy cloned from the better half of the prior acts.
-Where its mean reward over a window falls below nearly all windows of the prior, the body is left alone until
-it lies still, and a behaviour of the repertoire that was practised before the life
-(:mod:`slrl.learning.repertoire`) is played, until the body is where the policy gets on; then the policy acts
-again. Which behaviour, Thompson sampling decides: what each brought in practice, in plights that felt like
-this one, is the prior, and what it brought in this life, in like postures, updates it. The policy itself and
-doing nothing are among the choices. Only observations and rewards are seen, no scenario and no simulator.
+et al. (Robots that can adapt like animals, 2015). A policy cloned from the best of the prior acts. Where its
+mean reward over a window falls below nearly all windows of the prior, a fallen body braces until it lies
+still, and a behaviour of the repertoire that was practised before the life (:mod:`slrl.learning.repertoire`)
+is played, until the body is where the policy gets on; then the policy acts again. Which behaviour, Thompson
+sampling decides: the reward, the chance to get on and the chance to fall. What each brought in practice, in
+plights that felt like this one, is the prior, and what it brought in this life, in like postures, updates it.
+The policy itself and doing nothing are among the choices. Only observations and rewards are seen, no scenario
+and no simulator.
 """
 
 import json

@@ -1,12 +1,13 @@
 """A repertoire of behaviours for a body that its policy no longer moves, practised before the life.
 
-A behaviour is a pattern of actions, each held for some steps, with the policy's own action behind it or not:
-a_t = clip(g π(s_t) + P[⌊t / h⌋ mod p]). It is played in the world where the prior comes from, in *plights* in
-which the policy does not get on by itself: poses into which the body was set down at random, one of each
-cluster, and places where it got stuck with an actuator weakened. Then the policy acts again. MAP-Elites
-(Mouret and Clune, 2015; by pyribs) keeps the best behaviours for each plight, hold and length, in two layers:
-by the reward of a play and what follows, and by that and how much closer it came to postures in which the
-policy gets on. Trial and error then chooses among them in the life: :mod:`slrl.adapters.repertoire`.
+A behaviour (:mod:`slrl.learning.behaviours`) is a pattern of actions, with the policy's own action behind it
+or not. It is played in the world where the prior comes from, in *plights* in which the policy does not get on
+by itself: poses into which the body was set down at random, some of each cluster and some of these weakened,
+and places where it got stuck with weakened actuators. Then the policy acts again. MAP-Elites (Mouret and
+Clune, 2015; by pyribs) keeps the best behaviours for each plight, hold and length, in two layers: by reward,
+how much closer a play came to postures in which the policy gets on, and whether it got on; and by reward
+alone, of plays after which it does not. Trial and error then chooses among them in the life:
+:mod:`slrl.adapters.repertoire`.
 """
 
 from collections.abc import Callable, Iterator
