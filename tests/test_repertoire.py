@@ -365,11 +365,12 @@ def test_uniform_choice_is_a_control() -> None:
     assert chosen == {0, 1, 2}
 
 
-def test_it_goes_on_exactly_from_its_state(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [BASE, REST, PLAY, AFTER])
+def test_it_goes_on_exactly_from_its_state(tmp_path: Path, mode: int) -> None:
     one, two = told(), told()
     rng = np.random.default_rng(3)
-    for _ in range(57):
-        step(one, float(rng.choice([-1, 1])), float(rng.random()))
+    while one.plays < 12 or one.mode != mode:
+        step(one, float(rng.choice([-1, 1])), 2 * float(rng.random()), moved=5.0)
     for _ in range(9):
         step(two, -1, 0.0)
     save_file(one.state_dict(), tmp_path / "state.safetensors")
@@ -380,6 +381,8 @@ def test_it_goes_on_exactly_from_its_state(tmp_path: Path) -> None:
         np.testing.assert_array_equal(one.act(obs), two.act(obs))
         assert step(one, place, reward) == step(two, place, reward)
     assert one.log == two.log
+    for key, value in one.state_dict().items():
+        np.testing.assert_array_equal(value.numpy(), two.state_dict()[key].numpy(), err_msg=key)
 
 
 # --- practice -----------------------------------------------------------------------------------------------
@@ -431,7 +434,17 @@ def test_practice_is_in_the_source_only_and_is_read_from_its_file(monkeypatch: p
     second = slrl.load_adapter(method, prior, scenario, seed=0, life_steps=50)
     again = len([world for world in opened if world == scenario.source]) - practised
     assert again < practised  # not practised anew
-    np.testing.assert_array_equal(first.practice.solutions, second.practice.solutions)
+    for one, two in (
+        (first.practice.state_dict(), second.practice.state_dict()),
+        (first.practice._base.state_dict(), second.practice._base.state_dict()),  # type: ignore[attr-defined]
+    ):
+        assert one.keys() == two.keys()
+        for key, value in one.items():
+            np.testing.assert_array_equal(value.numpy(), two[key].numpy(), err_msg=key)
+    state = first.practice.state_dict()
+    assert state["practice.brace"].abs().max() <= 1
+    assert any(state[f"practice.{key}"].abs().max() > 0 for key in ("ways", "outcomes"))
+    assert first.practice._base.state_dict()["turns.angles"].nonzero().tolist() == [[1]]  # type: ignore[attr-defined]
     assert first.practice.count == 5
     lives = [
         slrl.live(

@@ -61,8 +61,8 @@ class Settings:
 
     poses: int = 4  # plights: one of each cluster of the poses in which the policy is stuck,
     drawn: int = 200  # of so many random ones,
-    weak: int = 4  # and so many in which it is stuck with one or two actuators
-    strength: tuple[float, ...] = (0.0, 0.3)  # of this strength
+    weak: int = 4  # and so many in which it is stuck with weakened actuators: all of them, or one or two
+    strength: tuple[float, ...] = (0.0, 0.3)  # of one of these strengths
     evaluations: int = 3600  # behaviours that are tried
     fresh: float = 0.05  # share of these that are drawn anew and are no mutants, after the first eighth
     elites: int = 40  # that are kept
@@ -184,8 +184,8 @@ class Practice:
         means = windows(prior, good, rhythm.window)
         if not means:
             raise BadInput(
-                f"prior {prior.name} has no episode of {rhythm.window} steps, over which rewards are "
-                "averaged to tell whether a body gets on."
+                f"prior {prior.name} has no episode of {rhythm.window} steps among those with the most "
+                "reward, over which it is averaged to tell whether a body gets on."
             )
         self.low, self.usual = (float(np.quantile(np.concatenate(means), q)) for q in (settings.alarm, 0.5))
         self.begin = beginning(prior, good, rhythm.window, self.low)
@@ -337,7 +337,7 @@ class Practice:
         return body.here(np.copy(obs))
 
     def _weakened(self, body: Poses, rng: np.random.Generator) -> list[Plight]:
-        """Where the policy, begun as usual, is stuck with one or two actuators weakened."""
+        """Where the policy, begun as usual, is stuck with weakened actuators."""
         found: list[Plight] = []
         for _ in range(TRIES * self.settings.weak):
             if len(found) == self.settings.weak:
