@@ -351,7 +351,7 @@ def by_scenario(rows: list[Row]) -> str:
         )
         cells = (
             f"`{name}`",
-            f"{optimum:,}",
+            f"{optimum:,}" if optimum else "unknown",
             f"{success.sum()} of {len(own)}",
             f"{np.median(steps):,.0f}",
             f"{mean.estimate:,.0f} ({mean.low:,.0f}–{mean.high:,.0f})",
