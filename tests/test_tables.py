@@ -363,7 +363,7 @@ def test_the_page_on_scenarios_is_that_of_its_lives(monkeypatch: pytest.MonkeyPa
         },
     ]
     lines = gallery.table(few, two).splitlines()
-    assert lines[-1].endswith("| 20 of 20 | 0 of 20 within 10,000 | 1 of 2, 160 steps |")
+    assert lines[-1].endswith("| 19 of 20 within 10,000 | 0 of 20 within 10,000 | 1 of 2, 160 steps |")
     assert lines[2].endswith("| not lived | not lived | not run |")
     lost = [{**known, "outcome": "crashed"} for known in few]
     assert gallery.table(lost, []).splitlines()[-1].endswith("| 0 of 20 | 0 of 20 | not run |")
