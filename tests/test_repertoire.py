@@ -584,15 +584,8 @@ def test_scores_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert practice._scores(fallen, plight) == (2 - 3 + 0.75 + 3 / 2, 2 - 3)
 
 
-class Slope:
-    """Four bodies, each where it was put; an action of -1 brings all to 0, others leave them."""
-
-    def __init__(self) -> None:
-        self.env, self.x = self, 0.0
-
-    def set(self, pose: Any) -> F32:
-        self.x = float(pose.obs[0])
-        return np.array([self.x, 0.0], np.float32)
+class Slope(Line):
+    """A body that stays where it was put; only an action of -1 brings it to 0."""
 
     def step(self, action: F32) -> tuple[Any, ...]:
         if action[0] == -1:

@@ -81,7 +81,6 @@ class Turns:
         """
         found: F32 = self.whole(obs)
         for own in self._quaternions:
-            found = found.copy()
             scale = np.maximum(np.linalg.norm(obs[..., own], axis=-1, keepdims=True), 1e-6)
             w, x, y, z = np.moveaxis(obs[..., own] / scale, -1, 0)
             up = (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y), np.zeros_like(w))

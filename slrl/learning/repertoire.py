@@ -45,10 +45,7 @@ LAYERS = 2  # of the archive: what comes closer to getting on, and what is rewar
 WEAK_SHARE = 0.3  # of all plights: those with weakened actuators
 ALL_WEAK, ALL_STRENGTH = 0.4, (0.25, 0.6)  # of these: share with all actuators, and how strong they are
 RIVALS = 3  # parents among which the best is taken
-BRACES, BRACED = (
-    24,
-    12,
-)  # constant actions, and poses from which each is tried: after which do bodies lie alike?
+BRACES, BRACED = 24, 12  # constant actions, and poses from which each is tried
 LIKE = 3  # other poses of a plight in which the best are tried once more,
 FINALISTS = 2  # of so many times the behaviours that are kept
 BEHIND, BEHIND_UP = 0.1, 0.5  # share of new behaviours with the policy behind them, of a body that is up
